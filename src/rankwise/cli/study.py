@@ -1,0 +1,121 @@
+"""``rankwise study``: the main job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Set, Steps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rankwise.studies.config import StudyConfig
+
+
+def study(
+    preset: Annotated[
+        str,
+        typer.Argument(
+            help="without-regret, rank, learning-rate, batch-size, placement, methods, smoke, or a .yaml file."
+        ),
+    ] = "without-regret",
+    model: Model = None,
+    data: Data = None,
+    scale: Scale = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Keep only these arms, by method or arm name: lora,olora.")
+    ] = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Fresh seeds the verdict uses (3 or more to generalize).")
+    ] = None,
+    seed: Seed = None,
+    reference: Annotated[
+        str | None, typer.Option(help="full, best-rank (the highest rank stands in), or auto (whichever fits).")
+    ] = None,
+    out: Out = None,
+    report_to: ReportTo = None,
+    setting: Set = None,
+    json_: Json = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Train adapters and full fine-tuning, each at its own best learning rate, and judge which adapter matches.
+
+    Writes runs/<preset>-<scale>/ with report.html, results.json, figures/ and best/ (PEFT format). Interrupted? The
+    same command continues. More arms or seeds on the same folder extend the study.
+    """
+    import shlex
+    import sys
+    from pathlib import Path
+
+    from rankwise.cli import console
+    from rankwise.cli.options import changes, listed
+    from rankwise.studies.cells import split_cells
+    from rankwise.studies.presets import resolve_file, resolve_study
+
+    first = 0 if seed is None else seed
+    models, datasets = listed(model), listed(data)
+    values = changes(
+        setting,
+        model=models[0] if models else None,
+        data=datasets[0] if datasets else None,
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        reference=reference,
+        methods=listed(methods) or None,
+    )
+    if seeds is not None or seed is not None:
+        values["fresh_seeds"] = list(range(first + 1, first + 1 + (seeds or 3)))
+        if seeds is not None and values["fresh_seeds"]:
+            values.setdefault("finalists", 2)  # the tutorial scale has none of its own
+    why = None
+    if reference == "auto":
+        from rankwise.studies.reference import choose_reference
+
+        size = resolve_study(preset, scale or "quick", {**values, "reference": "full"})
+        choice = choose_reference(size.model, size.dtype, size.batch, size.max_length)
+        values["reference"], why = choice.reference, choice.why
+    if preset.endswith((".yaml", ".yml")):
+        config = resolve_file(Path(preset), values | ({"scale": scale} if scale else {}))
+        folder = out or Path("runs") / Path(preset).stem
+    else:
+        config = resolve_study(preset, scale or "quick", values)
+        folder = out or Path("runs") / f"{config.preset}-{config.scale}"
+    cells = split_cells(models or [config.model], datasets or [config.data])
+    if dry_run:
+        from rankwise.cli.plan import show_plan
+
+        show_plan(config, folder, as_json=json_, cells=cells)
+        return 0
+    if why:
+        console.err().print(why, highlight=False, markup=False)
+    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else "rankwise study"
+    if len(cells) > 1:
+        from rankwise.cli.many import study_cells
+
+        return study_cells(config, cells, folder, command=command, as_json=json_, report_to=listed(report_to))
+    return _one(config, folder, command=command, as_json=json_, report_to=listed(report_to))
+
+
+def _one(config: StudyConfig, folder: Path, *, command: str, as_json: bool, report_to: list[str]) -> int:
+    from rankwise.cli import console
+    from rankwise.report import render_table, write_report
+    from rankwise.studies.study import run_study
+
+    progress = console.make_progress(report_to, folder, config.to_dict())
+    try:
+        document = run_study(config, folder, progress=progress, command=command)
+    finally:
+        progress.close()
+    page = write_report(document, folder)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(document, ensure_ascii=False, sort_keys=True))
+    else:
+        render_table(document, console.out(), page=page)
+    return 3 if document["results"]["faults"] else 0

@@ -1,0 +1,89 @@
+"""``rankwise train``: one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Set, Steps
+
+
+def train(
+    method: Annotated[str, typer.Option(help="A name from `rankwise methods`, or full.")] = "lora",
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="A finished study: train its recommended recipe, ten times longer.")
+    ] = None,
+    arm_: Annotated[str | None, typer.Option("--arm", help="With --from: another arm of that study.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Inner dimension of the update.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Numerator of the scaling.")] = None,
+    placement: Annotated[
+        str | None, typer.Option(help="all-linear, attention, mlp, regex:PATTERN, or names such as q_proj,v_proj.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default 1e-4 for full, 1e-3 for LoRA.")] = None,
+    model: Model = None,
+    data: Data = None,
+    scale: Scale = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    seed: Seed = None,
+    out: Out = None,
+    report_to: ReportTo = None,
+    setting: Set = None,
+    json_: Json = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Train one adapter (or all weights) and score it on held-out data.
+
+    Writes the adapter in PEFT format; the same command continues a run that was cut short.
+    """
+    import json
+
+    from rich.markup import escape
+
+    from rankwise.cli import console
+    from rankwise.cli.options import changes, listed
+    from rankwise.methods import build
+    from rankwise.studies.from_study import full_length, read_recipe
+    from rankwise.studies.scales import DEFAULT_RATES, family
+    from rankwise.studies.single import run_single
+    from rankwise.studies.single_config import single_config
+
+    values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
+    if from_ is not None:
+        recipe = read_recipe(from_, arm_)
+        config, arm, rate = full_length(recipe, values), recipe.arm, lr if lr is not None else recipe.lr
+        target = arm.target()
+    else:
+        options = {"rank": rank, "alpha": alpha, "placement": placement}
+        target = build(method, **{k: v for k, v in options.items() if v is not None})
+        rate = lr if lr is not None else DEFAULT_RATES[family(target)]
+        config, arm = single_config(target, scale or "quick", values, rate)
+    folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method}")
+    screen = console.out()
+    if dry_run:
+        plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
+        typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
+        return 0
+    progress = console.make_progress(listed(report_to), folder, config.to_dict())
+    try:
+        trained = run_single(config, arm, rate, folder, progress)
+    finally:
+        progress.close()
+    if json_:
+        typer.echo(json.dumps(trained.to_dict(), ensure_ascii=False, sort_keys=True))
+    elif trained.result.status != "done":
+        screen.print(escape(f"{trained.result.reason}; try --lr {rate / 3:.0e}"), highlight=False)
+    else:
+        result = trained.result
+        assert result.test is not None
+        lines = [
+            f"{target!r}, learning rate {rate:g}",
+            f"test NLL per completion token {result.test.mean:.4f} (base {trained.base_test.mean:.4f}), "
+            f"best step {result.best_step} of {config.steps}, {result.trainable:,} trainable parameters",
+            f"saved in {trained.path}",
+        ]
+        for line in lines:
+            screen.print(escape(line), highlight=False, soft_wrap=True)
+    return 0 if trained.result.status == "done" else 1

@@ -1,0 +1,72 @@
+"""Which parameters there are, by kind of module, and how many an adapter adds to each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+
+from rankwise.adapters import Adapter, orientation
+from rankwise.adapters.attach import check
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Modules of one name and shape, over all layers.
+
+    Attributes:
+        name: the module's path inside its layer, for instance ``self_attn.q_proj``.
+        modules: how many there are.
+        shape: d_out x d_in of a linear module, else the shape of its largest parameter.
+        parameters: of all of them together; a tied parameter counts where it is met first.
+        adapter: trainable parameters the adapter adds to them.
+    """
+
+    name: str
+    modules: int
+    shape: tuple[int, ...]
+    parameters: int
+    adapter: int
+
+
+def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
+    """Return the trainable parameters by adapted module; nothing is attached and no weight is read.
+
+    Raises:
+        UsageError: nothing matches, or the rank is too large for the init.
+    """
+    counts = {}
+    for name, module in check(model, adapter).items():
+        shapes = adapter.parametrization.shapes(*orientation.shape(module), adapter.rank)
+        counts[name] = sum(prod(shape) for shape in shapes.values())
+    return counts
+
+
+def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:
+    """Return the model's parameters grouped by kind of module, in the model's order.
+
+    Args:
+        adapted: from :func:`adapter_parameters`; empty without an adapter.
+    """
+    seen: set[int] = set()
+    found: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if not own:
+            continue
+        largest = max(own, key=lambda p: p.numel())
+        shape = orientation.shape(module) if orientation.is_linear(module) else tuple(largest.shape)
+        new = [p for p in own if id(p) not in seen]
+        seen.update(id(p) for p in own)
+        row = found.setdefault((_in_layer(name), shape), [0, 0, 0])
+        for column, amount in enumerate((1, sum(p.numel() for p in new), adapted.get(name, 0))):
+            row[column] += amount
+    return tuple(Kind(name, row[0], shape, row[1], row[2]) for (name, shape), row in found.items())
+
+
+def _in_layer(path: str) -> str:
+    """Return what follows the layer's number, or the last part when there is none."""
+    parts = path.split(".")
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    return ".".join(parts[numbers[-1] + 1 :] if numbers else parts[-1:]) or parts[-1]

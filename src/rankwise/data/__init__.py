@@ -1,0 +1,23 @@
+"""Where examples come from. Open with :func:`load_data`; it hands over tokens with a mask of what to learn."""
+
+from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
+from rankwise.data.load import NAMES, is_generated, load_data, load_examples, preview
+from rankwise.data.profile import Profile, SplitProfile, profile
+
+__all__ = [
+    "NAMES",
+    "CompletionStyle",
+    "Encoded",
+    "Example",
+    "ExampleSplits",
+    "Limits",
+    "Message",
+    "Profile",
+    "SplitProfile",
+    "Splits",
+    "is_generated",
+    "load_data",
+    "load_examples",
+    "preview",
+    "profile",
+]

@@ -1,0 +1,124 @@
+"""The shapes of row we can read, recognized by their column names in any letter case."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rankwise.data.examples import Example
+from rankwise.data.forms import (
+    alpaca,
+    choice,
+    classification,
+    mawps,
+    messages,
+    prompt_completion,
+    question_answer,
+    sharegpt,
+    svamp,
+)
+from rankwise.data.forms.reading import Reading
+from rankwise.errors import UsageError
+
+Row = Mapping[str, Any]  # column names in lower case
+Rows = list[tuple[str, Mapping[str, Any]]]  # each row with its place, such as "a.jsonl line 3"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One shape of row: its name, the columns it needs, how a row becomes an example, and columns it may also read.
+
+    ``build`` returns None for a row that is marked as having no answer.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    build: Callable[[Row, str, Reading], Example | None]
+    optional: tuple[str, ...] = ()
+
+
+# First match wins, so a form stands before any form whose columns it contains.
+FORMS = (
+    Form("messages", ("messages",), messages.build),
+    Form("sharegpt", ("conversations",), sharegpt.build, ("system",)),
+    Form("prompt/completion", ("prompt", "completion"), prompt_completion.build),
+    Form("alpaca", ("instruction", "output"), alpaca.build, ("input", "system")),
+    Form("xcopa", ("premise", "choice1", "choice2", "question", "label"), choice.build),
+    Form("mawps", ("question", "numbers", "equation", "answer"), mawps.build),
+    Form("svamp", ("body", "question", "equation", "answer"), svamp.build),
+    Form("question/explanation/answer", ("question", "explanation", "answer"), question_answer.build_explained),
+    Form("question/answer", ("question", "answer"), question_answer.build),
+    Form("sentence/label", ("sentence", "label"), classification.build),
+    Form("text/label", ("text", "label"), classification.build),
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Examples of one split, the form they came in, columns left unread, and rows without an answer left out."""
+
+    examples: tuple[Example, ...]
+    form: str
+    unread: tuple[str, ...] = ()
+    unanswered: int = 0
+
+
+def detect(columns: list[str], where: str) -> Form:
+    """The form whose columns are all there. Raises UsageError with the columns found, accepted and nearly meant."""
+    lowered = {column.lower() for column in columns}
+    for form in FORMS:
+        if lowered.issuperset(form.columns):
+            return form
+    accepted = "; ".join(", ".join(form.columns) for form in FORMS)
+    known = sorted({column for form in FORMS for column in form.columns})
+    near = []
+    for column in sorted(lowered.difference(known)):
+        for match in difflib.get_close_matches(column, known, n=1, cutoff=0.7):
+            near.append(f"{column!r} is close to {match!r}")
+    raise UsageError(
+        f"{where}: cannot tell what the columns mean; found {', '.join(columns) or 'none'}; "
+        f"accepted sets: {accepted}" + (f". Perhaps rename: {', '.join(near)}" if near else "")
+    )
+
+
+def lower_keys(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Column names in lower case. Raises UsageError when two columns differ only in case."""
+    lowered = {str(key).lower(): value for key, value in row.items()}
+    if len(lowered) < len(row):
+        raise UsageError(f"{where}: two columns differ only in letter case: {', '.join(map(str, row))}; rename one")
+    return lowered
+
+
+def labels_in(rows: Rows) -> set[str]:
+    """Distinct labels of rows in a classification form; nothing for other forms."""
+    if detect(list(rows[0][1]), rows[0][0]).build is not classification.build:
+        return set()
+    found = (classification.label_of(lower_keys(row, where).get("label"), (), where) for where, row in rows)
+    return {label for label in found if label is not None}
+
+
+def read_rows(rows: Rows, reading: Reading) -> Read:
+    """Read rows that share one form, found from the first row.
+
+    Raises UsageError naming the row that cannot be read, or when no row has an answer.
+    """
+    form = detect(list(rows[0][1]), rows[0][0])
+    unread: dict[str, None] = {}
+    examples = []
+    for where, row in rows:
+        lowered = lower_keys(row, where)
+        missing = [column for column in form.columns if column not in lowered]
+        if missing:
+            raise UsageError(
+                f"{where}: column {missing[0]!r} is missing; the first row has {', '.join(form.columns)}, "
+                f"this one has {', '.join(row) or 'none'}"
+            )
+        unread.update(dict.fromkeys(key for key in row if key.lower() not in form.columns + form.optional))
+        example = form.build(lowered, where, reading)
+        if example is not None:
+            examples.append(example)
+    if not examples:
+        raise UsageError(f"{rows[0][0]}: neither this row nor any after it has an answer; give rows with labels")
+    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(examples))

@@ -1,0 +1,79 @@
+"""Data sets from the Hugging Face hub, ``owner/name`` or ``owner/name:config``."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from rankwise.data.examples import CompletionStyle
+from rankwise.data.forms import Rows
+from rankwise.data.sources import SPLIT_WORDS, read_splits
+from rankwise.data.splitting import Found
+from rankwise.errors import UsageError
+
+ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(:(?P<config>[\w.-]+))?")
+
+
+def load_hub(spec: str, style: CompletionStyle) -> Found:
+    """Read a hub data set. Any failure to get it is one UsageError that says how to go on without the hub."""
+    match = ID.fullmatch(spec)
+    if match is None:
+        raise UsageError(f"{spec!r} is not a hub id; expected owner/name or owner/name:config")
+    try:
+        import datasets  # slow to import, and needed by nothing else here
+
+        if not _reachable():
+            _go_offline()
+        loaded = datasets.load_dataset(match["name"], match["config"])
+    except Exception as error:  # offline, unknown id, missing config, gated: all the same to the person
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"no local file or folder {spec!r}, and it could not be loaded from the Hugging Face hub ({reason}); "
+            "check the spelling and the connection, or download it and give a local file or folder"
+        ) from error
+    splits: dict[str, Rows] = {}
+    for split, words in SPLIT_WORDS.items():
+        for name in (name for name in loaded if name in words):
+            if split in splits:
+                raise UsageError(f"{spec}: more than one {split} split: {', '.join(loaded)}")
+            splits[split] = [(f"{spec} {name} row {n}", row) for n, row in enumerate(loaded[name], start=1)]
+            if not splits[split]:
+                raise UsageError(f"{spec}: the {name} split is empty")
+    if "train" not in splits and len(splits) == 1:
+        splits = {"train": next(iter(splits.values()))}
+    if not splits or ("train" not in splits and len(splits) < 2):
+        raise UsageError(f"{spec}: no train split; it has {', '.join(loaded)}")
+    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded))
+
+
+def _class_names(loaded: Any) -> tuple[str, ...]:
+    """Names of the classes that a ``label`` column counts, where the data set declares them."""
+    for split in loaded.values():
+        for column, feature in (getattr(split, "features", None) or {}).items():
+            if column.lower() == "label" and getattr(feature, "names", None):
+                return tuple(feature.names)
+    return ()
+
+
+def _reachable() -> bool:
+    """Whether the hub's name resolves, so that nobody waits half a minute for retries without a network."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True  # the proxy resolves names
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _go_offline() -> None:
+    """Let the libraries use only what they have cached, as HF_HUB_OFFLINE=1 does when set before they start."""
+    import datasets.config
+    import huggingface_hub.constants
+
+    datasets.config.HF_HUB_OFFLINE = True
+    huggingface_hub.constants.HF_HUB_OFFLINE = True

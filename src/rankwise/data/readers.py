@@ -1,0 +1,113 @@
+"""Rows of one file: .json, .jsonl, .csv or .parquet. Every row knows its place, and every fault is one sentence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.forms import Rows
+from rankwise.errors import UsageError
+
+
+def rows_of(file: Path) -> Rows:
+    """All rows of one file, each with its place. Raises UsageError naming the line or row that is wrong."""
+    items = READERS[file.suffix.lower()](file)
+    if not items:
+        raise UsageError(f"{file} holds no rows; it needs at least one example")
+    for where, row in items:
+        if not isinstance(row, Mapping):
+            raise UsageError(f"{where}: expected an object with named columns, found {type(row).__name__}")
+    return items
+
+
+def text_in(file: Path) -> str:
+    """A text file that is not blank."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")  # a byte-order mark is harmless
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it again as UTF-8") from error
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}; check its permissions") from error
+    if not text.strip():
+        raise UsageError(f"{file} is empty; it needs at least one example")
+    return text
+
+
+def _jsonl(file: Path) -> Rows:
+    # Split on \n only: JSON strings may hold U+2028 and friends, which str.splitlines would cut.
+    lines = [(f"{file} line {n}", line) for n, line in enumerate(text_in(file).split("\n"), start=1) if line.strip()]
+    return [(where, parse(line, where, "one JSON object per line")) for where, line in lines]
+
+
+def _json(file: Path) -> Rows:
+    value = parse(text_in(file), str(file), "a list of objects (for one object per line, name it .jsonl)")
+    if isinstance(value, Mapping) and isinstance(value.get("data"), list):
+        value = value["data"]
+    if not isinstance(value, list):
+        raise UsageError(f'{file}: expected a list of objects or {{"data": [...]}}, found {type(value).__name__}')
+    return [(f"{file} row {n}", row) for n, row in enumerate(value, start=1)]
+
+
+def parse(text: str, where: str, expected: str) -> Any:
+    """Read JSON text. Raises UsageError with the place, what is wrong there and what was ``expected``."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = "" if " line " in where else f" line {error.lineno}"
+        raise UsageError(
+            f"{where}{place}: broken JSON at column {error.colno}: {error.msg}; expected {expected}"
+        ) from error
+    except (RecursionError, ValueError) as error:  # a thousand brackets; a number of 5,000 digits
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise UsageError(f"{where}: cannot be read as JSON, {reason}; expected {expected}") from error
+
+
+def _csv(file: Path) -> Rows:
+    reader = csv.reader(io.StringIO(text_in(file), newline=""), strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for cells in reader:
+            if cells:  # a blank line has none
+                lines.append((start, cells))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UsageError(f"{file} line {start}: broken CSV: {error}; check the quotes of the row") from error
+    (_, header), *body = lines
+    header = [name.strip() or f"column {n}" for n, name in enumerate(header, start=1)]
+    if len(header) == 1 and (separators := [mark for mark in ";\t|" if mark in header[0]]):
+        raise UsageError(f"{file}: columns are separated by {separators[0]!r}; save it with commas")
+    twice = [name for n, name in enumerate(header) if name in header[:n]]
+    if twice:
+        raise UsageError(f"{file}: two columns are named {twice[0]!r}; rename one")
+    for line, cells in body:
+        if len(cells) != len(header):
+            raise UsageError(
+                f"{file} line {line}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}); "
+                "put text that holds commas in double quotes"
+            )
+    return [(f"{file} line {line}", dict(zip(header, cells, strict=True))) for line, cells in body]
+
+
+def _parquet(file: Path) -> Rows:
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]  # comes with datasets
+
+    try:
+        table = pyarrow.parquet.read_table(file, partitioning=None)
+        rows = table.to_pylist()
+    except pyarrow.ArrowException as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise UsageError(f"{file}: not a readable Parquet file ({reason}); write it again") from error
+    except OSError as error:
+        raise UsageError(
+            f"{file}: cannot be read: {error.strerror or str(error).splitlines()[0]}; check the file"
+        ) from error
+    return [(f"{file} row {n}", row) for n, row in enumerate(rows, start=1)]
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".json": _json, ".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}

@@ -1,0 +1,180 @@
+"""From an example to token ids and a mask of the tokens to learn.
+
+The whole text is tokenized once, and targets are found by character positions, so the ids are exactly those of
+the text a model will meet. A target span is an assistant's words and the end-of-turn token after them (else the
+model never learns to stop); what a template prints after that token (a newline) is no target. Nothing is ever
+masked by pad id: many models pad with their end-of-turn token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jinja2
+
+from rankwise.data.examples import Encoded, Example, Message
+from rankwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Llama 3 templates print today's date unless given one, and the same data must give the same ids tomorrow.
+FIXED_DATE = "26 Jul 2024"
+
+
+class Rendered(NamedTuple):
+    """Text, the character spans ``[start, end)`` to learn, and whether a chat template wrote it."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    templated: bool
+
+
+def render(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rendered:
+    """Write an example out. Raises UsageError for a template that cannot be masked exactly."""
+    if example.chat and tokenizer.chat_template:
+        return _render_chat(example.messages, tokenizer)
+    return _render_plain(example, tokenizer)
+
+
+def _render_plain(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rendered:
+    """Prompt, completion, end-of-sequence token. Turns of a conversation without a template get a line each."""
+    if tokenizer.eos_token is None:
+        raise UsageError("the tokenizer has no end-of-sequence token, so a model could not learn to stop; set one")
+    text = ""
+    spans: list[tuple[int, int]] = []
+    for message in example.messages:
+        start = len(text)
+        text += message.content
+        if message.role == "assistant":
+            text += tokenizer.eos_token
+            if _learned(message):
+                spans.append((start, len(text)))
+        elif example.chat:
+            text += "\n"
+    return Rendered(text, tuple(spans), templated=False)
+
+
+def _render_chat(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase) -> Rendered:
+    """Render up to before and after each assistant turn; every such text must begin the whole text."""
+    text = _apply(messages, tokenizer)
+    spans: list[tuple[int, int]] = []
+    for n, message in enumerate(messages):
+        if message.role != "assistant" or not _learned(message):
+            continue
+        before = _apply(messages[:n], tokenizer, generate=True)
+        after = text if n + 1 == len(messages) else _apply(messages[: n + 1], tokenizer)
+        if not (text.startswith(after) and after.startswith(before)):
+            raise UsageError(
+                f"the chat template rewrites earlier turns (message {n + 1} of {len(messages)}), so the tokens to "
+                "learn cannot be told apart; use single-turn data, or set a template without that"
+            )
+        words_end = _end_of(message.content, text, len(before), len(after))
+        ends = [
+            text.find(token, words_end, len(after)) + len(token) for token in _stop_tokens(tokenizer, after, words_end)
+        ]
+        if not ends:
+            raise UsageError(
+                "the chat template puts no special token after an assistant turn, so a model could not learn to "
+                "stop; set a template that ends the turn with one, such as the end-of-sequence token"
+            )
+        spans.append((len(before), min(ends)))
+    return Rendered(text, tuple(spans), templated=True)
+
+
+def _learned(message: Message) -> bool:
+    return message.learn and bool(message.content.strip())
+
+
+def _apply(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, generate: bool = False) -> str:
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return str(
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate, date_string=FIXED_DATE)
+        )
+    except jinja2.TemplateError as error:
+        roles = ", ".join(message.role for message in messages) or "no turns"
+        raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error
+
+
+def _end_of(content: str, text: str, start: int, end: int) -> int:
+    """Where ``content`` ends inside ``text[start:end]``, white space aside (templates trim and pad it).
+
+    Raises UsageError when the template changed the words, as those that delete the thinking do.
+    """
+    places = [place for place in range(start, end) if not text[place].isspace()]
+    squeezed = "".join(text[place] for place in places)
+    wanted = "".join(content.split())
+    found = squeezed.find(wanted)
+    if found < 0:
+        raise UsageError(
+            f"the chat template changes or drops the assistant's words ({content[:60]!r}...); "
+            "a template that removes <think> text needs completion style 'hashes'"
+        )
+    return places[found + len(wanted) - 1] + 1
+
+
+def _stop_tokens(tokenizer: PreTrainedTokenizerBase, text: str, start: int) -> list[str]:
+    """Special tokens that occur in ``text`` from ``start`` on."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return [token for token in added.union(tokenizer.all_special_tokens) if token in text[start:]]
+
+
+def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | None:
+    """Tokenize at full length, cut after the last target. None when nothing is to be learned."""
+    if not tokenizer.is_fast:
+        raise UsageError("this tokenizer cannot report character positions; use a fast one (tokenizer.json)")
+    text, spans, templated = render(example, tokenizer)
+    # A template writes its own BOS; plain text gets whatever the tokenizer puts around a sequence.
+    coded = tokenizer(text, add_special_tokens=not templated, return_offsets_mapping=True, verbose=False)
+    ids: list[int] = list(coded["input_ids"])
+    offsets: list[tuple[int, int]] = list(coded["offset_mapping"])
+    if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] and offsets[0] == (0, 0):
+        del ids[0], offsets[0]  # the text itself began with BOS
+    mask = [False] * len(ids)
+    for start, end in spans:
+        # A token added by the tokenizer has offsets (0, 0) and never reaches past a start.
+        inside = [n for n, (left, right) in enumerate(offsets) if right > start and left < end]
+        mask[inside[0] : inside[-1] + 1] = [True] * (inside[-1] + 1 - inside[0])
+    if mask:
+        mask[0] = False
+    return shorten(tuple(ids), tuple(mask), len(ids))
+
+
+def shorten(ids: tuple[int, ...], mask: tuple[bool, ...], length: int) -> Encoded | None:
+    """Keep the first ``length`` tokens, then drop all after the last target. None when no target is left."""
+    last = max((n for n, target in enumerate(mask[:length]) if target), default=None)
+    return None if last is None else Encoded(ids[: last + 1], mask[: last + 1])
+
+
+def encode_split(
+    examples: tuple[Example, ...], tokenizer: PreTrainedTokenizerBase, *, max_length: int, split: str
+) -> tuple[tuple[Encoded, ...], tuple[str, ...]]:
+    """Encode a split, and say what was cut or dropped. Raises UsageError when no target is left in all of it."""
+    kept: list[Encoded] = []
+    cut = dropped = 0
+    whole = [encode(example, tokenizer) for example in examples]
+    for full in whole:
+        short = full and shorten(full.input_ids, full.target_mask, max_length)
+        if short is None:
+            dropped += 1
+            continue
+        cut += short != full
+        kept.append(short)
+    if not kept:
+        first = [full.target_mask.index(True) + 1 for full in whole if full is not None]
+        why = (
+            f"the shortest prompt reaches its first one at {min(first):,}; raise max_length or shorten the prompts"
+            if first
+            else "no assistant turn has words in it; look at the replies"
+        )
+        raise UsageError(
+            f"all labels are masked in the {split} split: no example has a token to learn within {max_length} "
+            f"tokens; {why}"
+        )
+    notes = []
+    if cut:
+        notes.append(f"{cut} {split} examples cut at {max_length} tokens")
+    if dropped:
+        notes.append(f"{dropped} {split} examples dropped: no token to learn within {max_length} tokens")
+    return tuple(kept), tuple(notes)

@@ -1,0 +1,9 @@
+"""Trains adapters over one frozen base: batches, loss, optimizer, checkpoints."""
+
+from rankwise.engine.checkpoint import CHECKPOINT, checkpoint_step
+from rankwise.engine.evaluate import Score, evaluate
+from rankwise.engine.forward import Forward
+from rankwise.engine.spec import TrainSpec
+from rankwise.engine.train import RunResult, train
+
+__all__ = ["CHECKPOINT", "Forward", "RunResult", "Score", "TrainSpec", "checkpoint_step", "evaluate", "train"]

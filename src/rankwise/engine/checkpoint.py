@@ -1,0 +1,75 @@
+"""A run's state on disk: one safetensors file, replaced atomically; resuming from it changes no bit.
+
+Holds the trained tensors, Adam's moments and step count, the dropout stream, the best snapshot so far and the
+run's own record (curve, losses). The order of examples needs nothing: it is a function of the step.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from rankwise.engine.trainees import Trainee
+from rankwise.files import write_tensors
+
+CHECKPOINT = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save_state(
+    path: Path, trainee: Trainee, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], record: dict[str, Any]
+) -> None:
+    """Write everything needed to go on; ``record`` must be JSON (it holds the step)."""
+    tensors: dict[str, Tensor] = {f"best/{name}": value for name, value in best.items()}
+    for name, p in trainee.parameters.items():
+        tensors[f"parameter/{name}"] = p.detach()
+        state = optimizer.state.get(p, {})
+        for moment in _MOMENTS:
+            if moment in state:
+                tensors[f"{moment}/{name}"] = state[moment]
+        if "step" in state:
+            tensors[f"step/{name}"] = torch.as_tensor(state["step"], dtype=torch.float32).reshape(1)
+    if trainee.generator is not None:
+        tensors["dropout"] = trainee.generator.get_state()
+    write_tensors(path, {k: v.contiguous() for k, v in tensors.items()}, {"record": json.dumps(record)})
+
+
+def checkpoint_step(path: Path) -> int | None:
+    """Return the step a checkpoint continues from, None when there is no usable one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads(file.metadata()["record"])["step"])
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
+
+
+def load_state(
+    path: Path, trainee: Trainee, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Restore ``trainee`` and ``optimizer``; return (best, record), or None when there is no usable file.
+
+    A damaged file (a disk fault; our own writes cannot be torn) means starting this run again, not failing.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads(file.metadata()["record"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
+    names = trainee.parameters
+    if {k for k in tensors if k.startswith("parameter/")} != {f"parameter/{n}" for n in names}:
+        return None
+    trainee.restore({name: tensors[f"parameter/{name}"] for name in names})
+    for name, p in names.items():
+        if f"step/{name}" in tensors:
+            moments = {moment: tensors[f"{moment}/{name}"].to(p.device) for moment in _MOMENTS}
+            optimizer.state[p] = {"step": tensors[f"step/{name}"].reshape(()), **moments}
+    if trainee.generator is not None and "dropout" in tensors:
+        trainee.generator.set_state(tensors["dropout"])
+    best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}
+    return best, record

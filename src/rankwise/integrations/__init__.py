@@ -1,0 +1,1 @@
+"""Other people's tools around ours: the Trainer of transformers and TRL, and experiment trackers."""

@@ -1,0 +1,202 @@
+"""An attached adapter under transformers' ``Trainer`` and TRL's ``SFTTrainer``: train, save, resume exactly.
+
+Left alone, Trainer would write the whole model at every checkpoint, with the adapter's tensors among the base's, and
+lose the dropout stream. While a :class:`RankwiseCallback` holds an adapter, ``model.save_pretrained`` writes the
+adapter, as a ``PeftModel``'s does:
+
+checkpoint-N/adapter_config.json, adapter_model.safetensors, rankwise.json   PEFT layout, loads anywhere
+checkpoint-N/model.safetensors    what Trainer reads on resume: the adapter's own tensors, its spec, its dropout stream
+
+Trainer itself keeps optimizer, schedule, order of data and global random state in the same folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from rankwise.adapters import Handle, save
+from rankwise.errors import UsageError
+from rankwise.files import replacing
+
+STREAM, SPEC = "rankwise.dropout_stream", "rankwise.spec"
+
+
+class RankwiseCallback(TrainerCallback):
+    """Saves and restores one attached adapter: ``SFTTrainer(model, ..., callbacks=[RankwiseCallback(handle)])``.
+
+    ``trainer.train(resume_from_checkpoint=True)`` continues bit for bit. At the end the adapter is in ``output_dir``
+    (after ``load_best_model_at_end``, the best one). What an adapter does during training belongs in ``on_step_end``.
+
+    Args:
+        handle: from :func:`rankwise.attach` or :func:`rankwise.load`, on the model that the Trainer gets.
+
+    Raises:
+        UsageError: not a Hugging Face model, or another adapter of this model is already under a callback.
+    """
+
+    def __init__(self, handle: Handle) -> None:
+        if not isinstance(handle.model, PreTrainedModel):
+            raise UsageError(
+                f"RankwiseCallback needs a Hugging Face model, found {type(handle.model).__name__}; "
+                "train it in a plain loop and save with rankwise.save(handle, folder)."
+            )
+        self.handle = handle
+        AdapterSaver(handle)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Refuse, before the first step, what would train or save something else than the adapter."""
+        handle = self.handle
+        model: Any = objects["model"]
+        head = model.get_output_embeddings()
+        if model is not handle.model:
+            raise UsageError("the Trainer holds another model than the adapter is attached to; give it that model.")
+        if not handle.layers or handle.merged:
+            raise UsageError(f"adapter {handle.name!r} is merged or detached; nothing of it would train.")
+        if args.deepspeed or args.fsdp:
+            raise UsageError("RankwiseCallback saves unsharded models only; train without DeepSpeed and FSDP.")
+        if type(args).__module__.startswith("trl.") and any(layer is head for layer in handle.layers.values()):
+            raise UsageError(
+                "TRL multiplies by the output head's weight itself, so an adapter there would never train; "
+                "leave the head out of the placement (all-linear does)."
+            )
+        optimizer = handle.adapter.optimizer
+        rates = {id(p): group.get("initial_lr", group["lr"]) for group in _groups(objects) for p in group["params"]}
+        shares = [
+            rates[id(p)] / optimizer.multiplier(name.rpartition(".")[2], p.ndim)
+            for name, p in handle.trainable().items()
+            if id(p) in rates
+        ]
+        if shares and max(shares) > min(shares) * (1 + 1e-9):
+            raise UsageError(
+                f"the adapter wants {optimizer.describe() or 'one learning rate'}, the Trainer's optimizer has other "
+                "rates; give it optimizers=(torch.optim.AdamW(handle.adapter.optimizer.groups(handle.trainable(), lr)),"
+                " None)."
+            )
+        ours = {id(parameter) for parameter in handle.trainable().values()}
+        others = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in ours]
+        if others:
+            raise UsageError(
+                f"{len(others)} tensors outside adapter {handle.name!r} would train and not be saved, first "
+                f"{others[0]}; freeze them or detach the other adapter."
+            )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Write the adapter into ``output_dir``."""
+        if state.is_world_process_zero:
+            save(self.handle, args.output_dir, base_model=base_name(self.handle))
+
+
+class AdapterSaver:
+    """Stands in for ``model.save_pretrained`` and reads back what it wrote when the model loads a state dict.
+
+    A merged or detached adapter leaves the model its own ``save_pretrained``.
+    """
+
+    handle: Handle
+
+    def __init__(self, handle: Handle) -> None:
+        model: Any = handle.model
+        earlier: Any = vars(model).get("save_pretrained")
+        if isinstance(earlier, AdapterSaver):
+            if earlier.handle is not handle and earlier.handle.layers:
+                raise UsageError(
+                    f"adapter {earlier.handle.name!r} of this model already trains under a RankwiseCallback; "
+                    "detach it first: a Trainer checkpoint holds one adapter."
+                )
+            earlier.remove()
+        self.handle = handle
+        self.own = model.save_pretrained
+        self.reading = False
+        self.hooks = (
+            model.register_load_state_dict_pre_hook(self._read),
+            model.register_load_state_dict_post_hook(self._expect_no_base),
+        )
+        vars(model)["save_pretrained"] = self
+
+    def remove(self) -> None:
+        """Give the model its own ``save_pretrained`` back."""
+        del vars(self.handle.model)["save_pretrained"]
+        for hook in self.hooks:
+            hook.remove()
+
+    def __call__(
+        self,
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        state_dict: dict[str, Tensor] | None = None,
+        **options: Any,
+    ) -> None:
+        """Write the adapter; in a Trainer's checkpoint folder also what it needs to resume."""
+        if not self.handle.layers or self.handle.merged:
+            self.own(save_directory, is_main_process=is_main_process, state_dict=state_dict, **options)
+            return
+        if options:
+            raise UsageError(
+                f"save_pretrained writes adapter {self.handle.name!r} while it is attached and has no option "
+                f"{next(iter(options))!r}; merge or detach the adapter to save the whole model."
+            )
+        if not is_main_process:
+            return
+        folder = Path(save_directory)
+        save(self.handle, folder, base_model=base_name(self.handle))
+        if folder.name.startswith(PREFIX_CHECKPOINT_DIR):
+            with replacing(folder / SAFE_WEIGHTS_NAME) as temporary:
+                save_file(self._state(), temporary, metadata={"format": "pt"})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The adapter's part of ``model.state_dict()``: factors and frozen starts."""
+        name = self.handle.name
+        return {
+            f"{path}.adapters.{name}.{key}": value.detach()
+            for path, slot in self.handle.slots.items()
+            for key, value in slot.state_dict().items()
+        }
+
+    def _state(self) -> dict[str, Tensor]:
+        tensors = {key: value.cpu().contiguous() for key, value in self._tensors().items()}
+        spec = torch.frombuffer(bytearray(_spec(self.handle).encode()), dtype=torch.uint8)
+        return {**tensors, SPEC: spec, STREAM: self.handle.generator.get_state()}
+
+    def _read(self, module: Any, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Before a state dict is loaded: if it is one of ours, check that it fits and restore the dropout stream."""
+        self.reading = bool(self.handle.layers) and SPEC in state_dict
+        if not self.reading:
+            return
+        found = bytes(state_dict.pop(SPEC).tolist()).decode()
+        if found != _spec(self.handle) or set(state_dict) != {*self._tensors(), STREAM}:
+            raise UsageError(
+                f"the checkpoint holds another adapter than the one attached ({self.handle.adapter!r}): its settings "
+                f"are {found}. Attach that one to resume, or train without resume_from_checkpoint."
+            )
+        self.handle.generator.set_state(state_dict.pop(STREAM))
+
+    def _expect_no_base(self, module: Any, incompatible: Any) -> None:
+        """After loading: the base is not in our checkpoints, so its keys are not missing."""
+        if self.reading:
+            ours = self._tensors()
+            incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if key in ours]
+        self.reading = False
+
+
+def _groups(objects: dict[str, Any]) -> list[dict[str, Any]]:
+    optimizer = objects.get("optimizer")
+    return [] if optimizer is None else list(optimizer.param_groups)
+
+
+def base_name(handle: Handle) -> str | None:
+    """Name or path the base was loaded from, for PEFT's config; None for a model made in code."""
+    model: Any = handle.model
+    return getattr(model.config, "_name_or_path", None) or None
+
+
+def _spec(handle: Handle) -> str:
+    return json.dumps(handle.adapter.to_dict(), sort_keys=True)

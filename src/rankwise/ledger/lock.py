@@ -1,0 +1,55 @@
+"""One process writes a study at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from rankwise.errors import UsageError
+from rankwise.ledger.folder import LOCK_NAME, refuse_foreign, writing_to
+
+
+class StudyLock:
+    """Hold a study folder while a ``with`` block runs; create the folder when it is not there yet.
+
+    The lock is ``flock`` on the file ``.lock``: the system drops it when the process ends in any way, so
+    SIGKILL leaves nothing behind. A forked child shares it and must die with its parent. The file itself
+    stays, because removing it would let a third process lock a new file while a second waits on the old one.
+
+    Raises:
+        UsageError: another process holds the folder (the message names its pid), the folder is something
+            else than a study (nothing is written there), or it cannot be written.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._handle: int | None = None
+
+    def __enter__(self) -> StudyLock:
+        refuse_foreign(self.folder)
+        with writing_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+            os.close(handle)
+            raise UsageError(
+                f"the study in {self.folder} is being written by another process"
+                f"{f' (pid {holder})' if holder else ''}; wait for it, stop it, or choose another --out"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        self._handle = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            os.ftruncate(self._handle, 0)  # nobody reads the pid of a process that let go
+            os.close(self._handle)  # closing unlocks
+            self._handle = None

@@ -1,0 +1,8 @@
+"""Where bases come from: the default model, tiny random ones, local folders and the Hugging Face hub."""
+
+from rankwise.models.base import Base, fingerprint
+from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.load import load_base
+from rankwise.models.tiny import tiny_model
+
+__all__ = ["Base", "byte_tokenizer", "fingerprint", "load_base", "tiny_model"]

@@ -1,0 +1,45 @@
+"""A base: the frozen model that every adapter of a study is attached to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A loaded base model; two bases are the same when their fingerprints are.
+
+    Attributes:
+        model: a causal language model in eval mode, no parameter of which asks for a gradient.
+        tokenizer: its fast tokenizer, with a pad token.
+        name: as the person gave it; :func:`load_base` of it gives this base again.
+        fingerprint: see :func:`fingerprint`.
+        notes: sentences a report must show, such as "rounded to 4 bits and back".
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Hash a model: sha256 (hex) over the sorted names, shapes, dtypes and bytes of its parameters.
+
+    Tied parameters count once. The same weights in another dtype are another base. About 1 GB/s.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        shape = "x".join(str(size) for size in parameter.shape)
+        digest.update(f"{name} {shape} {parameter.dtype}\n".encode())
+        flat = parameter.detach().to("cpu").contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""A model folder in the Hugging Face layout: config.json, safetensors, tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankwise.errors import UsageError
+from rankwise.models.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
+    """Load model and tokenizer from a local folder, without running any code from it.
+
+    Returns:
+        The model (CPU), the tokenizer and notes.
+
+    Raises:
+        UsageError: the folder is not a complete causal language model in safetensors; the message says why.
+    """
+    _check_config(folder)
+    _check_weights(folder)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UsageError(
+            f"{folder} holds no tokenizer (tokenizer.json); copy it there from the model it was made from, "
+            f"with tokenizer.save_pretrained({str(folder)!r})"
+        )
+    return _load_checked(str(folder), dtype)
+
+
+def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
+    """Load through transformers with remote code and pickles off, and nothing left at random values."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        with quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below by name, where transformers would only print
+                **options,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+        raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
+    # Transformers would fill these at random and only warn.
+    absent = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])})
+    if absent:
+        raise UsageError(
+            f"the files of {source} lack {len(absent)} weights of a {type(model).__name__} or have them in "
+            f"another shape ({absent[0]}, ...); give a complete causal language model"
+        )
+    notes = [f"{len(info['unexpected_keys'])} tensors in the files were not used."]
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # targets are masked by position, never by pad id
+    return model, tokenizer, tuple(notes if info["unexpected_keys"] else ())
+
+
+def _check_config(folder: Path) -> None:
+    path = folder / "config.json"
+    if path.is_file():
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{path} is not JSON ({error}); copy it again") from None
+        if not isinstance(config, dict) or "model_type" not in config:
+            raise UsageError(f"{path} names no model_type; give a folder in the Hugging Face layout")
+        return
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(f"{folder} is an adapter, not a model; give its base, and attach the adapter to it")
+    inside = sorted(child.name for child in folder.glob("*/") if (child / "config.json").is_file())
+    hint = f"did you mean {folder / inside[-1]}?" if inside else "give the folder that holds config.json"
+    raise UsageError(f"{folder} holds no config.json, so it is not a model in the Hugging Face layout; {hint}")
+
+
+def _check_weights(folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    if (folder / INDEX).is_file():
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(f"{folder / INDEX} cannot be read; copy it again") from None
+    else:
+        names = ["model.safetensors"]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing and (pickles := sorted(path.name for path in folder.glob("*.bin"))):
+        raise UsageError(
+            f"{folder} holds weights as {pickles[0]} only, a pickle that could run code; load it where you "
+            "trust it and save it with model.save_pretrained(...), which writes safetensors"
+        )
+    if missing:
+        raise UsageError(f"{folder} lacks {missing[0]}; copy the weights there")
+    for name in names:
+        try:
+            with safe_open(folder / name, framework="pt"):  # reads the header and compares the file's length
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the first sentence or so of an exception, on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 240 else f"{text[:237]}..."

@@ -1,0 +1,147 @@
+"""NLL against learning rate: one U per arm, its best ringed, what diverged at the top edge."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+from rankwise.report.figures.base import Figure, Styles, data, edge_label, line_width, padded, styles
+from rankwise.report.figures.theme import ALARM, CROSS_OUT, MUTED, Layout
+from rankwise.report.view import Arm, Document
+from rankwise.report.view import arms as arms_of
+from rankwise.report.wording import finite, learning_rate, nll
+
+DODGE = 13  # px between marks of different arms lost at the same learning rate
+
+
+def learning_rate_figure(document: Document) -> Figure | None:
+    """Selection NLL against learning rate on a log axis, or None when nothing was searched."""
+    every = arms_of(document)
+    arms = [arm for arm in every if arm["learning_rates"]]
+    if not arms:
+        return None
+    style = styles(every)
+    base = document["results"]["base"]["selection_nll"]
+    scores = {arm["name"]: _scores(arm) for arm in arms}
+    values = [value for by_lr in scores.values() for value in by_lr.values()]
+    tested = sorted({run["lr"] for arm in arms for run in arm["learning_rates"]})
+    # Worse than the untouched model is off the chart: it would flatten the U shapes it is there to show.
+    within = [value for value in values if not finite(base) or value <= base] or [base if finite(base) else 1.0]
+    low, high = padded(min(within), max(within), 0.08)
+    top = high + (high - low) * 0.10
+    lost = _lost(arms, style, (top + high) / 2, high)
+    if not lost:
+        top = high
+    decades = math.log10(tested[-1] / tested[0] * 1.35**2)
+
+    def chart(layout: Layout) -> Any:
+        import altair as alt
+
+        x = alt.X(
+            "lr:Q",
+            title="learning rate (log scale)",
+            scale=alt.Scale(type="log", domain=[tested[0] / 1.35, tested[-1] * 1.35], nice=False),
+            axis=alt.Axis(values=tested, format="~e", labelOverlap=True),
+        )
+        # With no finite score the axis only carries the marks at its top edge; numbers on it would mean nothing.
+        axis = alt.Axis(
+            labels=bool(values),
+            ticks=bool(values),
+            grid=bool(values),
+            labelExpr=f"datum.value > {high:.12g} ? '' : datum.label",
+        )
+        y = alt.Y(
+            "nll:Q",
+            title="selection NLL, nats per token",
+            scale=alt.Scale(domain=[low, top], nice=False, zero=False),
+            axis=axis,
+        )
+        color, shape = style.encode(arms, layout)
+        layers = []
+        for arm in sorted(arms, key=lambda arm: not arm["reference"]):
+            rows = _rows(arm, style.label[arm["name"]], scores[arm["name"]], high)
+            layers += _curve(rows, x, y, color, shape, line_width(arm, style), style.dash[arm["name"]])
+        if lost:
+            shift = decades / layout.width * DODGE
+            beside = [row | {"lr": row["lr"] * 10 ** (row["slot"] * shift)} for row in lost]
+            marks = alt.Chart(data(beside)).mark_point(
+                shape=CROSS_OUT, size=60, strokeWidth=2.5, filled=False, opacity=1
+            )
+            layers.append(marks.encode(x=x, y=y, color=color, description="note:N"))
+            layers.append(alt.Chart(data([{"nll": high}])).mark_rule(strokeDash=[2, 3], color=MUTED.light).encode(y=y))
+            text = "× diverged, or worse than untouched"
+            layers.append(edge_label(text, x=alt.value(0), y=alt.value(-8), align="left", color=ALARM.light))
+        return alt.layer(*layers).properties(width=layout.width, height=layout.height)
+
+    caption = (
+        "No run ended with a finite score."
+        if not values
+        else "Lower is better; a ring marks each arm's best learning rate. Look for a U: a best value with worse on"
+        " both sides was really searched, one at the end of its line may lie further out. One seed, best checkpoint."
+    )
+    if lost:
+        caption += " A × at the top edge diverged, or ended worse than the untouched model, at that learning rate."
+    return Figure("learning-rates", "NLL against learning rate", caption, chart)
+
+
+def _scores(arm: Arm) -> dict[float, float]:
+    """Learning rate -> mean selection NLL over finished runs."""
+    found: dict[float, list[float]] = defaultdict(list)
+    for run in arm["learning_rates"]:
+        if run["status"] == "done" and finite(run["selection_nll"]):
+            found[run["lr"]].append(float(run["selection_nll"]))
+    return {lr: sum(scores) / len(scores) for lr, scores in sorted(found.items())}
+
+
+def _rows(arm: Arm, label: str, scores: dict[float, float], high: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "lr": lr,
+            "nll": value,
+            "arm": label,
+            "best": lr == arm["best_lr"],
+            "note": f"{label}, learning rate {learning_rate(lr)}: NLL {nll(value)}",
+        }
+        for lr, value in scores.items()
+        if value <= high
+    ]
+
+
+def _lost(arms: list[Arm], style: Styles, at: float, high: float) -> list[dict[str, Any]]:
+    """Marks at the top edge; ``slot`` counts from the middle where several arms were lost at one learning rate."""
+    found: dict[float, list[tuple[Arm, str]]] = defaultdict(list)
+    for arm in arms:
+        for run in arm["learning_rates"]:
+            if run["status"] == "diverged":
+                found[run["lr"]].append((arm, "diverged"))
+            elif finite(run["selection_nll"]) and run["selection_nll"] > high:
+                found[run["lr"]].append((arm, f"NLL {nll(run['selection_nll'])}, worse than the untouched model"))
+    rows = []
+    for lr, marks in sorted(found.items()):
+        for index, (arm, what) in enumerate(marks):
+            label = style.label[arm["name"]]
+            slot = index - (len(marks) - 1) / 2
+            note = f"{label}, learning rate {learning_rate(lr)}: {what}"
+            rows.append({"lr": lr, "slot": slot, "nll": at, "arm": label, "note": note})
+    return rows
+
+
+def _curve(
+    rows: list[dict[str, Any]], x: Any, y: Any, color: Any, shape: Any, width: float, dash: list[int]
+) -> list[Any]:
+    import altair as alt
+
+    chart = alt.Chart(data(rows))
+    ring = alt.Chart(data([row for row in rows if row["best"]]))
+    return [
+        chart.mark_line(strokeWidth=width, strokeDash=dash, strokeJoin="round", aria=False).encode(
+            x=x, y=y, color=color
+        ),
+        chart.mark_point(filled=True, size=60, opacity=1).encode(
+            x=x, y=y, color=color, shape=shape, description="note:N"
+        ),
+        ring.mark_point(shape="circle", filled=False, size=330, strokeWidth=2, opacity=1, aria=False).encode(
+            x=x, y=y, color=color
+        ),
+    ]

@@ -1,0 +1,114 @@
+"""Writes `report.html`: one file, no script, no request of any kind; and the PNGs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.files import replacing, write_text
+from rankwise.report import sections, view, wording
+from rankwise.report.clean import clean
+from rankwise.report.next_step import next_step
+from rankwise.report.view import Document
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered figure: inline SVG for laptop and for phone, and the path of its PNG relative to the page."""
+
+    name: str
+    title: str
+    caption: str
+    wide: str
+    narrow: str
+    png: str
+
+
+def write_report(document: dict[str, Any], folder: Path) -> Path:
+    """Write ``folder/report.html`` and ``folder/figures/*.png`` from a study document; return the page's path.
+
+    The page's bytes depend on ``document`` alone, except that it mentions ``best/`` and ``recipes/`` where they are.
+    A figure without data is left out, and a PNG of it from an earlier report is removed.
+    """
+    document = clean(document)
+    pictures = _draw(document, folder)
+    page = folder / "report.html"
+    saved, recipes = (folder / "best").is_dir(), sections.recipe_files(folder / "recipes")
+    write_text(page, render_page(document, pictures, adapter_saved=saved, recipes=recipes))
+    return page
+
+
+def render_page(
+    document: Document,
+    pictures: list[Picture],
+    *,
+    adapter_saved: bool = False,
+    recipes: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The page as text. Everything from the document is escaped by the template engine; only our SVG is not."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from rankwise.report.figures.theme import dark_rules
+
+    environment = Environment(
+        loader=PackageLoader("rankwise.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        nll=wording.nll,
+        lr=wording.learning_rate,
+        duration=wording.duration,
+        arxiv=sections.arxiv_link,
+        sentence=sections.sentence,
+    )
+    arms = view.arm_views(document)
+    chosen = next((arm for arm in arms if arm.name == document["results"]["verdict"]["recommended"]), None)
+    return environment.get_template("report.html.j2").render(
+        results=document["results"],
+        arms=arms,
+        chosen=chosen,
+        tone=sections.tone(arms, chosen),
+        reference=view.reference_label(document),
+        tiles=sections.tiles(chosen),
+        remarks=sections.remarks(arms),
+        gain=sections.gain(document),
+        setup=sections.setup(document),
+        versions=sections.versions(document),
+        next=next_step(document),
+        pictures=pictures,
+        dark_figures=dark_rules(".chart"),
+        adapter_saved=adapter_saved,
+        recipes=recipes,
+        yardstick=sections.yardstick(document),
+    )
+
+
+def _draw(document: Document, folder: Path) -> list[Picture]:
+    from rankwise.report.figures import figures
+    from rankwise.report.figures.theme import NARROW, WIDE
+    from rankwise.report.svg import draw, inline, png
+
+    pictures = []
+    for figure in figures(document):
+        wide, narrow = draw(figure.chart(WIDE)), draw(figure.chart(NARROW))
+        path = f"figures/{figure.name}.png"
+        with replacing(folder / path) as temporary:
+            temporary.write_bytes(png(wide))
+        pictures.append(
+            Picture(
+                name=figure.name,
+                title=figure.title,
+                caption=figure.caption,
+                wide=inline(wide, prefix=f"{figure.name}-wide", label=figure.title),
+                narrow=inline(narrow, prefix=f"{figure.name}-narrow", label=figure.title),
+                png=path,
+            )
+        )
+    for stale in set((folder / "figures").glob("*.png")) - {folder / picture.png for picture in pictures}:
+        stale.unlink()
+    return pictures

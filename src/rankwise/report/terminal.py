@@ -1,0 +1,119 @@
+"""The verdict in the terminal: sentence, table of arms, cautions, where the page is, what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankwise.report.clean import clean
+from rankwise.report.next_step import next_step
+from rankwise.report.sections import cost_sentence
+from rankwise.report.view import ArmView, arm_views
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+TONES = {"good": "green", "bad": "red", "unsure": "yellow", "quiet": "dim", "reference": "bold"}
+HEADER = ("arm", "verdict", "recovery (95%)", "test NLL", "best LR", "trained", "FLOPs")
+TRAINED = HEADER.index("trained")  # left out of a terminal narrower than ROOMY columns
+ROOMY = 96
+
+
+def render_table(document: dict[str, Any], console: Console, *, page: Path | None = None) -> None:
+    """Print the verdict to ``console``; ``page`` is the path of `report.html`, when there is one.
+
+    In a terminal the table is drawn and colored; into a pipe or file it is plain aligned text, one line per arm.
+    Text from the data is escaped and control characters are dropped, so a name cannot style or break the output.
+    """
+    from rich.markup import escape
+
+    document = clean(document)
+    results = document["results"]
+    arms = arm_views(document)
+    chosen = next((arm for arm in arms if arm.name == results["verdict"]["recommended"]), None)
+    fancy = console.is_terminal
+
+    def say(text: str, style: str = "") -> None:
+        console.print(f"[{style}]{escape(text)}[/]" if style else escape(text), soft_wrap=not fancy, highlight=False)
+
+    say("")
+    say(results["verdict"]["headline"], "bold")
+    if chosen is not None:
+        say(f"Recommended: {chosen.label} ({_clause(results['verdict']['reason'])}).")
+        cost = cost_sentence(document, chosen)
+        if cost:
+            say(cost)
+    else:
+        say(f"No recommendation: {_clause(results['verdict']['reason'])}.")
+    say("")
+    if fancy:
+        console.print(_table(arms, chosen, console.width))
+    else:
+        for line in _aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
+            say(line)
+    for arm in arms:
+        for remark in (f"{arm.label}: to decide it, {arm.needs}." if arm.needs else "", _warning(arm)):
+            if remark:
+                say(remark, "yellow" if remark == _warning(arm) else "")
+    for trap in results["traps"]:
+        say(f"Caution: {trap}", "yellow")
+    for fault in results["faults"]:
+        say(f"Fault: {fault['run']}: {fault['reason']}", "red")
+    say("")
+    if page is not None:
+        say(f"Report: {page}")
+    step = next_step(document)
+    say(step.why)
+    # The command is printed unwrapped: a line break inside it would be pasted.
+    console.print(f"  [bold]{escape(step.command)}[/]", soft_wrap=True, highlight=False)
+
+
+def _cells(arm: ArmView, chosen: ArmView | None) -> tuple[str, ...]:
+    label = arm.label + (" *" if arm is chosen else "")
+    recovery = f"{arm.recovery} ({arm.recovery_interval})" if arm.recovery_interval else arm.recovery
+    return label, arm.badge.word, recovery, arm.test_nll, arm.best_lr, arm.trainable_short, arm.flops_ratio
+
+
+def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold"
+    )
+    table.add_column(HEADER[0], overflow="fold", min_width=11)
+    for index, name in enumerate(HEADER[1:], start=1):
+        if index != TRAINED or width >= ROOMY:
+            table.add_column(name, justify="right" if index > 1 else "left", no_wrap=True)
+    for arm in arms:
+        label, verdict, *numbers = _cells(arm, chosen)
+        if width < ROOMY:
+            del numbers[TRAINED - 2]
+        table.add_row(Text(label), Text(verdict, style=TONES[arm.badge.tone]), *numbers)
+    return table
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines of aligned columns, as wide as they need: a pipe has no width to wrap or cut at."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            text + " " * (width - cell_len(text)) if index < 2 else " " * (width - cell_len(text)) + text
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _warning(arm: ArmView) -> str:
+    return f"{arm.label}: {arm.warning}" if arm.warning else ""
+
+
+def _clause(sentence: str) -> str:
+    """A reason as part of a longer sentence."""
+    return sentence.rstrip(". ")

@@ -1,0 +1,90 @@
+"""How many more seeds or test examples would decide, if the estimate and the variance components stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from rankwise.stats.crossed import FEWEST_SEEDS, Estimate
+
+_MOST_SEEDS = 1_000  # beyond these nobody will run it: the same as never
+_MOST_EXAMPLES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Either number alone would decide; None when no realistic number of that kind would."""
+
+    more_seeds: int | None
+    more_examples: int | None
+
+    def __str__(self) -> str:
+        parts = [
+            f"{count} more {kind}{'' if count == 1 else 's'}"
+            for count, kind in ((self.more_seeds, "seed"), (self.more_examples, "test example"))
+            if count is not None
+        ]
+        if parts:
+            return "about " + " or ".join(parts)
+        return "more seeds and more test examples together, since neither alone would decide"
+
+
+def needs(now: Estimate, tail: float = 0.025) -> Needs:
+    """Seeds (per arm, all groups alike) or examples that bring the one-sided ``tail`` bound to the other side of 0.
+
+    Planning formula: the variance of `Estimate` with S + k seeds or N + k examples, and Satterthwaite's df for
+    it. When seeds were held fixed (one or two), the claim stays "for these seeds": examples are planned
+    for these seeds and more seeds towards a claim about all seeds.
+    """
+    if float(now.estimate) == 0:
+        return Needs(None, None)
+
+    def decides(more_seeds: int, more_examples: int) -> bool:
+        fixed = now.for_these_seeds and more_seeds == 0
+        se, df = _planned(now, more_seeds, more_examples, fixed)
+        return bool(stdtrit(df, 1 - tail) * se < abs(float(now.estimate)))
+
+    first = max(1, FEWEST_SEEDS - min(now.seeds)) if now.for_these_seeds else 1
+    return Needs(
+        _smallest(lambda k: decides(k, 0), first, _MOST_SEEDS) if _knows_seeds(now) else None,
+        _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES),
+    )
+
+
+def _knows_seeds(now: Estimate) -> bool:
+    """One run per group carries no information on seed noise, so no number of seeds can be planned."""
+    return min(now.seeds) > 1
+
+
+def _planned(now: Estimate, more_seeds: int, more_examples: int, fixed: bool) -> tuple[float, float]:
+    """Standard error and df with more seeds or examples."""
+    n = now.examples + more_examples
+    variance = float(now.example_var)
+    seed_parts = []
+    for s, seed_var, cross_var in zip(now.seeds, now.seed_var, now.cross_var, strict=True):
+        variance += float(cross_var) / (s + more_seeds)
+        seed_parts.append((float(seed_var) / (s + more_seeds), s + more_seeds - 1))
+    example_part = variance / n
+    if fixed:
+        return float(np.sqrt(example_part)), n - 1.0
+    total = example_part + sum(part for part, _ in seed_parts)
+    if total == 0:
+        return 0.0, n - 1.0
+    spread = example_part**2 / (n - 1) + sum(part**2 / df for part, df in seed_parts)
+    return float(np.sqrt(total)), total**2 / spread
+
+
+def _smallest(holds: Callable[[int], bool], first: int, most: int) -> int | None:
+    """Smallest k in [first, most] for which a monotone condition holds, by bisection."""
+    if holds(first):
+        return first
+    if not holds(most):
+        return None
+    low, high = first, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

@@ -1,0 +1,90 @@
+"""What ``rankwise doctor`` looks at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from itertools import accumulate
+from typing import Any
+
+from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
+from rankwise.data.render import encode_split
+from rankwise.engine import Forward, evaluate
+from rankwise.models import Base, load_base
+from rankwise.studies.device import pick_device
+from rankwise.studies.provenance import provenance
+from rankwise.studies.scales import SCALES
+
+ALL = Limits(None, None, None)
+SCALE = SCALES["quick"]  # doctor applies its maximum length and sizes
+SCORED = 3000  # tokens of selection examples on which the untouched model is scored: a few seconds on a CPU
+
+
+def checkup(model: str, data: str) -> dict[str, Any]:
+    """Return ``{"environment", "model", "data", "warnings", "preview"}``, all JSON values.
+
+    ``data`` has counts per split as numbers; the preview is a list of (token text, trained on).
+
+    Raises:
+        UsageError: a model or data set that cannot be used (labels all masked, for one); the message says what to do.
+    """
+    import torch
+
+    base = load_base(model, dtype=torch.bfloat16)
+    max_length: int = SCALE["max_length"]
+    examples = load_examples(data, limits=Limits() if is_generated(data) else ALL)
+    # What a study would see, which refuses a set without anything to learn; splits are in random order already.
+    seen = {
+        split: encode_split(getattr(examples, split)[:size], base.tokenizer, max_length=max_length, split=split)[0]
+        for split, size in SCALE["sizes"].items()
+    }
+    found = profile(examples, base.tokenizer, max_length=max_length)
+    forward = Forward(base.model)
+    ends = list(accumulate(len(encoded.input_ids) for encoded in seen["selection"]))
+    scored = seen["selection"][: max(1, sum(end <= SCORED for end in ends))]
+    return {
+        "environment": _environment(),
+        "model": _model(base, forward),
+        "data": {
+            "name": data,
+            "form": examples.form,
+            "columns_not_used": list(examples.unread),
+            "max_length": max_length,
+            "splits": {name: asdict(split) for name, split in found.splits.items()},
+            "duplicates_across_splits": found.leaked,
+            "prompts_across_splits": found.same_prompt,
+            "untouched_nll": round(evaluate(forward, scored).mean, 4),
+            "untouched_nll_examples": len(scored),
+            "notes": list(examples.notes),
+        },
+        "warnings": [*found.warnings, *_beyond(base, found)],
+        "preview": preview(found.first, base.tokenizer),
+    }
+
+
+def _environment() -> dict[str, str]:
+    facts = provenance("rankwise doctor")
+    names = ("rankwise", "torch", "transformers", "python", "platform", "cpu")
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {**{name: facts[name] for name in names}, "memory": f"{gigabytes:.0f} GB", "device": pick_device()}
+
+
+def _model(base: Base, forward: Forward) -> dict[str, str]:
+    return {
+        "name": base.name,
+        "parameters": f"{sum(p.numel() for p in base.model.parameters()):,}",
+        "fingerprint": base.fingerprint[:16],
+        "chat template": "yes" if base.tokenizer.chat_template else "none (turns are written as plain lines)",
+        "head on targets only": "yes" if forward.targets_only else "no (this model changes its logits)",
+        "attention mask": "not needed" if forward.maskless else "used (padding reaches real tokens without it)",
+        "notes": "; ".join(base.notes) or "none",
+    }
+
+
+def _beyond(base: Base, found: Profile) -> list[str]:
+    """A warning when examples are longer than the model can read."""
+    room = getattr(base.model.config, "max_position_embeddings", None)
+    tokens = found.splits["train"].tokens
+    if not isinstance(room, int) or tokens is None or tokens.longest <= room:
+        return []
+    return [f"the longest training example has {tokens.longest:,} tokens, more than the {room:,} {base.name} can read"]

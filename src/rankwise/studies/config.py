@@ -1,0 +1,169 @@
+"""A study's resolved configuration: what ``study.yaml`` holds. Strict: an unknown key is an error."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rankwise.adapters import Adapter, Full
+from rankwise.engine import TrainSpec
+from rankwise.errors import UsageError
+from rankwise.methods import build
+
+# Settings that may gain entries in an existing study folder; every finished run is kept.
+GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds"})
+
+
+class Strict(BaseModel):
+    """Frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(Strict):
+    """One thing to compare: a method with its options.
+
+    Attributes:
+        name: short and unique, used in files; ``full`` is the reference.
+        label: as people read it.
+        method, options: catalogue name and what its builder takes (rank, alpha, placement, ...).
+        adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
+        batch: examples per step, when it differs from the study's.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    label: str
+    method: str = "custom"
+    options: dict[str, str | int | float] = {}
+    adapter: dict[str, Any] | None = None
+    batch: int | None = Field(default=None, ge=1)
+
+    def target(self) -> Adapter | Full:
+        """Build the spec of what trains."""
+        if self.adapter is not None:
+            return Adapter.from_dict(self.adapter)
+        return build(self.method, **self.options)
+
+
+class Sizes(Strict):
+    """Examples per split, at most."""
+
+    train: int = Field(ge=1)
+    selection: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
+class StudyConfig(Strict):
+    """Everything that decides a study's numbers.
+
+    Attributes:
+        reference: ``full``, or ``best-rank`` where full fine-tuning does not fit: the first arm, LoRA at a high rank.
+        learning_rates: grid per arm name, ascending.
+        seed: seed of the screening runs and of the data split.
+        fresh_seeds: seeds of the runs the verdict uses; the screening seed is never among them.
+        finalists: how many arms besides the reference get fresh seeds.
+        margin: share of full fine-tuning's gain an arm may lose and still match.
+        widen: new learning rates an arm may get, at most, when its best one is at the edge of the grid.
+        completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
+        system: system message for conversations that have none.
+        eval_every: steps between two scores of the selection split.
+        measure: time and memory of the reference and the finalists, each alone in a fresh process.
+        checkpoint_seconds: least time between two checkpoints of a run.
+    """
+
+    preset: str
+    scale: str
+    model: str = "default"
+    data: str = "word-problems"
+    reference: Literal["full", "best-rank"] = "full"
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    learning_rates: dict[str, tuple[float, ...]]
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    micro_batch: int = Field(ge=1)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    eval_every: int = Field(ge=1)
+    sizes: Sizes
+    max_length: int = Field(ge=8)
+    completion_style: Literal["hashes", "think"] = "hashes"
+    system: str | None = None
+    seed: int = Field(default=0, ge=0)
+    fresh_seeds: tuple[int, ...] = (1, 2, 3)
+    finalists: int = Field(default=2, ge=0)
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    widen: int = Field(default=1, ge=0)
+    measure: bool = True
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudyConfig:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"arm names must be unique, found {', '.join(names)}")
+        if self.reference == "full" and (self.arms[0].name != "full" or self.arms[0].method != "full"):
+            raise ValueError("the first arm must be the reference, named and with method 'full'")
+        if set(self.learning_rates) != set(names):
+            raise ValueError("learning_rates needs one grid per arm and nothing else")
+        for name, grid in self.learning_rates.items():
+            if not grid or list(grid) != sorted(set(grid)) or grid[0] <= 0:
+                raise ValueError(f"learning_rates of {name} must be positive and ascending, found {list(grid)}")
+        if self.seed in self.fresh_seeds or len(set(self.fresh_seeds)) != len(self.fresh_seeds):
+            raise ValueError("fresh_seeds must be distinct and must not hold the screening seed")
+        for arm in self.arms:
+            arm.target()  # raises UsageError for an unknown method or an illegal option
+        return self
+
+    @property
+    def reference_arm(self) -> Arm:
+        """What every other arm is held against: the first arm."""
+        return self.arms[0]
+
+    @property
+    def reference_words(self) -> str:
+        """The reference as it is named inside a sentence."""
+        return "full fine-tuning" if self.reference_arm.method == "full" else self.reference_arm.label
+
+    def arm(self, name: str) -> Arm:
+        """Return an arm by name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def train_spec(self, arm: Arm, lr: float, seed: int) -> TrainSpec:
+        """Return the run of ``arm`` at one learning rate and seed."""
+        return TrainSpec(
+            target=arm.target(),
+            lr=lr,
+            steps=self.steps,
+            batch=arm.batch or self.batch,
+            micro_batch=min(self.micro_batch, arm.batch or self.batch),
+            schedule=self.schedule,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            eval_steps=tuple(range(self.eval_every, self.steps + 1, self.eval_every)),
+            seed=seed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+def parse_config(values: dict[str, Any]) -> StudyConfig:
+    """Validate a dict into a configuration.
+
+    Raises:
+        UsageError: one sentence naming the first wrong setting, what it needs and the value found.
+    """
+    try:
+        return StudyConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "study"
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(StudyConfig.model_fields))
+            raise UsageError(f"unknown study setting {where!r}; a study has {known}.") from None
+        found = "" if first["type"] in ("missing", "value_error") else f", found {first['input']!r}"
+        raise UsageError(f"study setting {where}: {first['msg']}{found}.") from None

@@ -1,0 +1,78 @@
+"""What each arm costs beside full fine-tuning: operations, parameters, bytes, time and memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from rankwise.errors import RunError
+from rankwise.files import write_json
+from rankwise.ledger.folder import StudyFolder
+from rankwise.ledger.store import Ledger
+from rankwise.studies.conduct import ArmOutcome, Outcome
+from rankwise.studies.config import StudyConfig
+from rankwise.studies.measure import measure
+from rankwise.studies.runner import Runner
+
+
+def costs(
+    config: StudyConfig, folder: StudyFolder, ledger: Ledger, runner: Runner, outcome: Outcome, seconds: float
+) -> dict[str, Any]:
+    """Return the cost part of the document. Time and memory are measured once per folder, each arm alone."""
+    measured = _measured(config, folder, runner, outcome)
+    reference = outcome.arms[config.reference_arm.name]
+    arms = {name: _arm(arm, reference, measured.get(name, {}), measured) for name, arm in outcome.arms.items()}
+    runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]
+    spent = sum(run.seconds or 0.0 for run in runs)
+    return {"arms": arms, "study_seconds": max(seconds, spent), "training_seconds": spent, "runs": len(runs)}
+
+
+def _measured(
+    config: StudyConfig, folder: StudyFolder, runner: Runner, outcome: Outcome
+) -> dict[str, dict[str, float]]:
+    path = folder.path / "measured.json"
+    try:
+        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    judged = (config.reference_arm.name, *outcome.finalists)
+    wanted = [name for name in judged if outcome.arms[name].best_lr is not None]
+    missing = [name for name in wanted if name not in known] if config.measure else []
+    if missing:
+        runner.progress.note(f"Measuring time and memory of {len(missing)} arms, each alone in a fresh process")
+    for name in missing:
+        arm = outcome.arms[name]
+        assert arm.best_lr is not None
+        spec = config.train_spec(arm.arm, arm.best_lr, config.seed)
+        examples = runner.splits.train[: 4 * spec.batch]
+        try:
+            known[name] = measure(config.model, config.dtype, spec, examples, torch.get_num_threads())
+        except RunError as error:
+            runner.progress.note(str(error))
+    if missing:
+        write_json(path, known)
+    return known
+
+
+def _arm(
+    arm: ArmOutcome, reference: ArmOutcome, own: dict[str, float], measured: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    run = next((r for r in arm.screening.values() if r is not None and r.status == "done"), None)
+    full = next((r for r in reference.screening.values() if r is not None and r.status == "done"), None)
+    theirs = measured.get(reference.arm.name, {})
+    return {
+        "flops_ratio": run.flops / full.flops if run and full else None,
+        "trainable_ratio": run.trainable / full.trainable if run and full else None,
+        "seconds_per_step": own.get("seconds_per_step"),
+        "time_ratio": _ratio(own.get("seconds_per_step"), theirs.get("seconds_per_step")),
+        "peak_memory_bytes": own.get("peak_memory_bytes"),
+        "memory_ratio": _ratio(own.get("peak_memory_bytes"), theirs.get("peak_memory_bytes")),
+        # fp32 factors on disk; full fine-tuning stores the model in 2 bytes a weight
+        "adapter_bytes": run.trainable * (2 if arm.arm.method == "full" else 4) if run else None,
+    }
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return a / b if a is not None and b else None

@@ -1,0 +1,201 @@
+"""Named questions, resolved at a scale to a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.cost import blueprint, match_ranks, model_shape
+from rankwise.errors import UsageError, unknown
+from rankwise.studies.arms import full_arm, lora_arm, method_arm
+from rankwise.studies.config import Arm, StudyConfig, parse_config
+from rankwise.studies.scales import SCALES, grid
+
+Arms = tuple[Arm, ...]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A question, the arms that answer it (at a scale, on a model), and whether it sweeps rates wider than usual."""
+
+    question: str
+    arms: Callable[[str, str], Arms]
+    sweep: bool = False
+
+
+def _rank(scale: str) -> int:
+    return {"smoke": 4, "quick": 16, "tutorial": 64}[scale]
+
+
+def _alpha(scale: str, rank: int) -> float:
+    """The tutorial sets alpha to the rank; everywhere else alpha is constant."""
+    return float(rank) if scale == "tutorial" else 32.0
+
+
+def _lora(scale: str, rank: int, placement: str = "all-linear", batch: int | None = None) -> Arm:
+    return lora_arm(rank, placement, alpha=_alpha(scale, rank), batch=batch)
+
+
+def _without_regret(scale: str, model: str) -> Arms:
+    rank = _rank(scale)
+    ladder = (_lora(scale, r) for r in (1, rank, 4 * rank))
+    placements = (_lora(scale, rank, "attention"), _lora(scale, rank, "mlp"))
+    return (full_arm(), *ladder, *placements, method_arm("olora", "OLoRA", rank))
+
+
+def _ladder(scale: str, model: str) -> Arms:
+    ranks = (1, 64, 256) if scale == "tutorial" else sorted({1, _rank(scale) // 4, _rank(scale), 4 * _rank(scale)})
+    return (full_arm(), *(_lora(scale, r) for r in ranks))
+
+
+def _rates(scale: str, model: str) -> Arms:
+    ranks = (16, 64, 256) if scale == "tutorial" else (_rank(scale), 4 * _rank(scale))
+    return (full_arm(), *(_lora(scale, r) for r in ranks))
+
+
+def _batches(scale: str, model: str) -> Arms:
+    middle: int = SCALES[scale]["batch"]
+    rank = 256 if scale == "tutorial" else _rank(scale)
+    others = [middle // 2, middle * 2]
+    full = (full_arm(), *(full_arm(batch) for batch in others))
+    return (*full, _lora(scale, rank), *(_lora(scale, rank, batch=batch) for batch in others))
+
+
+def _placements(scale: str, model: str) -> Arms:
+    """Three placements at one rank, then attention and MLP at ranks with matched parameter counts."""
+    rank = 128 if scale == "tutorial" else _rank(scale)
+    same = tuple(_lora(scale, rank, where) for where in ("all-linear", "attention", "mlp"))
+    if scale == "smoke":
+        return (full_arm(), *same)
+    shape = model_shape(blueprint(model).model)
+    if scale == "tutorial":
+        ranks = match_ranks(shape)
+    else:  # the same search around a smaller rank
+        ranks = match_ranks(shape, attention=range(rank + 4, 4 * rank + 1, 4), mlp=range(4, 2 * rank + 1, 4))
+    matched = (_lora(scale, ranks.attention, "attention"), _lora(scale, ranks.mlp, "mlp"))
+    return (full_arm(), *same, *(arm for arm in matched if arm.name not in {a.name for a in same}))
+
+
+def _methods(scale: str, model: str) -> Arms:
+    others = (
+        ("rslora", "rsLoRA"),
+        ("dora", "DoRA"),
+        ("lora_plus", "LoRA+"),
+        ("olora", "OLoRA"),
+        ("pissa", "PiSSA"),
+    )
+    rank = _rank(scale)
+    return (full_arm(), _lora(scale, rank), *(method_arm(name, label, rank) for name, label in others))
+
+
+PRESETS = {
+    "without-regret": Preset("Which adapter matches full fine-tuning, and at what cost?", _without_regret),
+    "rank": Preset("How much rank is enough to match full fine-tuning?", _ladder),
+    "learning-rate": Preset("How far above full fine-tuning's is LoRA's best learning rate?", _rates, sweep=True),
+    "batch-size": Preset("Does LoRA pay more than full fine-tuning for large batches?", _batches),
+    "placement": Preset("Do adapters need all linear layers, or only attention or the MLP?", _placements),
+    "methods": Preset("Which low-rank method matches full fine-tuning at the same rank?", _methods),
+}
+
+
+def question(preset: str) -> str:
+    """Return the question a preset asks, or an empty text for a study of one's own arms."""
+    return PRESETS[preset].question if preset in PRESETS else ""
+
+
+def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None) -> StudyConfig:
+    """Resolve a preset at a scale, with ``changes`` to settings on top.
+
+    Args:
+        changes: settings by name. ``methods`` keeps only arms whose name or method is listed (the reference stays);
+            ``learning_rates`` may name some arms only; ``sizes`` may name some splits only.
+
+    Raises:
+        UsageError: an unknown preset, scale, method or setting.
+    """
+    if preset == "smoke":  # `rankwise study smoke` is the first preset at the smallest scale
+        preset, scale = "without-regret", "smoke"
+    if preset not in PRESETS:
+        raise unknown("preset", preset, [*PRESETS, "smoke"], hint="Or give a study in a .yaml file")
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    values = {**SCALES[scale], **(changes or {})}
+    if isinstance(values["sizes"], dict):
+        values["sizes"] = {**SCALES[scale]["sizes"], **values["sizes"]}
+    arms: Any = values.pop("arms", None)
+    own = parse_arms(arms) if arms is not None else PRESETS[preset].arms(scale, str(values["model"]))
+    if methods := values.pop("methods", None):
+        own = _keep(own, methods)
+    if values.get("reference") == "best-rank":
+        own = _best_rank_first(own)
+    rates = {arm.name: grid(scale, arm.target(), sweep=PRESETS[preset].sweep) for arm in own}
+    rates.update(values.pop("learning_rates", {}))
+    dumped = [arm.model_dump(mode="json") for arm in own]
+    return parse_config({"preset": preset, "scale": scale, "arms": dumped, "learning_rates": rates, **values})
+
+
+def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConfig:
+    """Resolve a study written in YAML: ``preset`` and ``scale`` (both optional) and any settings on top.
+
+    Raises:
+        UsageError: no such file, not a mapping, or an unknown setting.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no such study file: {path}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} must hold settings, such as 'preset: rank' and 'data: my_data.jsonl'.")
+    values.update(changes or {})
+    preset, scale = values.pop("preset", "without-regret"), values.pop("scale", "quick")
+    return resolve_study(str(preset), str(scale), values)
+
+
+def parse_arms(values: Any) -> Arms:
+    """Read arms given as a list of mappings; a missing reference is put first, missing names are made.
+
+    Raises:
+        UsageError: an arm that is not a mapping or has an unknown key.
+    """
+    from pydantic import ValidationError
+
+    arms = []
+    for number, value in enumerate(values if isinstance(values, list) else [values], 1):
+        if not isinstance(value, dict):
+            raise UsageError(f"arm {number} must be a mapping such as {{method: lora, options: {{rank: 16}}}}.")
+        name = value.get("name") or "-".join([str(value.get("method", "arm")).replace("_", "-"), str(number)])
+        try:
+            arms.append(Arm.model_validate({"label": name, **value, "name": name}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(f"arm {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    if not arms or arms[0].method != "full":
+        arms.insert(0, full_arm())
+    return tuple(arms)
+
+
+def _best_rank_first(arms: Arms) -> Arms:
+    """Drop full fine-tuning and put the highest rank on all linear layers first, as the reference."""
+    adapters = [arm for arm in arms if arm.method != "full"]
+    ladder = [arm for arm in adapters if arm.method == "lora" and arm.options.get("placement") == "all-linear"]
+    if not ladder or len(adapters) < 2:
+        raise UsageError("reference best-rank needs a LoRA arm on all linear layers and one more adapter arm.")
+    best = max(ladder, key=lambda arm: (int(arm.options.get("rank", 0)), arm.batch is None))
+    return (best, *(arm for arm in adapters if arm is not best))
+
+
+def _keep(arms: Arms, wanted: list[str]) -> Arms:
+    names = {arm.name for arm in arms} | {arm.method for arm in arms}
+    for name in wanted:
+        if name not in names:
+            raise unknown("method in this study", name, names)
+    kept = tuple(arm for arm in arms if arm is arms[0] or arm.name in wanted or arm.method in wanted)
+    if len(kept) == 1:
+        raise UsageError("a study needs at least one arm besides full fine-tuning.")
+    return kept

@@ -1,0 +1,28 @@
+"""What a study tells whoever watches it. The base class says nothing; the command line draws it."""
+
+from __future__ import annotations
+
+
+class Progress:
+    """Called by the runner in this order: plan, then for each run start, step and score many times, done."""
+
+    def note(self, text: str) -> None:
+        """One line worth reading once."""
+
+    def plan(self, total: int, done: int) -> None:
+        """``total`` runs are planned now (it grows when a grid widens), ``done`` are finished."""
+
+    def start(self, label: str, steps: int) -> None:
+        """A run begins."""
+
+    def step(self, step: int, loss: float) -> None:
+        """A training step ended."""
+
+    def score(self, step: int, nll: float) -> None:
+        """The selection split was scored."""
+
+    def done(self, label: str, status: str, nll: float | None, seconds: float) -> None:
+        """A run ended: done, diverged or failed."""
+
+    def close(self) -> None:
+        """Nothing more will be told."""

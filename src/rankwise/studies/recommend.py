@@ -1,0 +1,61 @@
+"""The one sentence at the top, and the arm to use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rankwise.studies.conduct import Outcome
+from rankwise.studies.config import StudyConfig
+from rankwise.studies.judgement import Judgement
+
+
+def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement) -> dict[str, Any]:
+    """Return headline, recommended arm (or None) and reason.
+
+    The recommendation is the cheapest arm that matches, by useful training operations, then parameters.
+    """
+    reference = config.reference_words
+    if outcome.arms[config.reference_arm.name].best_lr is None:
+        reason = f"every learning rate of {reference} diverged or failed; lower its grid"
+        return {"headline": f"No verdict: {reference} never finished.", "recommended": None, "reason": reason}
+    verdicts = judgement.verdicts
+    matching = [name for name, verdict in verdicts.items() if verdict.word == "matches or beats"]
+    if matching:
+        chosen = min(matching, key=lambda name: _price(outcome, name))
+        sentence = verdicts[chosen].sentence(config.arm(chosen).label, reference)
+        reason = "the cheapest arm that matches, by executed operations"
+        return {"headline": sentence, "recommended": chosen, "reason": reason}
+    words = {verdict.word for verdict in verdicts.values()}
+    if words == {"falls short"}:
+        names = _names(config, list(verdicts))
+        headline = f"{names} fall{'s' if len(verdicts) == 1 else ''} short of {reference}."
+        return {"headline": headline, "recommended": None, "reason": "no arm matches; try a higher rank or more steps"}
+    for word in ("undecided", "no verdict"):
+        for name, verdict in verdicts.items():
+            if verdict.word == word:
+                sentence = verdict.sentence(config.arm(name).label, reference)
+                return {"headline": sentence, "recommended": None, "reason": verdict.reason}
+    reason = "no arm has finished runs on fresh seeds"
+    return {"headline": "No verdict: no arm was run on fresh seeds.", "recommended": None, "reason": reason}
+
+
+def best_arm(outcome: Outcome, recommended: str | None) -> str | None:
+    """Return the arm whose adapter goes to ``best/``: the recommended one, else the best on fresh seeds' test."""
+    if recommended is not None:
+        return recommended
+    tested = {}
+    for name in outcome.finalists:
+        runs = [r for r in outcome.arms[name].fresh.values() if r is not None and r.status == "done" and r.test]
+        if runs:
+            tested[name] = sum(r.test.mean for r in runs if r.test) / len(runs)
+    return min(tested, key=lambda name: (tested[name], name)) if tested else None
+
+
+def _price(outcome: Outcome, name: str) -> tuple[int, int, str]:
+    run = next(r for r in outcome.arms[name].fresh.values() if r is not None)
+    return run.flops, run.trainable, name
+
+
+def _names(config: StudyConfig, names: list[str]) -> str:
+    labels = [config.arm(name).label for name in names]
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"

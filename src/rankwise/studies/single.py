@@ -1,0 +1,76 @@
+"""One run: train one adapter (or all weights) on one data set and score it on the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.engine import RunResult, Score
+from rankwise.errors import RunError
+from rankwise.ledger.folder import StudyFolder
+from rankwise.ledger.lock import StudyLock
+from rankwise.ledger.store import Ledger
+from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.progress import Progress
+from rankwise.studies.runner import Runner
+from rankwise.studies.setup import load_cell
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished run.
+
+    Attributes:
+        result: curve, losses, per-example scores, operations.
+        base_test: the untouched model's scores on the same test examples.
+        path: folder of the saved adapter (or model, for full fine-tuning); None when the run diverged.
+    """
+
+    result: RunResult
+    base_test: Score
+    path: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the short form that ``rankwise train --json`` prints."""
+        r = self.result
+        return {
+            "status": r.status,
+            "reason": r.reason,
+            "selection_nll": r.selection_nll,
+            "best_step": r.best_step,
+            "test_nll": r.test.mean if r.test else None,
+            "test_nll_final": r.test_final.mean if r.test_final else None,
+            "base_test_nll": self.base_test.mean,
+            "curve": [list(point) for point in r.curve],
+            "trainable": r.trainable,
+            "flops": r.flops,
+            "path": str(self.path) if self.path else None,
+        }
+
+
+def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Progress | None = None) -> Trained:
+    """Train ``arm`` in the folder ``out``; the same call continues a run that was cut short.
+
+    Raises:
+        UsageError: a bad setting, model or data, or a folder that holds something else.
+        RunError: the run failed.
+    """
+    progress = progress or Progress()
+    folder = StudyFolder(out)
+    base, splits = load_cell(config, progress)
+    with StudyLock(out):
+        state = folder.open_or_create(config.to_dict())
+        folder.clean_temporaries()
+        with Ledger(out) as ledger:
+            runner = Runner(config, folder, ledger, base, splits, progress, keep_full=True)
+            if state == "resumed":
+                done = runner.is_done(arm, lr, config.seed, fresh=True)
+                progress.note("resumed: this run is already done" if done else "resumed: continuing this run")
+            _, base_test = runner.base_scores()
+            progress.plan(1, 0)
+            result = runner.run(arm, lr, config.seed, fresh=True)
+            if result is None:
+                raise RunError(f"the run failed: {runner.failures()[-1]['reason']}")
+            saved = folder.run_folder(runner.key(arm, lr, config.seed, fresh=True)) / "adapter"
+    return Trained(result, base_test, saved if saved.exists() else None)

@@ -1,0 +1,85 @@
+"""A whole study: configuration in, folder with verdict, report and best adapter out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from rankwise.errors import RunError
+from rankwise.files import write_json
+from rankwise.ledger.folder import StudyFolder
+from rankwise.ledger.lock import StudyLock
+from rankwise.ledger.store import Ledger
+from rankwise.studies.conduct import Outcome, conduct
+from rankwise.studies.config import GROWABLE, StudyConfig
+from rankwise.studies.costs import costs
+from rankwise.studies.document import results
+from rankwise.studies.judgement import judge_study
+from rankwise.studies.modelcard import write_card
+from rankwise.studies.progress import Progress
+from rankwise.studies.provenance import provenance
+from rankwise.studies.recipes import write_recipes
+from rankwise.studies.recommend import best_arm
+from rankwise.studies.runner import Runner
+from rankwise.studies.setup import load_cell
+
+Document = dict[str, Any]
+
+
+def run_study(
+    config: StudyConfig, out: Path, *, progress: Progress | None = None, command: str = "rankwise study"
+) -> Document:
+    """Run or continue a study in ``out`` and return ``{"results", "cost", "provenance"}``.
+
+    Writes ``study.yaml``, ``ledger.sqlite``, ``runs/``, ``results.json`` and ``best/``; the report is the report
+    room's. The same configuration continues a study that was cut short and ends with the same results.
+
+    Raises:
+        UsageError: a bad setting, model or data, or a folder that holds another study.
+    """
+    progress = progress or Progress()
+    started = time.monotonic()
+    folder = StudyFolder(out)
+    base, splits = load_cell(config, progress)
+    with StudyLock(out):
+        if folder.open_or_create(config.to_dict(), GROWABLE) == "extended":
+            progress.note("extended: finished runs are kept, new ones are added")
+        folder.clean_temporaries()
+        with Ledger(out) as ledger:
+            runner = Runner(config, folder, ledger, base, splits, progress)
+            outcome = conduct(config, runner)
+            judgement = judge_study(config, outcome)
+            found = results(config, base, splits, outcome, judgement, runner.failures())
+            document = {
+                "results": found,
+                "cost": costs(config, folder, ledger, runner, outcome, time.monotonic() - started),
+                "provenance": provenance(command),
+            }
+            write_json(folder.results_file, document)
+            _keep_best(folder, runner, outcome, document)
+    return document
+
+
+def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: Document) -> None:
+    """Put the best adapter into ``best/``, with a card of how good it is, and its ``recipes/`` for other tools."""
+    name = best_arm(outcome, document["results"]["verdict"]["recommended"])
+    shutil.rmtree(folder.best, ignore_errors=True)
+    shutil.rmtree(folder.path / "recipes", ignore_errors=True)
+    if name is None:
+        return
+    arm = outcome.arms[name]
+    assert arm.best_lr is not None
+    seed = next(seed for seed, run in arm.fresh.items() if run is not None and run.status == "done")
+    source = folder.run_folder(runner.key(arm.arm, arm.best_lr, seed, fresh=True)) / "adapter"
+    if not (source / "adapter_config.json").exists():
+        raise RunError(f"{source} is missing although its run is done; delete {folder.path} and run the study again.")
+    staging = folder.path / ".best.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(source, staging)
+    write_card(staging, name, document)
+    staging.rename(folder.best)
+    targets = json.loads((folder.best / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
+    write_recipes(runner.config, document["results"], name, folder.path / "recipes", targets)

@@ -1,0 +1,213 @@
+"""Commands as a person types them, on the tiny model."""
+
+import json
+
+import pytest
+
+from rankwise.cli.main import main
+
+SMALL = ["--set", "steps=4", "--set", "eval_every=2", "--set", "sizes={train: 16, selection: 4, test: 6}"]
+STUDY = ["study", "smoke", "--methods", "lora-r4", "--seeds", "2", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "s"
+    assert main([*STUDY, "--out", str(out)]) == 0
+    return out
+
+
+def test_study_leaves_what_it_promises(study):
+    for name in ("study.yaml", "ledger.sqlite", "results.json", "report.html", "figures", "best"):
+        assert (study / name).exists(), name
+    assert list((study / "figures").glob("*.png"))
+    assert {"adapter_config.json", "adapter_model.safetensors", "README.md"} <= {
+        p.name for p in study.joinpath("best").iterdir()
+    }
+
+
+def test_study_prints_verdict_and_next_command(study, capsys):
+    assert main([*STUDY, "--out", str(study)]) == 0
+    shown = capsys.readouterr()
+    assert "report.html" in shown.out
+    assert "rankwise study" in shown.out
+    assert "resumed: " in shown.err
+
+
+def test_report_again_and_as_json(study, capsys):
+    (study / "report.html").unlink()
+    assert main(["report", str(study)]) == 0
+    assert (study / "report.html").exists()
+    capsys.readouterr()
+    assert main(["report", str(study), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"results", "cost", "provenance"}
+
+
+def test_two_seeds_say_so(study):
+    results = json.loads((study / "results.json").read_text())["results"]
+    assert any("2 fresh seeds" in trap for trap in results["traps"])
+
+
+def test_train_saves_and_resumes(tmp_path, capsys):
+    command = ["train", "--method", "olora", "--rank", "4", "--model", "tiny", "--scale", "smoke", *SMALL]
+    command += ["--out", str(tmp_path / "t"), "--json"]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    result = json.loads(first.out)
+    assert result["status"] == "done"
+    assert len(list((tmp_path / "t").glob("runs/*/adapter/adapter_model.safetensors"))) == 1
+    assert main(command) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == result
+    assert "already done" in again.err
+
+
+def test_train_full_saves_a_model_that_loads(tmp_path, capsys):
+    command = ["train", "--method", "full", "--model", "tiny", "--scale", "smoke", *SMALL, "--out", str(tmp_path / "t")]
+    assert main([*command, "--json"]) == 0
+    path = json.loads(capsys.readouterr().out)["path"]
+    assert main(["doctor", "--model", path, "--json"]) == 0
+
+
+def test_train_without_a_method_option_that_full_lacks(capsys):
+    assert main(["train", "--method", "full", "--rank", "4"]) == 2
+    assert "method 'full' has no option 'rank'" in capsys.readouterr().err
+
+
+def test_dry_run_writes_nothing(tmp_path, capsys):
+    assert main([*STUDY, "--out", str(tmp_path / "s"), "--dry-run"]) == 0
+    assert "runs to choose learning rates" in capsys.readouterr().out
+    assert main([*STUDY, "--out", str(tmp_path / "s"), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["steps"] == 4
+    assert not (tmp_path / "s").exists()
+
+
+def test_methods_as_table_json_and_one(capsys):
+    assert main(["methods"]) == 0
+    assert "2106.09685" in capsys.readouterr().out
+    assert main(["methods", "--json"]) == 0
+    names = [card["name"] for card in json.loads(capsys.readouterr().out)]
+    assert names == ["full", "lora", "rslora", "olora", "pissa", "dora", "lora_plus"]
+    assert main(["methods", "olora"]) == 0
+    assert "@article" in capsys.readouterr().out
+
+
+def test_doctor_shows_the_mask(capsys):
+    assert main(["doctor", "--model", "tiny", "--data", "word-problems:en"]) == 0
+    shown = capsys.readouterr().out
+    assert "trained on: " in shown
+    assert "<|im_end|>" in shown.split("trained on: ")[1]
+
+
+def test_a_failed_run_is_recorded_the_rest_goes_on_and_the_exit_code_is_3(tmp_path, monkeypatch):
+    import rankwise.studies.runner as runner
+
+    real = runner.train
+
+    def fails_once(base, spec, *args, **kwargs):
+        if getattr(spec.target, "rank", None) == 4 and spec.seed == 0 and spec.lr == 0.01:
+            raise RuntimeError("out of luck")
+        return real(base, spec, *args, **kwargs)
+
+    monkeypatch.setattr(runner, "train", fails_once)
+    out = tmp_path / "s"
+    assert main([*STUDY, "--out", str(out)]) == 3
+    results = json.loads((out / "results.json").read_text())["results"]
+    assert results["faults"] == [{"run": "lora-r4 lr=0.01 seed=0", "reason": "out of luck"}]
+    assert "out of luck" in (out / "report.html").read_text()
+
+
+def test_a_full_disk_is_one_sentence_and_finished_runs_are_kept(tmp_path, monkeypatch, capsys):
+    import errno
+
+    import rankwise.adapters.checkpoint as checkpoint
+
+    def full(path, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    out = tmp_path / "s"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_tensors", full)
+        assert main([*STUDY, "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "no space left while writing" in said
+    assert "Traceback" not in said
+    assert not list(out.rglob(".*.tmp"))
+    assert main([*STUDY, "--out", str(out)]) == 0
+    assert "resumed: " in capsys.readouterr().err
+
+
+def test_interrupting_exits_with_130_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    import rankwise.studies.runner as runner
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "train", interrupted)
+    assert main([*STUDY, "--out", str(tmp_path / "s")]) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_several_cells_make_one_table(tmp_path, capsys):
+    command = ["study", "smoke", "--methods", "lora-r4", "--seeds", "2", "--data", "word-problems:en,word-problems:vi"]
+    assert main([*command, *SMALL, "--out", str(tmp_path / "s")]) == 0
+    assert capsys.readouterr().out.count("report.html") == 2
+    cells = json.loads((tmp_path / "s" / "cells.json").read_text())
+    assert cells["cells"] == ["tiny--word-problems-en", "tiny--word-problems-vi"]
+    for slug in cells["cells"]:
+        assert (tmp_path / "s" / slug / "report.html").exists()
+
+
+def test_training_from_a_study_uses_its_recipe(study, tmp_path, capsys):
+    command = ["train", "--from", str(study), "--arm", "lora-r4", "--out", str(tmp_path / "t"), "--json"]
+    assert main([*command, "--steps", "8", "--dry-run"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    results = json.loads((study / "results.json").read_text())["results"]
+    assert plan["lr"] == next(a["best_lr"] for a in results["arms"] if a["name"] == "lora-r4")
+    assert plan["config"]["steps"] == 8
+    assert main([*command, "--steps", "8"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "done"
+
+
+def test_recipes_lie_beside_the_best_adapter(study):
+    assert {"peft_config.py", "train_trl.py", "axolotl.yaml"} <= {p.name for p in (study / "recipes").iterdir()}
+
+
+BAD = [
+    (["study", "withoutregret"], "did you mean 'without-regret'"),
+    (["study", "rank", "--scale", "huge"], "unknown scale 'huge'"),
+    (["study", "smoke", "--methods", "lorra"], "did you mean 'lora'"),
+    (["study", "smoke", "--set", "steps"], "--set needs name=value"),
+    (["study", "smoke", "--set", "stepz=3"], "unknown study setting 'stepz'"),
+    (["study", "smoke", "--set", "steps=[1"], "not a YAML value"),
+    (["study", "smoke", "--steps", "0"], "steps"),
+    (["study", "smoke", "--steps", "many"], "--steps"),
+    (["study", "smoke", "--seeds", "0"], "--seeds"),
+    (["study", "smoke", "--data", "no-such-data"], "unknown data"),
+    (["study", "smoke", "--data", "missing/file.jsonl"], "no such file"),
+    (["study", "smoke", "--model", "no-such-model"], "unknown model"),
+    (["study", "smoke", "--frobnicate"], "--frobnicate"),
+    (["train", "--method", "lorra"], "did you mean 'lora'"),
+    (["train", "--rank", "0"], "rank must be a whole number"),
+    (["train", "--alpha", "-1"], "alpha must be a positive number"),
+    (["train", "--placement", "atention"], "did you mean 'attention'"),
+    (["train", "--placement", "regex:("], "not a regular expression"),
+    (["train", "--model", "tiny", "--placement", "q_porj,v_proj", "--scale", "smoke"], "did you mean 'q_proj'"),
+    (["train", "--model", "tiny", "--method", "pissa", "--rank", "99", "--scale", "smoke"], "rank <= min"),
+    (["train", "--lr", "0"], "learning"),
+    (["methods", "dorra"], "unknown method"),
+    (["report", "nowhere"], "not a study's folder"),
+    (["doctor", "--data", "nope"], "unknown data"),
+    (["frobnicate"], "frobnicate"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_bad_input_is_one_sentence_and_exit_2(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.json"))
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("*"))

@@ -1,0 +1,56 @@
+"""The commands and their flags are a promise: a change here is a change for every user."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from rankwise.cli.main import app, main
+
+SURFACE = {
+    "study": "preset model data scale methods steps batch seeds seed reference out report-to set json dry-run",
+    "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
+    "methods": "name json",
+    "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
+    "report": "folder json",
+    "doctor": "model data json",
+}
+
+
+def test_commands_and_flags():
+    command = typer.main.get_command(app)
+    found = {}
+    for name, sub in command.commands.items():
+        found[name] = [
+            p.name if p.param_type_name == "argument" else p.opts[0].removeprefix("--") for p in sub.params if p.name
+        ]
+    assert {name: " ".join(flags) for name, flags in found.items()} == SURFACE
+
+
+@pytest.mark.parametrize("command", SURFACE)
+def test_every_help_teaches(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys; from rankwise.cli.main import main; main(['--help']); "
+        "print([m for m in ('torch', 'transformers', 'altair', 'pydantic', 'yaml') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        times.append(time.perf_counter() - started)
+    assert done.stdout.strip().endswith("[]"), done.stdout
+    assert min(times) < 0.5
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rankwise 0.")

@@ -1,0 +1,28 @@
+"""Shared by every suite: one torch thread a worker (two workers run at once), no network, our own cache folder."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as the command line sets it
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_base():
+    """A random tiny Llama in float32 with a byte tokenizer."""
+    from rankwise.models import load_base
+
+    return load_base("tiny", dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny_splits(tiny_base):
+    """Word problems in bytes."""
+    from rankwise.data import Limits, load_data
+
+    return load_data("word-problems", tiny_base.tokenizer, limits=Limits(40, 8, 12))

@@ -1,0 +1,153 @@
+"""The catalogue is complete, and building by name forgives nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rankwise import methods
+from rankwise.adapters import Adapter, Full
+from rankwise.adapters.placements import Attention
+from rankwise.errors import UsageError
+
+from ..contract.table import ROWS
+
+CARDS = methods.catalogue()
+NAMES = [card.name for card in CARDS]
+ADAPTERS = [card for card in CARDS if card.name != "full"]
+every_card = pytest.mark.parametrize("card", CARDS, ids=NAMES)
+every_adapter = pytest.mark.parametrize("card", ADAPTERS, ids=[card.name for card in ADAPTERS])
+
+
+def test_names_are_unique_snake_case_and_each_has_its_file():
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) for name in NAMES)
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "card", "placing"} == set(NAMES)
+    assert all(getattr(methods, name) is methods.card(name).build for name in NAMES), "rw.methods.<name> is the builder"
+    assert set(NAMES) <= set(methods.__all__)
+
+
+@every_card
+def test_every_card_says_what_the_catalogue_promises(card):
+    assert card.title
+    assert card.formula
+    assert card.fidelity
+    assert card.owns_base == (card.name == "full")
+    assert card.merges == (card.name != "full")
+    json.dumps(card.to_dict(), allow_nan=False)
+    assert "build" not in card.to_dict()
+
+
+@every_adapter
+def test_every_adapter_card_has_axes_a_formula_and_its_citation(card):
+    assert re.fullmatch(r"\d{4}\.\d{5}", card.arxiv)
+    assert set(card.axes) <= {"parametrization", "init", "scaling", "placement", "optimizer"}
+    assert re.match("W = .*W0 [+] ", card.formula)
+    assert card.citation.startswith("@article{")
+    assert card.citation.count("{") == card.citation.count("}"), "BibTeX braces balance"
+    for field in ("title", "author", "journal", "year"):
+        assert re.search(rf"^\s*{field}=", card.citation, re.MULTILINE), field
+    assert card.arxiv in card.citation
+    assert card.title in card.citation
+
+
+@every_adapter
+def test_a_card_describes_the_adapter_that_its_builder_makes(card):
+    adapter = card.build()
+    assert isinstance(adapter, Adapter)
+    for axis, choice in card.axes.items():
+        assert getattr(adapter, axis).name == choice
+    if adapter.parametrization.name == "weight-decomposed":
+        assert card.export_rank == "-", "its update has full rank"
+    else:
+        assert card.export_rank == ("2r" if adapter.init.edits_base else "r")
+    assert card.merges == (adapter.parametrization.kind == "delta")
+    assert ("B0 A0" in card.formula) == ("B0 A0" in adapter.formula)
+
+
+@every_card
+def test_every_option_has_a_default_and_reaches_the_adapter(card):
+    parameters = inspect.signature(card.build).parameters
+    assert all(p.default is not inspect.Parameter.empty for p in parameters.values())
+    default = methods.build(card.name)
+    other = {"rank": 6, "alpha": 5.0, "placement": "attention", "dropout": 0.2, "init": "gaussian"}
+    other |= {"axis": "in", "ratio": 4.0}
+    for option in parameters:
+        changed = methods.build(card.name, **{option: other[option]})
+        assert changed != default, f"{option} has no effect"
+
+
+def test_full_is_the_reference():
+    assert methods.build("full") == Full()
+    assert methods.card("full").citation == ""
+    assert methods.card("full").axes == {}
+
+
+def test_defaults_golden():
+    """What a person gets who names nothing but the method."""
+    lora = methods.lora()
+    assert (lora.rank, lora.alpha, lora.s, lora.dropout) == (16, 32.0, 2.0, 0.0)
+    assert methods.rslora().s == lora.s, "the same loudness at the default rank"
+    assert methods.olora(rank=8).s == methods.pissa(rank=8).s == 1.0, "alpha follows the rank"
+    assert methods.lora(256).alpha == 32.0, "and does not for LoRA"
+    assert methods.lora_plus().optimizer.ratio == 16.0
+    assert methods.dora().parametrization.axis == "out", "as PEFT and the authors' code"
+    assert methods.build("olora", rank=8, alpha=16, placement="attention").placement == Attention()
+
+
+def test_methods_are_the_compositions_they_claim():
+    """Each differs from LoRA in one choice."""
+    base = methods.lora(8, alpha=8.0).to_dict()
+    differences = {
+        "rslora": "scaling",
+        "olora": "init",
+        "pissa": "init",
+        "dora": "parametrization",
+        "lora_plus": "optimizer",
+    }
+    for name, axis in differences.items():
+        spec = methods.build(name, rank=8, alpha=8.0).to_dict()
+        assert {key for key in spec if spec[key] != base[key]} == {axis}
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [("lorra", "'lora'"), ("o-lora", "'olora'"), ("rs_lora", "'rslora'"), ("PiSSA", "Known: dora, full, lora")],
+)
+def test_an_unknown_method_gets_near_misses(name, guess):
+    with pytest.raises(UsageError, match=f"unknown method '{name}'.*{guess}"):
+        methods.build(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lora", {"ranks": 8}, "method 'lora' has no option 'ranks'; it takes rank, alpha, placement, dropout, init"),
+        ("olora", {"dropout": 0.1}, "method 'olora' has no option 'dropout'; it takes rank, alpha, placement"),
+        ("full", {"rank": 8}, "method 'full' has no option 'rank'; it takes no options"),
+        ("lora", {"rank": 0}, "rank must be a whole number of at least 1, found 0"),
+        ("lora", {"rank": "8"}, "rank must be a whole number of at least 1, found '8'"),
+        ("lora", {"alpha": "8"}, "alpha must be a number, found '8'"),
+        ("lora", {"init": "kaimin"}, "unknown init 'kaimin'; did you mean 'kaiming'"),
+        ("lora", {"placement": "atention"}, "unknown placement 'atention'; did you mean 'attention'"),
+        ("dora", {"axis": "rows"}, "axis of 'weight-decomposed' must be 'out'"),
+        ("lora_plus", {"ratio": 0}, "ratio must be a number of at least 1"),
+        ("lora", {"init": "olora", "dropout": 0.1}, r"dropout 0\.1 with init 'olora' would change the model"),
+    ],
+)
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        methods.build(name, **options)
+
+
+def test_every_method_has_a_row_in_the_contract_table():
+    def kind(adapter):
+        return tuple(getattr(adapter, axis).name for axis in ("parametrization", "init", "scaling", "optimizer"))
+
+    rows = {kind(row.adapter) for row in ROWS}
+    assert {kind(card.build()) for card in ADAPTERS} <= rows

@@ -1,0 +1,72 @@
+"""The command to type next fits what was found, and can be pasted."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from rankwise.report.next_step import next_step
+
+from .fixtures import comparisons, documents
+
+RECIPE = "rankwise train --method lora --rank 16 --alpha 32 --placement all-linear --lr 3e-3 --batch 8 --steps 24"
+
+
+def falls_short() -> dict[str, Any]:
+    document = documents.gone_wrong()
+    for arm in document["results"]["arms"]:
+        if arm["verdict"]["word"] in ("undecided", "matches or beats"):
+            arm["verdict"]["word"] = "falls short"
+    return document
+
+
+def smoke() -> dict[str, Any]:
+    document = documents.quick()
+    document["results"]["study"] |= {"scale": "smoke", "preset": "rank"}
+    document["provenance"]["command"] = "rankwise study rank --scale smoke --data ../shared/data/gsm8k"
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "command"),
+    [
+        (documents.quick(), RECIPE),
+        (smoke(), "rankwise study rank --scale quick --data ../shared/data/gsm8k"),
+        (documents.screened(), "rankwise study --seeds 3"),
+        (documents.gone_wrong(), "rankwise study --seeds 6"),
+        (documents.no_verdict(), "rankwise study --seeds 5"),
+        (falls_short(), "rankwise study rank --scale quick"),
+        (documents.all_diverged(), "rankwise doctor"),
+    ],
+    ids=["recommended", "smoke", "screened", "undecided", "few seeds", "falls short", "all diverged"],
+)  # fmt: skip
+def test_command(document: dict[str, Any], command: str) -> None:
+    assert next_step(document).command == command
+
+
+def test_model_and_data_are_repeated_as_typed_and_quoted() -> None:
+    document = documents.quick()
+    document["provenance"]["command"] = "rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x'"
+    words = shlex.split(next_step(document).command)
+    assert words[-4:] == ["--model", "Qwen/Qwen2.5-0.5B", "--data", "my data; rm -rf x"]
+
+
+def test_the_reference_is_repeated_to_a_study_and_not_to_a_training() -> None:
+    document = comparisons.best_rank()
+    assert next_step(document).command == RECIPE
+    document["results"]["study"]["scale"] = "smoke"
+    assert next_step(document).command == "rankwise study without-regret --scale quick --reference best-rank"
+
+
+def test_an_arm_is_trained_at_its_own_batch_size() -> None:
+    document = documents.quick()
+    document["results"]["arms"][2]["batch"] = 32
+    assert "--batch 32 " in next_step(document).command
+
+
+def test_seeds_are_replaced_not_repeated() -> None:
+    document = documents.gone_wrong()
+    document["provenance"]["command"] = "rankwise study rank --seeds 3 --out runs/x"
+    assert next_step(document).command == "rankwise study rank --out runs/x --seeds 6"

@@ -1,0 +1,82 @@
+"""Presets resolve; wrong settings are one sentence."""
+
+import pytest
+
+from rankwise.errors import UsageError
+from rankwise.studies.config import parse_config
+from rankwise.studies.presets import PRESETS, SCALES, resolve_study
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_resolves_at_every_scale_and_survives_its_file(preset, scale):
+    config = resolve_study(preset, scale)
+    assert config.arms[0].name == "full"
+    assert parse_config(config.to_dict()) == config
+    assert all(len(grid) >= 2 for grid in config.learning_rates.values())
+
+
+def test_smoke_is_the_first_preset_at_the_smallest_scale():
+    config = resolve_study("smoke", "quick")
+    assert (config.preset, config.scale, config.model) == ("without-regret", "smoke", "tiny")
+
+
+def test_the_default_study_has_the_arms_it_promises():
+    names = [arm.name for arm in resolve_study("without-regret", "quick").arms]
+    assert names == ["full", "lora-r1", "lora-r16", "lora-r64", "lora-r16-attention", "lora-r16-mlp", "olora-r16"]
+
+
+def test_the_tutorial_scale_is_the_tutorials_grid():
+    """METHODS.md 16.1, findings 1 to 4."""
+    rank = resolve_study("rank", "tutorial")
+    assert [a.options.get("rank") for a in rank.arms] == [None, 1, 64, 256]
+    assert [a.options.get("alpha") for a in rank.arms] == [None, 1.0, 64.0, 256.0], "alpha = rank"
+    assert rank.learning_rates["full"] == (1e-5, 2e-5)
+    assert rank.learning_rates["lora-r64"] == (1e-4, 2e-4)
+    assert (rank.steps, rank.batch, rank.micro_batch, rank.eval_every, rank.max_length) == (60, 16, 4, 10, 256)
+    assert (rank.schedule, rank.completion_style, rank.dtype) == ("constant", "think", "bfloat16")
+    rates = resolve_study("learning-rate", "tutorial")
+    assert rates.learning_rates["full"] == (5e-6, 1e-5, 2e-5, 5e-5, 1e-4)
+    assert rates.learning_rates["lora-r256"] == (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
+    batches = resolve_study("batch-size", "tutorial")
+    assert {(a.method, a.batch or 16) for a in batches.arms} == {(m, b) for m in ("full", "lora") for b in (8, 16, 32)}
+    places = resolve_study("placement", "tutorial", {"model": "Qwen2.5-0.5B"})
+    found = [(a.options["rank"], a.options["placement"]) for a in places.arms[1:]]
+    assert found == [(128, "all-linear"), (128, "attention"), (128, "mlp"), (96, "attention"), (32, "mlp")]
+
+
+def test_methods_keep_the_reference():
+    config = resolve_study("without-regret", "quick", {"methods": ["olora", "lora-r1"]})
+    assert [arm.name for arm in config.arms] == ["full", "lora-r1", "olora-r16"]
+    assert set(config.learning_rates) == {"full", "lora-r1", "olora-r16"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "scale", "changes", "words"),
+    [
+        ("without-regrets", "quick", {}, "did you mean 'without-regret'"),
+        ("rank", "quik", {}, "did you mean 'quick'"),
+        ("rank", "quick", {"stepz": 3}, "unknown study setting 'stepz'"),
+        ("rank", "quick", {"steps": 0}, "steps"),
+        ("rank", "quick", {"steps": "many"}, "steps"),
+        ("rank", "quick", {"margin": 1.5}, "margin"),
+        ("rank", "quick", {"fresh_seeds": [0, 1]}, "screening seed"),
+        ("rank", "quick", {"methods": ["lorra"]}, "did you mean 'lora'"),
+        ("rank", "quick", {"methods": ["full"]}, "at least one arm besides"),
+        ("rank", "quick", {"learning_rates": {"ful": [1e-4]}}, "one grid per arm"),
+        ("rank", "quick", {"learning_rates": {"full": [1e-3, 1e-4]}}, "ascending"),
+        ("rank", "quick", {"sizes": {"train": 8, "test": 0}}, "sizes.test"),
+        ("rank", "quick", {"sizes": {"train": 8, "selection": 4, "test": 4, "dev": 4}}, "sizes.dev"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(preset, scale, changes, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        resolve_study(preset, scale, changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_illegal_arm_is_refused_when_the_study_is_read():
+    values = resolve_study("rank", "smoke").to_dict()
+    values["arms"][1]["options"]["rank"] = 0
+    with pytest.raises(UsageError, match="rank must be a whole number of at least 1"):
+        parse_config(values)

@@ -1,0 +1,174 @@
+"""A small study end to end: decisions, documents, resuming, extending."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from rankwise.adapters import load
+from rankwise.engine import TrainSpec
+from rankwise.errors import RunError, UsageError
+from rankwise.methods import lora
+from rankwise.models import load_base
+from rankwise.studies.config import parse_config
+from rankwise.studies.measure import measure
+from rankwise.studies.presets import resolve_study
+from rankwise.studies.progress import Progress
+from rankwise.studies.setup import check_arms
+from rankwise.studies.study import run_study
+
+SMALL = {
+    "methods": ["lora-r4", "lora-r1"],
+    "steps": 6,
+    "eval_every": 2,
+    "sizes": {"train": 24, "selection": 6, "test": 10},
+    "fresh_seeds": [1, 2, 3],
+    "learning_rates": {"full": [1e-3, 3e-3, 0.1], "lora-r1": [3e-3, 1e-2], "lora-r4": [3e-3, 1e-2]},
+}
+
+
+class Recorder(Progress):
+    def __init__(self):
+        self.notes, self.runs = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def done(self, label, status, nll, seconds):
+        self.runs.append(label)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "s"
+    progress = Recorder()
+    document = run_study(resolve_study("without-regret", "smoke", SMALL), out, progress=progress)
+    return out, document, progress
+
+
+def test_every_decision_is_written_down(finished):
+    _, document, progress = finished
+    results = document["results"]
+    arms = {arm["name"]: arm for arm in results["arms"]}
+    assert list(arms) == ["full", "lora-r1", "lora-r4"]
+    assert arms["full"]["bracketed"], "3e-3 between 1e-3 and a rate that is far too large"
+    for arm in arms.values():
+        assert len(arm["fresh"]) == 3
+        assert {run["lr"] for run in arm["fresh"]} == {arm["best_lr"]}
+        scores = [r["selection_nll"] for r in arm["learning_rates"] if r["selection_nll"] is not None]
+        best = next(r for r in arm["learning_rates"] if r["lr"] == arm["best_lr"])
+        assert best["selection_nll"] == min(scores)
+        assert [step for step, _ in arm["best_of_sweep"]] == [2, 4, 6]
+    widened = [arm for arm in arms.values() if arm["widened"]]
+    assert len(progress.runs) == 7 + len(widened) + 9
+    words = {arm["verdict"]["word"] for arm in arms.values()}
+    assert words <= {"reference", "matches or beats", "falls short", "undecided", "no verdict"}
+    assert arms["full"]["test_nll"] < results["base"]["test_nll"]
+    assert results["faults"] == []
+    json.dumps(document, allow_nan=False)
+
+
+def test_costs_are_ratios_to_the_reference(finished):
+    arms = finished[1]["cost"]["arms"]
+    assert arms["full"]["flops_ratio"] == 1
+    assert arms["lora-r1"]["flops_ratio"] < arms["lora-r4"]["flops_ratio"]
+    assert arms["lora-r1"]["trainable_ratio"] < 0.05
+    assert arms["lora-r1"]["peak_memory_bytes"] is None, "smoke measures nothing"
+
+
+def test_an_arm_is_measured_alone_in_a_fresh_process(tiny_splits):
+    spec = TrainSpec(lora(rank=2), lr=1e-3, steps=50, batch=4)
+    found = measure("tiny", "float32", spec, tiny_splits.train[:8], threads=1)
+    assert 0 < found["seconds_per_step"] < 60
+    assert found["peak_memory_bytes"] >= found["base_memory_bytes"] > 1e7
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+def test_the_measured_peak_is_the_childs_own_not_its_parents(tiny_splits):
+    """getrusage's maximum survives fork and exec: a large parent would make every arm look equally large."""
+    ballast = torch.ones(500_000_000, dtype=torch.uint8)  # in this process only
+    spec = TrainSpec(lora(rank=2), lr=1e-3, steps=50, batch=4)
+    found = measure("tiny", "float32", spec, tiny_splits.train[:8], threads=1)
+    own = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    assert found["base_memory_bytes"] < own - 0.6 * ballast.numel()
+
+
+def test_a_failed_measurement_says_why(tiny_splits):
+    spec = TrainSpec(lora(rank=2), lr=1e-3, steps=50, batch=4)
+    with pytest.raises(RunError, match="unknown model"):
+        measure("no-such-model", "float32", spec, tiny_splits.train[:8], threads=1)
+
+
+def test_the_best_adapter_is_kept_and_scores_as_reported(finished):
+    out, document, _ = finished
+    card = (out / "best" / "README.md").read_text()
+    assert document["results"]["cell"]["base_fingerprint"][:16] in card
+    base = load_base("tiny", dtype=torch.float32)
+    handle = load(base.model, out / "best", base_fingerprint=base.fingerprint)
+    assert all(torch.isfinite(p).all() for p in handle.trainable().values())
+
+
+def test_repeating_changes_nothing_and_trains_nothing(finished):
+    out, document, _ = finished
+    progress = Recorder()
+    again = run_study(resolve_study("without-regret", "smoke", SMALL), out, progress=progress)
+    assert json.dumps(again["results"]) == json.dumps(document["results"])
+    assert progress.runs == []
+    assert any(note.startswith("resumed: ") for note in progress.notes)
+
+
+def test_more_seeds_extend_and_another_setting_is_refused(finished, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0], out)
+    more = {**SMALL, "fresh_seeds": [1, 2, 3, 4]}
+    progress = Recorder()
+    document = run_study(resolve_study("without-regret", "smoke", more), out, progress=progress)
+    assert all("seed=4" in label for label in progress.runs)
+    assert len(progress.runs) == 3
+    assert len(document["results"]["arms"][0]["fresh"]) == 4
+    with pytest.raises(UsageError, match="steps"):
+        run_study(resolve_study("without-regret", "smoke", {**more, "steps": 7}), out)
+
+
+def test_more_arms_and_rates_extend(finished, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0], out)
+    rates = {**SMALL["learning_rates"], "olora-r4": [3e-3, 1e-2], "lora-r1": [1e-3, 3e-3, 1e-2]}
+    more = {**SMALL, "methods": ["lora-r4", "lora-r1", "olora"], "learning_rates": rates}
+    progress = Recorder()
+    run_study(resolve_study("without-regret", "smoke", more), out, progress=progress)
+    screened = [label for label in progress.runs if "seed=0" in label]
+    assert "lora-r1 lr=0.001 seed=0" in screened
+    assert {label for label in screened if label.startswith("olora")} >= {"olora-r4 lr=0.003 seed=0"}
+    assert not any(label.startswith("full") and "seed=0" in label for label in progress.runs)
+
+
+def test_an_arm_the_model_cannot_take_is_refused_before_anything_runs(tmp_path):
+    values = resolve_study("methods", "smoke").to_dict()
+    for arm in values["arms"]:
+        if arm["method"] == "olora":
+            arm["options"]["rank"] = 64
+    with pytest.raises(UsageError, match=r"arm olora-r4: .*rank <= min"):
+        run_study(parse_config(values), tmp_path / "s")
+
+
+def test_a_rank_above_a_layers_smaller_side_gets_one_note(tiny_base):
+    config = resolve_study("rank", "smoke", {"methods": ["lora-r16"]})
+    values = config.to_dict()
+    values["arms"][1]["options"]["rank"] = 100
+    progress = Recorder()
+    check_arms(parse_config(values), tiny_base, progress)
+    assert len(progress.notes) == 1
+    assert "rank 100 is above the smaller side" in progress.notes[0]
+
+
+def test_a_study_where_every_reference_run_diverges_says_so(tmp_path):
+    rates = {"full": [1e30, 3e30], "lora-r1": [3e-3, 1e-2]}
+    changes = {**SMALL, "methods": ["lora-r1"], "learning_rates": rates, "clip": 0.0}
+    document = run_study(resolve_study("without-regret", "smoke", changes), tmp_path / "s")
+    verdict = document["results"]["verdict"]
+    assert verdict["recommended"] is None
+    assert verdict["headline"].startswith("No verdict")
+    assert any("diverged" in trap for trap in document["results"]["traps"])

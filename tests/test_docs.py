@@ -1,0 +1,42 @@
+"""The generated pages are current, links lead somewhere, and both languages say the same numbers."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+
+
+def test_the_catalogue_page_is_current():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == build.methods_page(), "run make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def test_readme_names_the_two_commands_that_are_all_the_set_up():
+    for name in ("README.md", "README.vi.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "make study" in text
+        assert "make test" in text
+        assert "@RESULT@" not in text
+
+
+def test_both_readmes_show_the_same_numbers():
+    pattern = r"\d+\.\d+ ?%"
+    english, vietnamese = (
+        sorted(re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"))) for name in ("README.md", "README.vi.md")
+    )
+    assert english
+    assert english == vietnamese
