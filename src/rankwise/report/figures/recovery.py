@@ -25,6 +25,7 @@ def recovery_figure(document: Document) -> Figure | None:
     name = reference_label(document)
     rows = [_row(arm, style.label[arm["name"]]) for arm in arms]
     low, high = padded(min([margin, *(row["low"] for row in rows)]), max([1.0, *(row["high"] for row in rows)]), 0.10)
+    high = max(high, 1.0 + 0.25 * (1.0 - low))  # the reference's name stands to the right of its line
 
     def chart(layout: Layout) -> Any:
         import altair as alt
