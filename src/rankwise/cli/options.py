@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting of the study by name, such as --set steps=40 --set sizes.test=64."),
 ]
+
+
+def say_loading() -> None:
+    """Tell a person at a terminal that PyTorch is being loaded, which takes a few silent seconds."""
+    if sys.stderr.isatty() and "torch" not in sys.modules:
+        typer.echo("Loading PyTorch and transformers", err=True)
 
 
 def listed(text: str | None) -> list[str]:

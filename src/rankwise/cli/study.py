@@ -52,7 +52,9 @@ def study(
     from pathlib import Path
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed
+    from rankwise.cli.options import changes, listed, say_loading
+
+    say_loading()
     from rankwise.studies.cells import split_cells
     from rankwise.studies.presets import resolve_file, resolve_study
 

@@ -43,7 +43,9 @@ def train(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed
+    from rankwise.cli.options import changes, listed, say_loading
+
+    say_loading()
     from rankwise.methods import build
     from rankwise.studies.from_study import full_length, read_recipe
     from rankwise.studies.scales import DEFAULT_RATES, family
