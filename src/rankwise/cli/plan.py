@@ -26,12 +26,13 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         table.add_row(escape(arm.label), escape(repr(arm.target())), rates)
     screening = sum(len(grid) for grid in config.learning_rates.values())
     fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
+    seeds = ", ".join(map(str, config.fresh_seeds))
+    then = f"{fresh} on fresh seeds {seeds}" if fresh else "none on fresh seeds (no verdict; --seeds 3 adds one)"
     screen = console.out()
     screen.print(table)
     screen.print(
         escape(
-            f"{screening} runs to choose learning rates (seed {config.seed}), then {fresh} on fresh seeds "
-            f"{', '.join(map(str, config.fresh_seeds))}; {config.steps} steps of {config.batch} examples each, "
+            f"{screening} runs to choose learning rates (seed {config.seed}), then {then}; {config.steps} steps of {config.batch} examples each, "
             f"on {'; '.join(f'{c.model} and {c.data}' for c in cells)}, into {folder}."
         ),
         highlight=False,
