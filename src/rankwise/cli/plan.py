@@ -32,7 +32,8 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
     screen.print(table)
     screen.print(
         escape(
-            f"{screening} runs to choose learning rates (seed {config.seed}), then {then}; {config.steps} steps of {config.batch} examples each, "
+            f"{screening} runs to choose learning rates (seed {config.seed}), then {then}; "
+            f"{config.steps} steps of {config.batch} examples each, "
             f"on {'; '.join(f'{c.model} and {c.data}' for c in cells)}, into {folder}."
         ),
         highlight=False,

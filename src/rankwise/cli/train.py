@@ -11,7 +11,7 @@ from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo
 
 
 def train(
-    method: Annotated[str, typer.Option(help="A name from `rankwise methods`, or full.")] = "lora",
+    method: Annotated[str | None, typer.Option(help="A name from `rankwise methods`, or full; default lora.")] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", help="A finished study: train its recommended recipe, ten times longer.")
     ] = None,
@@ -44,7 +44,17 @@ def train(
 
     from rankwise.cli import console
     from rankwise.cli.options import changes, listed, say_loading
+    from rankwise.errors import UsageError
 
+    if from_ is not None:
+        own = {"--method": method, "--rank": rank, "--alpha": alpha, "--placement": placement, "--scale": scale}
+        for option, value in own.items():
+            if value is not None:
+                raise UsageError(
+                    f"{option} cannot be given with --from, whose study decides it; use --arm or leave it."
+                )
+    elif arm_ is not None:
+        raise UsageError("--arm names an arm of a study; it needs --from DIR.")
     say_loading()
     from rankwise.methods import build
     from rankwise.studies.from_study import full_length, read_recipe
@@ -59,10 +69,11 @@ def train(
         target = arm.target()
     else:
         options = {"rank": rank, "alpha": alpha, "placement": placement}
+        method = method or "lora"
         target = build(method, **{k: v for k, v in options.items() if v is not None})
         rate = lr if lr is not None else DEFAULT_RATES[family(target)]
         config, arm = single_config(target, scale or "quick", values, rate)
-    folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method}")
+    folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
     screen = console.out()
     if dry_run:
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
