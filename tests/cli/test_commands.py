@@ -82,6 +82,21 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "s").exists()
 
 
+def test_a_study_file_takes_every_option(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: rank\nscale: smoke\nfinalists: 1\n", encoding="utf-8")
+    command = ["study", str(file), "--seeds", "5", "--reference", "auto", "--dry-run", "--json"]
+    assert main(command) == 0
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert (config["finalists"], config["fresh_seeds"], config["reference"]) == (1, [1, 2, 3, 4, 5], "full")
+
+
+def test_seeds_give_the_tutorial_a_verdict(capsys):
+    assert main(["study", "rank", "--scale", "tutorial", "--seeds", "3", "--dry-run", "--json"]) == 0
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert (config["finalists"], config["fresh_seeds"]) == (2, [1, 2, 3])
+
+
 def test_methods_as_table_json_and_one(capsys):
     assert main(["methods"]) == 0
     assert "2106.09685" in capsys.readouterr().out

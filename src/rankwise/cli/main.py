@@ -56,8 +56,8 @@ def run() -> None:
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Idle OpenMP threads go to sleep after a short spin: as fast on an idle machine, and ten times faster than endless
-    # spinning when another program wants the same cores (measured on 2 cores: 2 s a step against 25 s).
+    # Idle OpenMP threads go to sleep after a short spin: as fast on an idle machine, and a step takes 2.7 s instead of
+    # 4.5 s while another program keeps one of two cores busy (docs/LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         code = typer.main.get_command(app)(arguments, standalone_mode=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,6 @@ def study(
 
     say_loading()
     from rankwise.studies.cells import split_cells
-    from rankwise.studies.presets import resolve_file, resolve_study
 
     first = 0 if seed is None else seed
     models, datasets = listed(model), listed(data)
@@ -72,21 +71,18 @@ def study(
     )
     if seeds is not None or seed is not None:
         values["fresh_seeds"] = list(range(first + 1, first + 1 + (seeds or 3)))
-        if seeds is not None and values["fresh_seeds"]:
-            values.setdefault("finalists", 2)  # the tutorial scale has none of its own
     why = None
     if reference == "auto":
         from rankwise.studies.reference import choose_reference
 
-        size = resolve_study(preset, scale or "quick", {**values, "reference": "full"})
+        size = _resolve(preset, scale, {**values, "reference": "full"})
         choice = choose_reference(size.model, size.dtype, size.batch, size.max_length)
         values["reference"], why = choice.reference, choice.why
-    if preset.endswith((".yaml", ".yml")):
-        config = resolve_file(Path(preset), values | ({"scale": scale} if scale else {}))
-        folder = out or Path("runs") / Path(preset).stem
-    else:
-        config = resolve_study(preset, scale or "quick", values)
-        folder = out or Path("runs") / f"{config.preset}-{config.scale}"
+    config = _resolve(preset, scale, values)
+    if seeds is not None and not config.finalists:  # the tutorial scale has none of its own
+        config = _resolve(preset, scale, {**values, "finalists": 2})
+    name = Path(preset).stem if _is_file(preset) else f"{config.preset}-{config.scale}"
+    folder = out or Path("runs") / name
     cells = split_cells(models or [config.model], datasets or [config.data])
     if dry_run:
         from rankwise.cli.plan import show_plan
@@ -101,6 +97,20 @@ def study(
 
         return study_cells(config, cells, folder, command=command, as_json=json_, report_to=listed(report_to))
     return _one(config, folder, command=command, as_json=json_, report_to=listed(report_to))
+
+
+def _is_file(preset: str) -> bool:
+    return preset.endswith((".yaml", ".yml"))
+
+
+def _resolve(preset: str, scale: str | None, values: dict[str, Any]) -> StudyConfig:
+    from pathlib import Path
+
+    from rankwise.studies.presets import resolve_file, resolve_study
+
+    if _is_file(preset):
+        return resolve_file(Path(preset), values | ({"scale": scale} if scale else {}))
+    return resolve_study(preset, scale or "quick", values)
 
 
 def _one(config: StudyConfig, folder: Path, *, command: str, as_json: bool, report_to: list[str]) -> int:

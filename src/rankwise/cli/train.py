@@ -69,8 +69,7 @@ def train(
         target = arm.target()
     else:
         options = {"rank": rank, "alpha": alpha, "placement": placement}
-        method = method or "lora"
-        target = build(method, **{k: v for k, v in options.items() if v is not None})
+        target = build(method or "lora", **{k: v for k, v in options.items() if v is not None})
         rate = lr if lr is not None else DEFAULT_RATES[family(target)]
         config, arm = single_config(target, scale or "quick", values, rate)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
