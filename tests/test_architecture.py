@@ -12,6 +12,7 @@ ROOMS = [
     "cli",
     "report",
     "integrations",
+    "analysis",
     "studies",
     "ledger",
     "stats",

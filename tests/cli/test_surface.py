@@ -15,6 +15,7 @@ SURFACE = {
     "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
     "methods": "name json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
+    "analyze": "name model data scale ranks lr steps seed adapter train study dimensions samples outputs out json",
     "report": "folder json",
     "doctor": "model data json",
 }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli import cost, doctor, methods, report, study, train
+from rankwise.cli import analyze, cost, doctor, methods, report, study, train
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app.command("study")(study.study)
 app.command("train")(train.train)
 app.command("methods")(methods.methods)
 app.command("cost")(cost.cost)
+app.command("analyze")(analyze.analyze)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

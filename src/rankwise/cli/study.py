@@ -18,7 +18,8 @@ def study(
     preset: Annotated[
         str,
         typer.Argument(
-            help="without-regret, rank, learning-rate, batch-size, placement, methods, smoke, or a .yaml file."
+            help="without-regret, rank, learning-rate, batch-size, placement, methods, olora, which-matrices, smoke, "
+            "or a .yaml file."
         ),
     ] = "without-regret",
     model: Model = None,

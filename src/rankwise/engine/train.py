@@ -32,6 +32,7 @@ from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee, make_trainee
+from rankwise.engine.watch import Watch
 from rankwise.models import Base
 
 Observer = Callable[[dict[str, Any]], None]
@@ -87,10 +88,19 @@ _SCORES = ("selection", "test", "test_final")
 class Run:
     """One run in progress; :func:`train` drives it from start to end."""
 
-    def __init__(self, base: Base, forward: Forward, spec: TrainSpec, splits: Splits) -> None:
+    def __init__(
+        self,
+        base: Base,
+        forward: Forward,
+        spec: TrainSpec,
+        splits: Splits,
+        trainee: Trainee | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self.base, self.spec, self.splits = base, spec, splits
         self.shape = model_shape(base.model)
-        self.trainee: Trainee = make_trainee(base.model, forward, spec.target, spec.seed)
+        self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed)
+        self.watch = watch
         self.parameters = list(self.trainee.parameters.values())
         self.optimizer = make_optimizer(self.trainee.parameters, spec)
         self.scheduler = make_schedule(self.optimizer, spec)
@@ -114,6 +124,8 @@ class Run:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             return math.nan
+        if self.watch is not None:
+            self.watch.gradients(self.step, self.trainee)
         if self.spec.clip:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
         self.optimizer.step()
@@ -121,6 +133,8 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.trainee.after_step()
         self.step += 1
+        if self.watch is not None:
+            self.watch.weights(self.step, self.trainee)
         self.work += workload(examples)
         self.result.examples += len(examples)
         self.result.losses.append(loss)
@@ -208,6 +222,8 @@ def train(
     save_to: Path | None = None,
     observe: Observer | None = None,
     checkpoint_seconds: float = 30.0,
+    trainee: Trainee | None = None,
+    watch: Watch | None = None,
 ) -> RunResult:
     """Train one run and score it.
 
@@ -220,10 +236,12 @@ def train(
         observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
             evaluation and ``{"event": "resumed", "step"}`` after a resume.
         checkpoint_seconds: least time between two checkpoints, which are written at evaluations only.
+        trainee: what trains, ready made, instead of what ``spec.target`` names; closed at the end like any other.
+        watch: shown the gradients and the weights of every step; it reads, and changes no bit.
     """
     tell = observe or (lambda record: None)
     base.model.eval()
-    run = Run(base, forward or Forward(base.model), spec, splits)
+    run = Run(base, forward or Forward(base.model), spec, splits, trainee, watch)
     checkpoint = folder / CHECKPOINT if folder else None
     keep_best = test or save_to is not None
     try:

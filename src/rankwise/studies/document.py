@@ -175,7 +175,8 @@ def _interval(interval: Interval | None) -> dict[str, float] | None:
 
 
 def _citations(config: StudyConfig) -> list[dict[str, str]]:
-    cards = {arm.method: card(arm.method) for arm in config.arms}
+    # An arm composed by hand has no paper.
+    cards = {arm.method: card(arm.method) for arm in config.arms if arm.adapter is None}
     return [
         {"method": c.name, "arxiv": c.arxiv, "title": c.title, "bibtex": c.citation}
         for c in cards.values()

@@ -9,6 +9,7 @@ from typing import Any
 
 from rankwise.cost import blueprint, match_ranks, model_shape
 from rankwise.errors import UsageError, unknown
+from rankwise.studies import preset_olora, preset_which_matrices
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.config import Arm, StudyConfig, parse_config
 from rankwise.studies.scales import SCALES, grid
@@ -97,6 +98,8 @@ PRESETS = {
     "batch-size": Preset("Does LoRA pay more than full fine-tuning for large batches?", _batches),
     "placement": Preset("Do adapters need all linear layers, or only attention or the MLP?", _placements),
     "methods": Preset("Which low-rank method matches full fine-tuning at the same rank?", _methods),
+    "olora": Preset(preset_olora.QUESTION, preset_olora.arms),
+    "which-matrices": Preset(preset_which_matrices.QUESTION, preset_which_matrices.arms),
 }
 
 

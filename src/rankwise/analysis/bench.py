@@ -1,0 +1,231 @@
+"""The bench an analysis works on: one base, its data, and runs of the engine with something to look at afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters import Adapter, Full
+from rankwise.adapters.placements import linear_modules
+from rankwise.analysis.request import Request
+from rankwise.analysis.updates import Update, difference, spread, update_of, wide
+from rankwise.data import Limits, Splits, load_data
+from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Trainee, TrainSpec, Watch, evaluate, train
+from rankwise.errors import RunError, UsageError
+from rankwise.models import Base, load_base
+from rankwise.studies.device import pick_device
+from rankwise.studies.progress import Progress
+from rankwise.studies.scales import grid
+
+PLACES = 3  # modules of each kind that are looked at: first, middle and last layer
+
+
+@dataclass
+class Look(Watch):
+    """Keeps the updates of some modules after some steps (0 is the start)."""
+
+    modules: dict[str, Tensor]
+    steps: frozenset[int]
+    seen: dict[int, dict[str, Update]] = field(default_factory=dict)
+
+    def weights(self, step: int, trainee: Trainee) -> None:
+        """Keep a copy where asked."""
+        if step in self.steps:
+            self.seen[step] = updates(trainee, self.modules)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished run with what its watch kept.
+
+    Attributes:
+        gain: fall of the selection NLL from the untouched model to the run's last evaluation, in nats per token.
+    """
+
+    result: RunResult
+    base_nll: float
+    updates: dict[int, dict[str, Update]]
+
+    @property
+    def last(self) -> dict[str, Update]:
+        """Updates by module after the last step."""
+        return self.updates[max(self.updates)]
+
+    @property
+    def nll(self) -> float:
+        """Selection NLL at the last evaluation."""
+        return self.result.curve[-1][1]
+
+    @property
+    def gain(self) -> float:
+        """Nats per target token won over the untouched model."""
+        return self.base_nll - self.nll
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """(step, selection NLL) from the untouched model on."""
+        return [(0, self.base_nll), *self.result.curve]
+
+
+class Bench:
+    """A loaded base with its data; every run goes through :func:`rankwise.engine.train`."""
+
+    def __init__(self, request: Request, progress: Progress) -> None:
+        self.request, self.progress = request, progress
+        dtype = getattr(torch, str(request.setting("dtype")))
+        name = str(request.setting("model"))
+        self.base: Base = load_base(name, dtype=dtype, device=pick_device(), progress=progress.note)
+        self.base.model.eval()
+        self.forward = Forward(self.base.model)
+        self.linear = linear_modules(self.base.model)
+        self._splits: dict[str, Splits] = {}
+        self._base_nll: dict[str, float] = {}
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of every run."""
+        return int(self.request.setting("steps"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base is."""
+        return next(self.base.model.parameters()).device
+
+    def modules(self, each: int = PLACES) -> list[str]:
+        """Names of the modules that are looked at."""
+        return spread(self.linear, each)
+
+    def weights(self, names: list[str]) -> dict[str, Tensor]:
+        """Return the base's weights by module, (d_out, d_in) float32 or wider."""
+        return {name: wide(self.linear[name]) for name in names}
+
+    def splits(self, data: str) -> Splits:
+        """Load a data set once."""
+        if data not in self._splits:
+            limits = Limits(*self.request.setting("sizes"))
+            self._splits[data] = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits)
+        return self._splits[data]
+
+    def base_nll(self, data: str) -> float:
+        """Return the untouched model's selection NLL."""
+        if data not in self._base_nll:
+            self._base_nll[data] = evaluate(self.forward, self.splits(data).selection).mean
+        return self._base_nll[data]
+
+    def rate(self, target: Adapter | Full) -> float:
+        """Return the learning rate: the middle of this scale's grid; ``--lr`` moves all of them by one factor."""
+        usual = _middle(grid(self.request.scale, target))
+        if self.request.lr is None:
+            return usual
+        return usual * self.request.lr / _middle(grid(self.request.scale, Adapter()))
+
+    def trial(
+        self,
+        label: str,
+        target: Adapter | Full,
+        data: str,
+        *,
+        look: list[str] | None = None,
+        at: tuple[int, ...] = (),
+        lr: float | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        trainee: Trainee | None = None,
+        watch: Watch | None = None,
+    ) -> Trial:
+        """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
+
+        Raises:
+            RunError: the run diverged.
+        """
+        steps = steps or self.steps
+        every = int(self.request.setting("eval_every"))
+        spec = TrainSpec(
+            target=target,
+            lr=lr or self.rate(target),
+            steps=steps,
+            batch=int(self.request.setting("batch")),
+            eval_steps=tuple(range(every, steps + 1, every)),
+            seed=self.request.seed if seed is None else seed,
+        )
+        kept = Look(self.weights(look or []), frozenset({*at, steps}) if look else frozenset())
+        self.progress.start(label, steps)
+        result = train(
+            self.base,
+            spec,
+            self.splits(data),
+            forward=self.forward,
+            trainee=trainee,
+            watch=_Both(kept, watch) if watch else kept,
+            observe=lambda record: self.progress.step(record["step"], record["loss"]) if "loss" in record else None,
+        )
+        if result.status != "done":
+            raise RunError(f"the run {label} diverged: {result.reason}; give a lower --lr.")
+        self.progress.done(label, result.status, result.selection_nll, 0.0)
+        return Trial(result, self.base_nll(data), kept.seen)
+
+    def setup(self, *data: str) -> dict[str, object]:
+        """Return what every finding says about where its numbers come from."""
+        return {
+            "model": self.base.name,
+            "data": list(data),
+            "scale": self.request.scale,
+            "steps": self.steps,
+            "batch": int(self.request.setting("batch")),
+            "dtype": str(self.request.setting("dtype")),
+            "seed": self.request.seed,
+            "notes": list(self.base.notes),
+        }
+
+    def fitting(self, ranks: tuple[int, ...], names: list[str]) -> tuple[int, ...]:
+        """Refuse ranks above the smaller side of a module that is looked at.
+
+        Raises:
+            UsageError: naming the module and the largest rank that works.
+        """
+        for name in names:
+            d_out, d_in = self.base_shape(name)
+            if max(ranks) > min(d_out, d_in):
+                raise UsageError(
+                    f"rank {max(ranks)} is above the smaller side of {name} ({d_out} x {d_in}), where this analysis "
+                    f"compares subspaces; use ranks up to {min(d_out, d_in)}."
+                )
+        return ranks
+
+    def base_shape(self, name: str) -> tuple[int, int]:
+        """Return (d_out, d_in) of a linear module."""
+        d_out, d_in = wide(self.linear[name]).shape
+        return d_out, d_in
+
+
+class _Both(Watch):
+    def __init__(self, first: Watch, second: Watch) -> None:
+        self.pair = (first, second)
+
+    def gradients(self, step: int, trainee: Trainee) -> None:
+        for watch in self.pair:
+            watch.gradients(step, trainee)
+
+    def weights(self, step: int, trainee: Trainee) -> None:
+        for watch in self.pair:
+            watch.weights(step, trainee)
+
+
+def updates(trainee: Trainee, W0: dict[str, Tensor]) -> dict[str, Update]:
+    """Return the updates of the modules in ``W0`` that ``trainee`` trains, copied.
+
+    Full fine-tuning is read from its fp32 masters, so that what bf16 rounds away is kept.
+    """
+    if isinstance(trainee, AdapterTrainee):
+        slots = trainee.handle.slots
+        return {name: update_of(slots[name]) for name in W0 if name in slots}
+    if not isinstance(trainee, FullTrainee):
+        return {}
+    own = linear_modules(trainee.model)
+    return {name: difference(own[name], W0[name], trainee.parameters[f"{name}.weight"]) for name in W0}
+
+
+def _middle(rates: tuple[float, ...]) -> float:
+    return rates[len(rates) // 2]

@@ -1,0 +1,148 @@
+"""``analyze kernel``: does LoRA see the kernel of full fine-tuning, and is training linear in it? (2210.05643)"""
+
+from __future__ import annotations
+
+import statistics
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters import Adapter, orientation
+from rankwise.adapters.placements import Regex
+from rankwise.analysis.bench import Bench
+from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide
+from rankwise.analysis.measures.kernels import log_slope, lora_kernel, min_rank, relative_error, tangent_kernel
+from rankwise.analysis.measures.magnitudes import pearson
+from rankwise.analysis.request import Request
+from rankwise.analysis.updates import spread
+from rankwise.engine import Trainee, Watch
+from rankwise.engine.batches import collate
+from rankwise.engine.forward import Forward
+from rankwise.errors import UsageError
+from rankwise.studies.progress import Progress
+
+EXAMPLES = 12
+DRAWS = 8
+NEAR, FAR = 0.15, 0.3
+
+
+def run(request: Request, progress: Progress) -> Finding:
+    """Kernel at the start from per-example gradients; LoRA's error against rank; linear prediction of a real run."""
+    ranks = request.ranks_or((1, 4, 16), (1, 4, 16, 64, 256))
+    if len(ranks) < 2:
+        raise UsageError("kernel fits a slope over ranks; give at least two in --ranks.")
+    (data,) = request.tasks("word-problems")
+    bench = Bench(request, progress)
+    pairs = [n for n in bench.linear if n.rsplit(".", 1)[-1] in ("q_proj", "v_proj")]
+    names = spread(pairs or bench.linear, 3)
+    examples = bench.splits(data).train[:EXAMPLES]
+    progress.note(f"gradients of {len(examples)} examples in {len(names)} modules")
+    before, gradients = _gradients(bench, names, data)
+    stacked = [gradients[name] for name in names]
+    K = tangent_kernel(stacked)
+    errors = []
+    for rank in ranks:
+        draws = [
+            relative_error(lora_kernel(stacked, rank, torch.Generator().manual_seed(1000 * rank + k)), K)
+            for k in range(DRAWS)
+        ]
+        errors.append(statistics.mean(draws))
+    slope = log_slope([float(r) for r in ranks], errors)
+    watch = _After(bench, data)
+    target = Adapter(rank=min(16, max(ranks)), placement=Regex("|".join(f"^{n.replace('.', '[.]')}$" for n in names)))
+    progress.plan(1, 0)
+    trial = bench.trial("LoRA on the same modules", target, data, look=names, watch=watch)
+    predicted = sum((gradients[name] * trial.last[name].matrix).sum((1, 2)) for name in names)
+    assert isinstance(predicted, Tensor)
+    actual = watch.losses - before
+    linear = pearson(predicted.tolist(), actual.tolist())
+    samples = request.samples or len(bench.splits(data).train)
+    outputs = request.outputs or 1
+    least = min_rank(outputs, samples)
+    return Finding(
+        analysis="kernel",
+        claim=(
+            "At the start LoRA's tangent kernel is that of full fine-tuning up to an error that falls as 1/sqrt(r) "
+            "(Malladi et al., arXiv 2210.05643)."
+        ),
+        setup={**bench.setup(data), "modules": names, "examples": len(examples), "draws of A": DRAWS},
+        word=decide(abs(slope + 0.5) <= NEAR, abs(slope + 0.5) > FAR),
+        rule=f"Holds if the slope of log error on log rank is -0.5 within {NEAR}, does not hold beyond {FAR}.",
+        why=f"The slope is {slope:+.3f} over ranks {ranks[0]} to {ranks[-1]}.",
+        interpretation=(
+            "The output is each example's summed loss; the kernel's entries are inner products of its gradients. "
+            f"LoRA sees the input side through a random A, so it keeps these up to 1/sqrt(r). The second figure asks "
+            "whether training stays where the kernel describes it: the change of each example's loss in a real LoRA "
+            f"run against the first-order prediction from the gradients at the start (correlation {linear:+.2f}). "
+            f"Theory of spurious minima (arXiv 2402.11867) asks for r(r+1)/2 > K N: rank {least} for K = {outputs} "
+            f"outputs and N = {samples} samples; it is sufficient, far from necessary."
+        ),
+        panels=(
+            Panel(
+                "Error of LoRA's kernel against rank",
+                "lines",
+                tuple(
+                    {"rank": r, "error": e, "arm": label}
+                    for label, values in (
+                        ("measured", errors),
+                        ("1/sqrt(r) from the first", [errors[0] * (ranks[0] / r) ** 0.5 for r in ranks]),
+                    )
+                    for r, e in zip(ranks, values, strict=True)
+                ),
+                Axis("rank", "rank", log=True),
+                Axis("error", "relative Frobenius error", log=True),
+                "arm",
+            ),
+            Panel(
+                "Change of each example's loss: predicted by the kernel's gradients and found",
+                "points",
+                tuple({"predicted": p, "actual": a} for p, a in zip(predicted.tolist(), actual.tolist(), strict=True)),
+                Axis("predicted", "first-order prediction, nats"),
+                Axis("actual", "found after training, nats"),
+            ),
+        ),
+        tables=(Table("Kernel error", ("rank", "relative error"), tuple(zip(ranks, errors, strict=True))),),
+        caveats=("A few modules and examples: the kernel is that of these modules alone.",),
+        numbers={"slope": slope, "linear_correlation": linear, "min_rank": least},
+    )
+
+
+def _gradients(bench: Bench, names: list[str], data: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the summed NLL (n,) of the first training examples and its gradients, (n, d_out, d_in) by module."""
+    weights = {name: cast(Tensor, bench.linear[name].weight) for name in names}
+    losses: list[Tensor] = []
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    try:
+        for example in bench.splits(data).train[:EXAMPLES]:
+            loss = bench.forward.nll(collate([example], bench.device)).sum()
+            grads = torch.autograd.grad(loss, list(weights.values()))
+            losses.append(loss.detach())
+            for name, G in zip(names, grads, strict=True):
+                wide = G.to(torch.promote_types(G.dtype, torch.float32))
+                found[name].append(wide.T if orientation.is_conv1d(bench.linear[name]) else wide)
+    finally:
+        for weight in weights.values():
+            weight.requires_grad_(False)
+    return torch.stack(losses), {name: torch.stack(G) for name, G in found.items()}
+
+
+class _After(Watch):
+    """The losses of the same examples after the last step."""
+
+    def __init__(self, bench: Bench, data: str) -> None:
+        self.bench, self.data = bench, data
+        self.losses = torch.empty(0)
+
+    def weights(self, step: int, trainee: Trainee) -> None:
+        """Score when the run is over."""
+        if step == self.bench.steps:
+            self.losses = _losses(trainee.forward, self.bench, self.data)
+
+
+def _losses(forward: Forward, bench: Bench, data: str) -> Tensor:
+    with torch.no_grad():
+        examples = bench.splits(data).train[:EXAMPLES]
+        return torch.stack([forward.nll(collate([e], bench.device)).sum() for e in examples])

@@ -1,0 +1,259 @@
+"""``analyze olora --study DIR``: what a finished ``olora`` study (or a table of scores) says. (2406.01775)"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rankwise.analysis.bench import Bench
+from rankwise.analysis.finding import Axis, Finding, Panel, Table, Word, decide_share
+from rankwise.analysis.intrinsic_dim import measured
+from rankwise.analysis.measures.magnitudes import pearson
+from rankwise.analysis.measures.wins import Count, count_wins
+from rankwise.analysis.request import Request
+from rankwise.analysis.study_files import Results, best, rate, read_scores, read_study, steps_to
+from rankwise.errors import UsageError
+from rankwise.studies.progress import Progress
+
+CLAIM = "OLoRA is ahead of LoRA in most cells: 53 of 60 models x tasks x ranks (arXiv 2406.01775)."
+RULE = (
+    "Holds if OLoRA, at its own best learning rate, has strictly the lower loss than LoRA at LoRA's own best in at "
+    "least 2/3 of the cells x ranks, does not hold if in at most 1/3; with fewer than 4 of them undecided."
+)
+ENOUGH = 4
+
+
+@dataclass(frozen=True)
+class Duel:
+    """One challenger against LoRA at one rank in one cell; selection NLLs, ``own`` at each one's best rate."""
+
+    cell: str
+    rank: int
+    method: str
+    own: tuple[float, float]
+    shared: tuple[float, float] | None
+    steps: tuple[int | None, int | None]
+
+
+def duels(cells: dict[str, Results]) -> list[Duel]:
+    """Pair every arm of rank r with LoRA of rank r, at own rates and at the shared one."""
+    found = []
+    for cell, results in cells.items():
+        adapters = [arm for arm in results["arms"] if arm["rank"] is not None and best(arm)]
+        baselines = {arm["rank"]: arm for arm in adapters if arm["method"] == "lora"}
+        for arm in adapters:
+            lora = baselines.get(arm["rank"])
+            if lora is None or arm is lora:
+                continue
+            one, two = best(arm), best(lora)
+            assert one is not None
+            assert two is not None
+            threshold = two["selection_nll"]
+            lr = shared_rate([arm, lora])
+            pair = tuple(rate(a, lr) for a in (arm, lora)) if lr is not None else (None, None)
+            shared = (pair[0]["selection_nll"], pair[1]["selection_nll"]) if pair[0] and pair[1] else None
+            steps = (steps_to(one["curve"], threshold), steps_to(two["curve"], threshold))
+            name = arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0]
+            found.append(Duel(cell, arm["rank"], name, (one["selection_nll"], threshold), shared, steps))
+    return found
+
+
+def shared_rate(arms: list[Results]) -> float | None:
+    """Return the learning rate that all arms finished and that is best for the last of them (LoRA)."""
+    done = [
+        {r["lr"]: r["selection_nll"] for r in arm["learning_rates"] if r["selection_nll"] is not None} for arm in arms
+    ]
+    common = set.intersection(*(set(d) for d in done))
+    return min(common, key=lambda lr: done[-1][lr], default=None)
+
+
+def run(request: Request, progress: Progress) -> Finding:
+    """Read the study; with ``train`` also measure each cell's intrinsic dimension."""
+    if request.study is None:
+        raise UsageError("analyze olora reads a finished study: give --study DIR of `rankwise study olora`, or a .csv.")
+    if request.study.suffix == ".csv":
+        if request.train or request.dimensions:
+            raise UsageError("--train and --dimensions need --study DIR: a table of scores names no model to train.")
+        return _from_scores(request.study)
+    if request.dimensions and not request.train:
+        raise UsageError("--dimensions needs --train, which measures the intrinsic dimension of every cell.")
+    cells = read_study(request.study)
+    found = duels(cells)
+    ours = [d for d in found if d.method == "olora"]
+    if not ours:
+        raise UsageError(
+            f"{request.study} has no OLoRA arm beside a LoRA arm of the same rank; run `rankwise study olora`."
+        )
+    methods = sorted({d.method for d in found})
+    own = {m: count_wins(d.own for d in found if d.method == m) for m in methods}
+    shared = {m: count_wins(d.shared for d in found if d.method == m and d.shared) for m in methods}
+    ahead_shared = [d.shared[1] - d.shared[0] for d in ours if d.shared]
+    ahead_own = [d.own[1] - d.own[0] for d in ours]
+    dimension = _against_dimension(request, progress, cells, ours) if request.train else None
+    tables = [
+        Table(
+            "Wins over LoRA (strict; a tie is nobody's)",
+            ("method", "own learning rates", "one shared learning rate"),
+            tuple((m, str(own[m]), str(shared[m])) for m in methods),
+        ),
+        Table(
+            "Cell by cell",
+            (
+                "cell",
+                "rank",
+                "method",
+                "NLL, own rate",
+                "LoRA's",
+                "NLL, shared rate",
+                "LoRA's",
+                "steps to LoRA's best",
+                "LoRA's",
+            ),
+            tuple((d.cell, d.rank, d.method, *d.own, *(d.shared or (None, None)), *d.steps) for d in found),
+        ),
+    ]
+    panels = [_ahead_panel(found)]
+    if dimension:
+        panels.append(
+            Panel(
+                "OLoRA's lead against the task's intrinsic dimension",
+                "points",
+                tuple(dimension),
+                Axis("d90", "d90 (DID)", log=True),
+                Axis("ahead", "LoRA's NLL minus OLoRA's"),
+                "cell",
+            )
+        )
+    return Finding(
+        analysis="olora",
+        claim=CLAIM,
+        setup={"study": str(request.study), "cells": list(cells), "ranks": sorted({d.rank for d in ours})},
+        word=_word(own["olora"]),
+        rule=RULE,
+        why=f"OLoRA is ahead in {own['olora']} at own learning rates and in {shared['olora']} at one shared rate.",
+        interpretation=_interpret(ahead_shared, ahead_own, found, dimension),
+        panels=tuple(panels),
+        tables=tuple(tables),
+        caveats=(
+            "One seed per learning rate, scored on the selection split on which the rate was chosen.",
+            *(() if "milora" in methods else ("MiLoRA is left out: the study has no such arm.",)),
+        ),
+        numbers={
+            "own": {m: vars(c) for m, c in own.items()},
+            "shared": {m: vars(c) for m, c in shared.items()},
+            "mean_lead_shared": statistics.mean(ahead_shared) if ahead_shared else None,
+            "mean_lead_own": statistics.mean(ahead_own),
+            "dimension": dimension,
+        },
+    )
+
+
+def _word(count: Count) -> Word:
+    return decide_share(count.share) if count.cells >= ENOUGH else "undecided"
+
+
+def _interpret(shared: list[float], own: list[float], found: list[Duel], dimension: list[dict[str, Any]] | None) -> str:
+    text = f"With its own learning rate for each, OLoRA's lead is {statistics.mean(own):+.3f} nats on average. "
+    if shared:
+        text += (
+            f"At the one learning rate that both tried and that is best for LoRA it is {statistics.mean(shared):+.3f}: "
+            "the difference of the two is what the choice of the learning rate does, not the init. "
+        )
+    controls = {d.method: d.own for d in found if d.method in ("orthonormal", "spectrum")}
+    if controls:
+        leads = ", ".join(f"{name} {other - mine:+.3f}" for name, (mine, other) in controls.items())
+        text += (
+            f"The controls' leads over LoRA ({leads}) tell what of the mechanism matters: orthonormal keeps only "
+            "orthonormality and loudness, spectrum adds W's singular values, OLoRA adds W's directions. "
+        )
+    if dimension:
+        known = [d for d in dimension if d["d90"]]
+        if len(known) > 2:
+            r = pearson([d["d90"] for d in known], [d["ahead"] for d in known])
+            text += f"Lead and intrinsic dimension correlate at {r:+.2f} over {len(known)} cells."
+        else:
+            text += "Fewer than three cells have a measured d90: no correlation is given."
+    return text.strip()
+
+
+def _ahead_panel(found: list[Duel]) -> Panel:
+    rows = [{"arm": f"{d.method} r={d.rank}", "lead": d.own[1] - d.own[0], "rate": "own rates"} for d in found]
+    rows += [
+        {"arm": f"{d.method} r={d.rank}", "lead": d.shared[1] - d.shared[0], "rate": "one shared rate"}
+        for d in found
+        if d.shared
+    ]
+    return Panel(
+        "Lead over LoRA of the same rank (mean over cells)",
+        "bars",
+        tuple(_means(rows)),
+        Axis("arm", ""),
+        Axis("lead", "LoRA's NLL minus the arm's"),
+        "rate",
+    )
+
+
+def _means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        groups.setdefault((row["arm"], row["rate"]), []).append(row["lead"])
+    return [{"arm": arm, "rate": rate_, "lead": statistics.mean(v)} for (arm, rate_), v in groups.items()]
+
+
+def _against_dimension(
+    request: Request, progress: Progress, cells: dict[str, Results], ours: list[Duel]
+) -> list[dict[str, Any]]:
+    dimensions = request.dimensions or ((128, 1024) if request.scale == "smoke" else (32, 256, 2048))
+    found = []
+    for cell, results in cells.items():
+        own = replace(request, model=results["cell"]["model"], data=(results["cell"]["data"],))
+        dimension = measured(Bench(own, progress), results["cell"]["data"], dimensions, {"DID": False})
+        lead = statistics.mean(d.own[1] - d.own[0] for d in ours if d.cell == cell)
+        found.append({"cell": cell, "d90": dimension.sweeps["DID"].crossing.d90, "ahead": lead})
+    return found
+
+
+def _from_scores(path: Path) -> Finding:
+    scores = {(s.cell, s.rank, s.method): s.loss for s in read_scores(path)}
+    keys = sorted({(cell, rank) for cell, rank, _ in scores})
+    pairs = [
+        (scores[c, r, "olora"], scores[c, r, "lora"])
+        for c, r in keys
+        if (c, r, "olora") in scores and (c, r, "lora") in scores
+    ]
+    if not pairs:
+        raise UsageError(f"{path} has no cell with both methods 'lora' and 'olora'.")
+    count = count_wins(pairs)
+    by_rank = {
+        r: count_wins(
+            (scores[c, r, "olora"], scores[c, r, "lora"])
+            for c, q in keys
+            if q == r and (c, r, "olora") in scores and (c, r, "lora") in scores
+        )
+        for r in sorted({r for _, r in keys})
+    }
+    return Finding(
+        analysis="olora",
+        claim=CLAIM,
+        setup={"scores": str(path), "cells": len(pairs)},
+        word=_word(count),
+        rule=RULE,
+        why=f"OLoRA is ahead in {count}.",
+        interpretation=(
+            "These scores come from elsewhere: whether each method had its own best learning rate is not known here, "
+            "and without that a count of wins compares learning rates as much as methods."
+        ),
+        panels=(
+            Panel(
+                "Share of cells in which OLoRA is ahead of LoRA",
+                "bars",
+                tuple({"rank": f"r={r}", "share": c.share} for r, c in by_rank.items()),
+                Axis("rank", ""),
+                Axis("share", "share of cells"),
+            ),
+        ),
+        tables=(Table("Wins by rank", ("rank", "wins"), tuple((r, str(c)) for r, c in by_rank.items())),),
+        numbers={"wins": vars(count)},
+    )

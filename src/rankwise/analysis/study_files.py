@@ -1,0 +1,100 @@
+"""Reads finished studies for the analyses that look at them: one study, several cells, or a file of scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.errors import UsageError
+
+Results = dict[str, Any]
+COLUMNS = ("model", "task", "rank", "method")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score from elsewhere; ``loss`` is lower-is-better (a score that is better when higher comes negated)."""
+
+    cell: str
+    rank: int
+    method: str
+    loss: float
+
+
+def read_study(folder: Path) -> dict[str, Results]:
+    """Return the ``results`` of a study folder by cell, one cell or many.
+
+    Raises:
+        UsageError: not a finished study.
+    """
+    if (folder / "cells.json").exists():
+        slugs = _json(folder / "cells.json").get("cells", [])
+        return {slug: _results(folder / slug) for slug in slugs}
+    found = _results(folder)
+    return {f"{found['cell']['model']} on {found['cell']['data']}": found}
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Return scores from a .csv with columns model, task, rank, method, and ``score`` (higher is better) or ``nll``.
+
+    Raises:
+        UsageError: no such file, a missing column, or a value that is not a number.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a .csv of scores: {error}.") from error
+    if not rows:
+        raise UsageError(f"{path} holds no scores.")
+    value = "nll" if "nll" in rows[0] else "score"
+    if missing := [c for c in (*COLUMNS, value) if c not in rows[0]]:
+        raise UsageError(f"{path} lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)} and score or nll.")
+    scores = []
+    for number, row in enumerate(rows, 2):
+        try:
+            sign = 1.0 if value == "nll" else -1.0
+            own = (f"{row['model']} on {row['task']}", int(row["rank"]), row["method"].strip().lower())
+            scores.append(Score(*own, sign * float(row[value])))
+        except (TypeError, ValueError, AttributeError):
+            raise UsageError(f"{path}, line {number}: rank and {value} must be numbers.") from None
+    return scores
+
+
+def rate(arm: Results, lr: float) -> Results | None:
+    """Return an arm's finished screening run at a learning rate."""
+    return next((r for r in arm["learning_rates"] if r["lr"] == lr and r["selection_nll"] is not None), None)
+
+
+def best(arm: Results) -> Results | None:
+    """Return an arm's best finished screening run."""
+    done = [r for r in arm["learning_rates"] if r["selection_nll"] is not None]
+    return min(done, key=lambda r: float(r["selection_nll"]), default=None)
+
+
+def steps_to(curve: list[list[float]], threshold: float) -> int | None:
+    """Return the first scored step at or below a loss; None when it never gets there."""
+    return next((int(step) for step, nll in curve if nll <= threshold), None)
+
+
+def _results(folder: Path) -> Results:
+    path = folder / "results.json"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no finished study (no results.json); give the folder of `rankwise study`.")
+    results = _json(path).get("results")
+    if not isinstance(results, dict) or "arms" not in results:
+        raise UsageError(f"{path} is not a study's result file; run the study again.")
+    return results
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not readable JSON ({error}); run the study again.") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} does not hold a JSON object; run the study again.")
+    return value

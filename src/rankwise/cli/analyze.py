@@ -1,0 +1,124 @@
+"""``rankwise analyze``: hold a published claim against one's own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rankwise.cli.options import Json, Model, Steps
+
+
+def analyze(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="scale, spectrum, subspace, weights, intrinsic-dim, kernel, forgetting, asymmetry, taxonomy, cycles, "
+            "toys; or olora, which-matrices with --study. Without a name: the list."
+        ),
+    ] = None,
+    model: Model = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="One data set, or two as A,B where tasks are compared (forgetting: TARGET,SOURCE)."),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="smoke (seconds, random model) or quick (default, at most five minutes).")
+    ] = None,
+    ranks: Annotated[str | None, typer.Option(help="Ranks, such as 1,16,128.")] = None,
+    lr: Annotated[float | None, typer.Option(help="LoRA's learning rate; others keep their usual ratio to it.")] = None,
+    steps: Steps = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of data, starts and order.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="spectrum: look at this saved adapter.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="spectrum, olora: also train what is looked at.")] = False,
+    study: Annotated[
+        Path | None, typer.Option(help="olora, which-matrices: a finished study; olora also takes a .csv of scores.")
+    ] = None,
+    dimensions: Annotated[
+        str | None, typer.Option(help="intrinsic-dim: sizes of the subspace, such as 32,256.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="asymmetry, kernel: samples N in the bounds.")] = None,
+    outputs: Annotated[int | None, typer.Option(help="kernel: outputs K in min_rank.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figure, page and JSON; default runs/analyze-NAME.")
+    ] = None,
+    json_: Json = False,
+) -> int:
+    """Measure one published claim on a model and say whether it holds there, by a stated rule.
+
+    Writes finding.html, figure.png, figure.svg and finding.json. Training starts anew at each call.
+    """
+    import json
+    import shlex
+    import sys
+
+    from rich.markup import escape
+
+    from rankwise.cli import console
+    from rankwise.cli.options import listed, say_loading
+    from rankwise.errors import UsageError
+
+    values: dict[str, Any] = {
+        "model": model,
+        "data": tuple(listed(data)) or None,
+        "scale": scale,
+        "ranks": _whole("ranks", listed(ranks)),
+        "lr": lr,
+        "steps": steps,
+        "seed": seed,
+        "adapter": adapter,
+        "train": train or None,
+        "study": study,
+        "dimensions": _whole("dimensions", listed(dimensions)),
+        "samples": samples,
+        "outputs": outputs,
+    }
+    given = {key: value for key, value in values.items() if value is not None}
+    say_loading()
+    from rankwise.analysis import ANALYSES
+    from rankwise.analysis import analyze as measure
+    from rankwise.analysis.request import Request
+
+    if name is None:
+        if given or out is not None:
+            raise UsageError(f"analyze needs a name before its options: {', '.join(ANALYSES)}.")
+        questions = {key: analysis.question for key, analysis in ANALYSES.items()}
+        lines = [f"{key:15} {question}" for key, question in questions.items()]
+        typer.echo(json.dumps(questions) if json_ else "\n".join(lines))
+        return 0
+    request = Request(**given, given=frozenset(given))
+    folder = out or Path("runs") / f"analyze-{name}"
+    progress = console.make_progress([], folder, {})
+    try:
+        finding = measure(name, request, progress)
+    finally:
+        progress.close()
+    from rankwise.report.findings import write_finding
+
+    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["analyze"] else f"rankwise analyze {name}"
+    page = write_finding(finding, folder, command)
+    if json_:
+        typer.echo((folder / "finding.json").read_text(encoding="utf-8").strip())
+        return 0
+    screen = console.out()
+    told = [
+        finding.claim,
+        f"{finding.word.capitalize()}. {finding.why}",
+        f"Rule: {finding.rule}",
+        finding.interpretation,
+    ]
+    for text in (*told, *(f"Caution: {caveat}" for caveat in finding.caveats), f"Page: {page}"):
+        screen.print(escape(text) + "\n", highlight=False)
+    return 0
+
+
+def _whole(option: str, texts: list[str]) -> tuple[int, ...] | None:
+    from rankwise.errors import UsageError
+
+    if not texts:
+        return None
+    try:
+        return tuple(int(text) for text in texts)
+    except ValueError:
+        raise UsageError(f"--{option} needs whole numbers such as 1,16, found {','.join(texts)!r}.") from None

@@ -1,0 +1,144 @@
+"""The presets ``olora`` and ``which-matrices``, and the analyses that read their studies."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from rankwise.adapters.inits import OLoRA, OLoRAControl
+from rankwise.analysis.olora_study import duels, shared_rate
+from rankwise.analysis.study_files import steps_to
+from rankwise.cli.main import main
+from rankwise.errors import UsageError
+from rankwise.methods import catalogue
+from rankwise.studies.presets import resolve_study
+
+SMALL = ["--set", "steps=2", "--set", "eval_every=1", "--set", "sizes={train: 8, selection: 4, test: 4}"]
+SMALL += ["--set", "finalists=1", "--set", "widen=0", "--seeds", "1"]
+
+
+def test_the_olora_preset_has_every_method_at_both_ranks_at_scale_one_and_a_shared_rate():
+    config = resolve_study("olora", "quick")
+    names = [arm.name for arm in config.arms]
+    methods = ["lora", "olora", "pissa", *(["milora"] if "milora" in {c.name for c in catalogue()} else [])]
+    assert names[0] == "full"
+    assert set(names[1:]) == {f"{m}-r{r}" for m in methods for r in (32, 64)} | {"orthonormal-r32", "spectrum-r32"}
+    assert {arm.target().s for arm in config.arms[1:]} == {1.0}
+    assert set.intersection(*(set(config.learning_rates[n]) for n in names[1:])), "one rate that all arms try"
+
+
+def test_the_matrices_preset_spends_one_budget():
+    from rankwise.cost import blueprint, model_shape
+
+    config = resolve_study("which-matrices", "quick")
+    linear = model_shape(blueprint("default").model).linear
+    counts = {}
+    for arm in config.arms[1:8]:
+        kinds = str(arm.options["placement"]).split(",")
+        counts[arm.name] = sum(sum(s) for n, s in linear.items() if n.rsplit(".", 1)[-1] in kinds) * arm.options["rank"]
+    assert len(counts) == 7
+    assert max(counts.values()) / min(counts.values()) < 1.05, "whole ranks leave a few percent"
+
+
+def test_the_matrices_preset_needs_separate_matrices(tmp_path):
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 4, "vocab_size": 300})
+    )
+    with pytest.raises(UsageError, match="q_proj"):
+        resolve_study("which-matrices", "smoke", {"model": str(tmp_path)})
+
+
+@pytest.mark.parametrize("keep", ["norm", "spectrum"])
+def test_the_controls_keep_what_they_say(keep):
+    W0 = torch.randn(20, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    olora = OLoRA().start(W0, 5, 1.0, torch.Generator())
+    control = OLoRAControl(keep).start(W0, 5, 1.0, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(control["B"].T @ control["B"], torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-12)
+    theirs, ours = (torch.linalg.svdvals(s["B"] @ s["A"])[:5] for s in (olora, control))
+    assert float(ours.norm()) == pytest.approx(float(theirs.norm()), rel=1e-12), "as loud"
+    if keep == "spectrum":
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    else:
+        torch.testing.assert_close(ours, ours.mean().expand(5), rtol=1e-12, atol=1e-12)
+    with pytest.raises(UsageError, match="keep"):
+        OLoRAControl("directions")
+
+
+def test_steps_to_a_threshold():
+    curve = [[5, 1.0], [10, 0.6], [15, 0.6]]
+    assert [steps_to(curve, t) for t in (1.0, 0.7, 0.5)] == [5, 10, None]
+
+
+def _arm(name, method, scores, reference=False):
+    rates = [
+        {"lr": lr, "selection_nll": nll, "curve": [] if nll is None else [[1, nll + 1], [2, nll]]}
+        for lr, nll in scores.items()
+    ]
+    rank = None if reference else int(name.rsplit("-r", 1)[1])
+    return {"name": name, "method": method, "rank": rank, "learning_rates": rates}
+
+
+def test_own_rates_and_a_shared_one_can_disagree():
+    """OLoRA is ahead at LoRA's rate and behind when each has its own: the learning rate, not the init."""
+    lora = _arm("lora-r4", "lora", {1e-4: 1.0, 1e-3: 0.5, 1e-2: None})
+    olora = _arm("olora-r4", "olora", {1e-5: 0.7, 1e-4: 0.6, 1e-2: 0.1})
+    assert shared_rate([olora, lora]) == 1e-4
+    (duel,) = duels({"cell": {"arms": [_arm("full", "full", {1e-4: 0.1}, True), lora, olora]}})
+    assert duel.own == (0.1, 0.5)
+    assert duel.shared == (0.6, 1.0)
+    assert duel.steps == (2, 2)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("olora")
+    assert main(["study", "olora", "--scale", "smoke", *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def test_the_olora_analysis_reads_its_study(study, tmp_path, capsys):
+    assert main(["analyze", "olora", "--study", str(study), "--out", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["word"] == "undecided", "two ranks in one cell are too few"
+    assert set(found["numbers"]["own"]) >= {"olora", "pissa", "orthonormal", "spectrum"}
+    assert found["numbers"]["own"]["olora"]["wins"] + found["numbers"]["own"]["olora"]["losses"] == 2
+    assert "controls" in found["interpretation"]
+
+
+def test_gain_is_held_against_intrinsic_dimension(study, tmp_path, capsys):
+    typed = ["analyze", "olora", "--study", str(study), "--train", "--dimensions", "16,64", "--scale", "smoke"]
+    assert main([*typed, "--out", str(tmp_path), "--json"]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)["numbers"]["dimension"]
+    assert set(cell) == {"cell", "d90", "ahead"}
+
+
+def test_the_matrices_analysis_reads_its_study(study, tmp_path, capsys):
+    out = tmp_path / "study"
+    assert main(["study", "which-matrices", "--scale", "smoke", *SMALL, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["analyze", "which-matrices", "--study", str(out), "--out", str(tmp_path / "f"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["matrices"] for row in found["numbers"]["rows"]} == {"q", "k", "v", "o", "q-k", "q-v", "q-k-v-o"}
+    assert main(["analyze", "which-matrices", "--study", str(study), "--out", str(tmp_path / "g")]) == 2
+    assert "no arms by attention matrix" in capsys.readouterr().err
+    assert main(["analyze", "olora", "--study", str(out), "--out", str(tmp_path / "g")]) == 2
+    assert "no OLoRA arm" in capsys.readouterr().err
+
+
+def test_scores_from_elsewhere_are_counted(tmp_path, capsys):
+    path = tmp_path / "scores.csv"
+    rows = [("m", t, r, k, s) for t in "abc" for r in (32, 64) for k, s in (("LoRA", 0.5), ("OLoRA", 0.6))]
+    rows[1] = ("m", "a", 32, "OLoRA", 0.5)  # a tie
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("model", "task", "rank", "method", "score"), *rows])
+    assert main(["analyze", "olora", "--study", str(path), "--out", str(tmp_path / "f"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["numbers"]["wins"] == {"wins": 5, "losses": 0, "ties": 1}
+    assert found["word"] == "holds here"
+    path.write_text("model,task,rank\n1,2,3\n")
+    assert main(["analyze", "olora", "--study", str(path)]) == 2
+    assert "lacks the column 'method'" in capsys.readouterr().err
+    path.write_text("model,task,rank,method,score\nm,a,many,lora,1\n")
+    assert main(["analyze", "olora", "--study", str(path)]) == 2
+    assert "line 2" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""Similarity, angles and amplification (METHODS 14.3, 14.8)."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from rankwise.analysis.measures.subspaces import (
+    amplification,
+    principal_angles,
+    projections,
+    random_similarity,
+    row_space,
+    similarity,
+    similarity_grid,
+)
+
+F64 = torch.float64
+
+
+def frame(n, k, seed=0):
+    return torch.linalg.qr(torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=F64)).Q
+
+
+def test_identical_is_one_and_orthogonal_is_zero():
+    Q = frame(20, 8)
+    assert similarity(Q, Q, 5, 5) == pytest.approx(1, abs=1e-14)
+    assert similarity(Q[:, :4], Q[:, 4:], 4, 4) == pytest.approx(0, abs=1e-14)
+
+
+def test_it_does_not_depend_on_the_basis_and_stays_in_its_range():
+    U, V, turn = frame(20, 4), frame(20, 6, seed=1), frame(4, 4, seed=2)
+    assert similarity(U @ turn, V, 4, 6) == pytest.approx(similarity(U, V, 4, 6), abs=1e-14)
+    for row in similarity_grid(U, V, [1, 2, 4], [1, 3, 6]):
+        assert all(0 <= phi <= 1 for phi in row)
+    assert all(a <= b + 1e-14 for row in similarity_grid(U, V, [1], [1, 3, 6]) for a, b in pairwise(row))
+
+
+def test_random_subspaces_match_the_stated_chance():
+    n, i, j = 40, 3, 8
+    found = [similarity(frame(n, i, 2 * k), frame(n, j, 2 * k + 1), i, j) for k in range(200)]
+    assert sum(found) / len(found) == pytest.approx(random_similarity(i, j, n), rel=0.05)
+
+
+def test_principal_angles():
+    Q = frame(12, 4)
+    assert principal_angles(Q[:, :2], Q[:, :2]).abs().max() < 1e-14, "an arccos of 1 - eps would give 1e-8"
+    tilt = math.cos(0.3) * Q[:, :1] + math.sin(0.3) * Q[:, 2:3]
+    assert float(principal_angles(Q[:, :2], tilt)) == pytest.approx(0.3, abs=1e-14)
+    both = torch.cat([Q[:, :1], Q[:, 3:]], 1)
+    torch.testing.assert_close(
+        principal_angles(Q[:, :2], both), torch.tensor([0, math.pi / 2], dtype=F64), rtol=0, atol=1e-14
+    )
+
+
+def test_row_space_spans_the_rows():
+    A = torch.randn(3, 10, generator=torch.Generator().manual_seed(0), dtype=F64)
+    Q = row_space(A)
+    torch.testing.assert_close(A @ Q @ Q.T, A, rtol=1e-12, atol=1e-12)
+
+
+def test_amplification_of_a_known_case():
+    """W = diag(5, 1, 0.1), D = 2 on the third direction: |D| / |u^T W v| = 2 / 0.1."""
+    W = torch.diag(torch.tensor([5.0, 1.0, 0.1], dtype=F64))
+    E = torch.eye(3, dtype=F64)
+    assert amplification(W, E[:, 2:], torch.tensor([2.0], dtype=F64), E[:, 2:], 1) == pytest.approx(20, abs=1e-12)
+    assert projections(W, E[:, :1], E[:, :1]) == 5
