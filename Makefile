@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study test test-slow test-page check bench docs clean
+.PHONY: help setup study analyses test test-slow test-page check bench docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +35,9 @@ check: setup ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+analyses: setup ## every published claim held against the default model; pages in docs/studies; nothing else may run
+	$(BIN)/python docs/studies/build.py
 
 bench: setup ## time per step beside TRL + PEFT; nothing else may run meanwhile
 	$(BIN)/python benchmarks/step.py

@@ -141,7 +141,7 @@ class Bench:
             RunError: the run diverged.
         """
         steps = steps or self.steps
-        every = int(self.request.setting("eval_every"))
+        every = min(int(self.request.setting("eval_every")), steps)
         spec = TrainSpec(
             target=target,
             lr=lr or self.rate(target),

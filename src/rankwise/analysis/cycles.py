@@ -42,12 +42,13 @@ def run(request: Request, progress: Progress) -> Finding:
     known = {card.name for card in catalogue()}
     methods = [m for m in METHODS if m in known]
     order = [(data, other)[k % 2] for k in range(CYCLES)]
+    steps = request.steps or max(bench.steps // 2, 1)  # of one cycle
     progress.plan(len(methods) * CYCLES, 0)
     rows: list[Row] = []
     for method in methods:
         adapter = build(method, rank=ranks[0])
         assert isinstance(adapter, Adapter)
-        rows += _cycles(bench, method, adapter, order, data)
+        rows += _cycles(bench, method, adapter, order, data, steps)
     last = {m: next(r["nll"] for r in rows if r["arm"] == m and r["cycle"] == CYCLES) for m in methods}
     base = bench.base_nll(data)
     ahead, margin = last["lora"] - last["olora"], APART * abs(base - last["lora"])
@@ -55,7 +56,7 @@ def run(request: Request, progress: Progress) -> Finding:
     return Finding(
         analysis="cycles",
         claim="OLoRA stays ahead of LoRA over several fine-tuning cycles (an open question of arXiv 2406.01775).",
-        setup={**bench.setup(data, other), "rank": ranks[0], "order": order, "methods": methods},
+        setup={**bench.setup(data, other), "rank": ranks[0], "order": order, "methods": methods, "steps": steps},
         word=decide(ahead > margin, ahead < -margin),
         rule=(
             f"Holds if after the last cycle OLoRA's NLL on the first task is below LoRA's by more than {APART:.0%} of "
@@ -93,7 +94,7 @@ def run(request: Request, progress: Progress) -> Finding:
     )
 
 
-def _cycles(bench: Bench, method: str, adapter: Adapter, order: list[str], first: str) -> list[Row]:
+def _cycles(bench: Bench, method: str, adapter: Adapter, order: list[str], first: str, steps: int) -> list[Row]:
     rows: list[Row] = [{"arm": method, "cycle": 0, "nll": bench.base_nll(first)}]
     handles: list[Handle] = []
     try:
@@ -101,7 +102,8 @@ def _cycles(bench: Bench, method: str, adapter: Adapter, order: list[str], first
             for cycle, data in enumerate(order, 1):
                 folder = Path(place) / str(cycle)
                 label = f"{method} cycle {cycle} on {data}"
-                bench.trial(label, adapter, data, seed=bench.request.seed + cycle, watch=Keep(bench.steps, folder))
+                seed = bench.request.seed + cycle
+                bench.trial(label, adapter, data, seed=seed, steps=steps, watch=Keep(steps, folder))
                 handle = load(bench.base.model, folder, name=f"cycle{cycle}")
                 handle.merge()
                 handles.append(handle)

@@ -30,7 +30,7 @@ class SourceScore(Watch):
 
 def run(request: Request, progress: Progress) -> Finding:
     """Train full and LoRA ranks on the target at two rates each; plot target loss against source loss."""
-    ranks = request.ranks_or((1, 4), (1, 16, 64))
+    ranks = request.ranks_or((1, 4), (1, 16))
     target, source = request.tasks("code-book", "word-problems")
     if target == source:
         raise UsageError("forgetting needs two different data sets in --data, as TARGET,SOURCE.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import statistics
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
@@ -15,18 +15,24 @@ from rankwise.analysis.measures.kernels import log_slope
 from rankwise.analysis.measures.style_facts import ALPHA, scale_table
 from rankwise.analysis.request import Request
 from rankwise.engine import AdapterTrainee, Trainee, Watch
+from rankwise.engine.batches import Batch, collate
 from rankwise.studies.progress import Progress
 
 SCALINGS = (("alpha/r", AlphaOverRank()), ("alpha/sqrt(r)", AlphaOverSqrtRank()))
 FADED = 0.05  # share of the best gain
 
 
-@dataclass
 class Norms(Watch):
-    """Gradient norm of every step, and what the adapter adds to each layer's output per unit of it."""
+    """Gradient norm of every step, and how loud the adapter is beside its layer: |s B A x| / |W0 x| on real inputs.
 
-    gradient: list[float] = field(default_factory=list)
-    activation: list[float] = field(default_factory=list)
+    Args:
+        batch: what the activations are measured on, after every ``every`` steps and the last.
+    """
+
+    def __init__(self, batch: Batch, every: int, last: int) -> None:
+        self.batch, self.every, self.last = batch, every, last
+        self.gradient: list[float] = []
+        self.activation: list[tuple[int, float]] = []
 
     def gradients(self, step: int, trainee: Trainee) -> None:
         """Norm over all trained tensors, before clipping."""
@@ -34,23 +40,24 @@ class Norms(Watch):
         self.gradient.append(float(torch.nn.utils.get_total_norm(grads)))
 
     def weights(self, step: int, trainee: Trainee) -> None:
-        """Root mean square of the update's output for white inputs, over layers: |D|_F / sqrt(d_out)."""
+        """Root mean square over layers of the ratio of norms."""
+        if step % self.every and step != self.last:
+            return
         assert isinstance(trainee, AdapterTrainee)
-        self.activation.append(_output_size(trainee))
+        ratios: list[float] = []
 
+        def measure(slot: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+            own, base = (float(torch.linalg.vector_norm(t.float())) for t in (output, inputs[1]))
+            ratios.append(own / base)
 
-def _output_size(trainee: AdapterTrainee) -> float:
-    """E |D x|^2 = |D|_F^2 for inputs of unit variance; |B A|_F^2 = <B^T B, A A^T>, no dense product."""
-    total, width = 0.0, 0
-    for slot in trainee.handle.slots.values():
-        A, B = slot.factors["A"].detach(), slot.factors["B"].detach()
-        total += slot.scaling**2 * float((_gram(B.T) * _gram(A)).sum())
-        width += B.shape[0]
-    return float(max(total, 0.0) / width) ** 0.5
-
-
-def _gram(M: Tensor) -> Tensor:
-    return M @ M.T
+        hooks = [slot.register_forward_hook(measure) for slot in trainee.handle.slots.values()]
+        try:
+            with torch.no_grad():
+                trainee.forward.nll(self.batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.activation.append((step, statistics.mean(r * r for r in ratios) ** 0.5))
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -58,11 +65,12 @@ def run(request: Request, progress: Progress) -> Finding:
     ranks = request.ranks_or((1, 4, 16), (1, 16, 128))
     (data,) = request.tasks("word-problems")
     bench = Bench(request, progress)
+    batch = collate(bench.splits(data).selection[:8], bench.device)
     progress.plan(2 * len(ranks), 0)
     found: dict[tuple[str, int], tuple[Trial, Norms]] = {}
     for name, scaling in SCALINGS:
         for rank in ranks:
-            norms = Norms()
+            norms = Norms(batch, int(request.setting("eval_every")), bench.steps)
             target = Adapter(rank=rank, alpha=ALPHA, scaling=scaling)
             trial = bench.trial(f"{name} r={rank}", target, data, lr=bench.rate(Adapter()), watch=norms)
             found[name, rank] = (trial, norms)
@@ -95,7 +103,7 @@ def run(request: Request, progress: Progress) -> Finding:
             "The first step's gradient norm falls as 1/sqrt(r) under alpha/r and stays level under alpha/sqrt(r): that "
             f"is arithmetic, and the slopes on log axes here are {_slope(slopes['alpha/r'])} and "
             f"{_slope(slopes['alpha/sqrt(r)'])}. Adam divides by the gradient's size, so the norm alone slows nothing "
-            "down; what counts is how far one step moves the layer's output, which the size of the update shows. A "
+            "down; what counts is how far the steps move the layer's output, which the activations show. A "
             "rank that looks useless under alpha/r may only need a higher learning rate: here all runs share one, "
             "which is the claim's own setting. In a study each rank gets its own."
         ),
@@ -108,9 +116,9 @@ def run(request: Request, progress: Progress) -> Finding:
             ),
             Table(
                 "Runs",
-                ("scaling", "rank", "first gradient norm", "size of the update at the end", "final NLL", "gain"),
+                ("scaling", "rank", "first gradient norm", "adapter / layer output at the end", "final NLL", "gain"),
                 tuple(
-                    (name, rank, n.gradient[0], n.activation[-1], t.nll, t.gain)
+                    (name, rank, n.gradient[0], n.activation[-1][1], t.nll, t.gain)
                     for (name, rank), (t, n) in found.items()
                 ),
             ),
@@ -125,12 +133,13 @@ def _slope(value: float | None) -> str:
 
 
 def _panels(found: dict[tuple[str, int], tuple[Trial, Norms]], ranks: tuple[int, ...]) -> tuple[Panel, ...]:
-    curves, gradients, sizes = [], [], []
+    curves, gradients, sizes, grown = [], [], [], []
     for (name, rank), (trial, norms) in found.items():
         label = f"{name}, r={rank}"
         curves += [{"step": s, "nll": v, "arm": label} for s, v in trial.curve]
         gradients.append({"rank": rank, "norm": norms.gradient[0], "arm": name})
-        sizes.append({"rank": rank, "size": norms.activation[-1], "arm": name})
+        sizes.append({"rank": rank, "size": norms.activation[-1][1], "arm": name})
+        grown += [{"step": s, "size": v, "arm": label} for s, v in norms.activation]
     by_rank = Axis("rank", "rank", log=True)
     return (
         Panel(
@@ -150,11 +159,19 @@ def _panels(found: dict[tuple[str, int], tuple[Trial, Norms]], ranks: tuple[int,
             "arm",
         ),
         Panel(
-            "Size of the update's output after the last step",
+            "Activations: adapter's output over the layer's, after the last step",
             "lines",
             tuple(sizes),
             by_rank,
-            Axis("size", "root mean square for white inputs", log=True),
+            Axis("size", "ratio of norms", log=True),
+            "arm",
+        ),
+        Panel(
+            "The same while training",
+            "lines",
+            tuple(grown),
+            Axis("step", "training step"),
+            Axis("size", "ratio of norms", log=True),
             "arm",
         ),
     )

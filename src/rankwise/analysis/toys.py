@@ -57,8 +57,8 @@ def run(request: Request, progress: Progress) -> Finding:
         word=decide(linear and stand_out and add, not (linear or stand_out or add)),
         rule=(
             "Holds if the early distance grows as strength to the power 1 within 0.1, the first q singular values "
-            "stand 1.5 times above the next for q blocks, and k merges of rank r give rank min(k r, side); does not hold if "
-            "none of the three does; otherwise undecided."
+            "stand 1.5 times above the next for q blocks, and k merges of rank r give rank min(k r, side); does not "
+            "hold if none of the three does; otherwise undecided."
         ),
         why=(
             f"Power {slope:.3f}; the {BLOCKS}th singular value is {outliers(network, BLOCKS):.2f} times the next; "
@@ -69,7 +69,7 @@ def run(request: Request, progress: Progress) -> Finding:
             "first; later they may fall into different clusters, and then the distance jumps however small the change "
             "was. A network of 4 groups has 4 singular values above a bulk, yet its entropy rank is large: the bulk "
             f"counts (effective rank {measures[0]:.1f}, stable rank {measures[1]:.1f}, entropy rank {measures[2]:.1f} "
-            f"of {n}). Independent updates add up in rank until the smaller side of the matrix is reached, which is how "
+            f"of {n}). Independent updates add up in rank until the smaller side of the matrix is reached: that is how "
             "merge-and-restart methods leave the low-rank set."
         ),
         panels=(
