@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import torch
@@ -152,6 +153,7 @@ class Bench:
         )
         kept = Look(self.weights(look or []), frozenset({*at, steps}) if look else frozenset())
         self.progress.start(label, steps)
+        started = time.monotonic()
         result = train(
             self.base,
             spec,
@@ -163,7 +165,7 @@ class Bench:
         )
         if result.status != "done":
             raise RunError(f"the run {label} diverged: {result.reason}; give a lower --lr.")
-        self.progress.done(label, result.status, result.selection_nll, 0.0)
+        self.progress.done(label, result.status, result.selection_nll, time.monotonic() - started)
         return Trial(result, self.base_nll(data), kept.seen)
 
     def setup(self, *data: str) -> dict[str, object]:

@@ -98,7 +98,7 @@ def _quantity(channel: Any, axis: Axis) -> Any:
     import altair as alt
 
     scale = alt.Scale(type="log", nice=False, padding=8) if axis.log else alt.Scale(zero=False, nice=False, padding=8)
-    ticks = alt.Axis(tickCount=5, grid=channel is alt.Y, labelOverlap=True, format="~g")
+    ticks = alt.Axis(tickCount=5, grid=channel is alt.Y, labelOverlap=True, format=".4~r")
     return channel(f"{axis.field}:Q", title=axis.title, scale=scale, axis=ticks)
 
 
