@@ -112,7 +112,7 @@ def test_the_gradient_of_the_subspace_is_a_finite_difference(tiny_splits, layerw
                 with torch.no_grad():
                     p[k] += step
                 trainee.after_step()
-                losses.append(float(trainee.forward.nll(batch).sum().double()))
+                losses.append(float(trainee.forward.nll(batch).detach().double().sum()))
                 with torch.no_grad():
                     p[k] -= step
             difference = (losses[0] - losses[1]) / 2e-2
