@@ -22,7 +22,7 @@ TARGETS = {
 }
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2", "qwen2"])
+@pytest.fixture(scope="module", params=["llama", "gpt2", "qwen2", "gemma2", "opt"])
 def base(request):
     model = tiny_model(kind=request.param, dtype=torch.float64).requires_grad_(False).eval()
     return Base(model, byte_tokenizer(), request.param, "x", ())
