@@ -81,10 +81,10 @@ def test_one_run_paused_by_train(by_itself, tiny_base, tiny_splits, tmp_path):
 
 
 def test_a_checkpoint_without_the_best_snapshot_is_not_continued_where_it_is_needed(tiny_base, tiny_splits, tmp_path):
-    run = spec(lora(rank=4), lr=1.0, clip=0, steps=6, eval_steps=(1, 2, 3))
+    run = spec(lora(rank=4), lr=1.0, clip=0, steps=2, eval_steps=(1,))
     whole = train(tiny_base, run, tiny_splits, test=True)
-    assert whole.best_step < 4
-    train(tiny_base, run, tiny_splits, folder=tmp_path, until=3)  # nothing asked for the best step's weights
+    assert whole.best_step == 1
+    train(tiny_base, run, tiny_splits, folder=tmp_path, until=1)  # nothing asked for the best step's weights
     assert train(tiny_base, run, tiny_splits, folder=tmp_path, test=True) == whole
 
 
