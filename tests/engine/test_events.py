@@ -202,7 +202,10 @@ def test_an_owner_trains_on_a_private_copy_of_the_adapted_weights_only(tiny_base
     shared = {id(p) for p in tiny_base.model.parameters()}
     private = [n for n, p in run.trainee.private.model.named_parameters() if id(p) not in shared]
     run.trainee.close()
-    assert all("adapters" in n or n.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")) for n in private)
+    assert all(
+        "adapters" in n or n.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight"))
+        for n in private
+    )
 
     one = TrainSpec(target, lr=1e-2, steps=4, batch=4, eval_steps=(2,))
     whole = train(tiny_base, one, tiny_splits, test=True, save_to=tmp_path / "whole")
@@ -265,6 +268,7 @@ def test_optimizer_rows(tiny_base, tiny_splits):
 
 def test_an_orthogonality_penalty_makes_factors_orthonormal(tiny_base, tiny_splits):
     """Alone in the loss's neighborhood the Gram matrices go to I; it is logged apart from the loss."""
+
     def distance(weight):
         extra = (Orthogonality(weight),) if weight else ()
         run = run_for(tiny_base, tiny_splits, replace(lora(rank=2), penalties=extra), lr=3e-2, steps=25, clip=0)
@@ -289,7 +293,10 @@ def test_an_orthogonality_penalty_makes_factors_orthonormal(tiny_base, tiny_spli
     ("make", "words"),
     [
         (lambda: MergeAndRestart(0), "every must be a whole number of at least 1"),
-        (lambda: replace(olora(rank=2), events=(MergeAndRestart(2),)), "does not edit it, such as 'kaiming', found 'olora'"),
+        (
+            lambda: replace(olora(rank=2), events=(MergeAndRestart(2),)),
+            "does not edit it, such as 'kaiming', found 'olora'",
+        ),
         (lambda: replace(dora(rank=2), events=(MergeAndRestart(2),)), "needs parametrization 'low-rank', found"),
         (lambda: replace(lora(), events=("relora",)), "events must hold objects of class Event"),
         (lambda: replace(lora(), penalties=(MergeAndRestart(2),)), "penalties must hold objects of class Penalty"),

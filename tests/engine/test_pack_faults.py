@@ -24,7 +24,7 @@ class KillError(BaseException):
     """Not an Exception: nothing in the loop may catch it, as nothing can catch SIGKILL."""
 
 
-def kill_after(step, micro=False):
+def kill_after(step):
     def observe(record):
         if record.get("step") == step and "loss" in record:
             raise KillError
@@ -32,7 +32,7 @@ def kill_after(step, micro=False):
     return observe
 
 
-def jobs(folder, observers=None, **keywords):
+def jobs(folder, observers=None):
     return [
         PackJob(s, folder=folder / n / "run", save_to=folder / n / "out", test=True, observe=(observers or {}).get(n))
         for n, s in SPECS.items()
@@ -46,8 +46,8 @@ def finished(results, folder):
 @pytest.mark.parametrize("step", [2, 4, 5])
 def test_killed_in_the_middle_and_resumed(step, by_itself, tiny_base, tiny_splits, tmp_path):
     """When dora closes its window, the others stand inside theirs; each goes on from its own checkpoint."""
+    observers = {"dora": kill_after(step)}
     with pytest.raises(KillError):
-        observers = {"dora": kill_after(step)}
         train_pack(tiny_base, jobs(tmp_path, observers), tiny_splits, checkpoint_seconds=0.0)
     assert not any(".adapters." in name for name, _ in tiny_base.model.named_modules())
     steps = {n: checkpoint_step(tmp_path / n / "run" / CHECKPOINT) for n in SPECS}
@@ -74,7 +74,7 @@ def test_one_run_paused_by_train(by_itself, tiny_base, tiny_splits, tmp_path):
     assert (part.status, len(part.losses)) == ("paused", 4)
     whole = train(tiny_base, SPECS["dora"], tiny_splits, folder=tmp_path, test=True)
     assert whole == by_itself[0]["dora"]
-    with pytest.raises(UsageError, match=r"until must be an evaluation step \(2, 4, 6\), found 3"):
+    with pytest.raises(UsageError, match=r"until must be one of the evaluation steps \(2, 4, 6\), found 3"):
         train(tiny_base, SPECS["dora"], tiny_splits, folder=tmp_path, until=3)
     with pytest.raises(UsageError, match="needs a folder"):
         train(tiny_base, SPECS["dora"], tiny_splits, until=4)

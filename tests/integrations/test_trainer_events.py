@@ -125,7 +125,11 @@ def test_a_resumed_run_equals_the_undisturbed_one(tmp_path):
 @pytest.mark.parametrize(
     ("target", "changes", "words"),
     [
-        (replace(lora(rank=2), events=(Early(),)), {}, r"acts between backward and clipping.*max_grad_norm=0 \(found 1\)"),
+        (
+            replace(lora(rank=2), events=(Early(),)),
+            {},
+            r"acts between backward and clipping.*max_grad_norm=0 \(found 1\)",
+        ),
         (replace(lora(rank=2), events=(Owner(),)), {}, "writes the base"),
     ],
 )

@@ -9,8 +9,8 @@ from rankwise.adapters import Full
 from rankwise.engine import Forward, PackJob, TrainSpec, train, train_pack
 from rankwise.methods import lora, olora
 from rankwise.models import tiny_model
-from rankwise.studies.pace import pace
 from rankwise.studies.packing import RunCost, SplitSize, describe, memory_budget, plan_packs, run_cost
+from rankwise.studies.throughput import throughput
 
 
 def cost(label="r", tokens=64.0, own=10, graph=20, alone=False, base=100):
@@ -88,10 +88,10 @@ def test_a_plan_is_carried_out(tiny_base, tiny_splits):
     assert results == [train(tiny_base, spec, tiny_splits) for spec in specs]
 
 
-def test_pace_is_measured_and_leaves_no_trace(tiny_base, tiny_splits):
+def test_throughput_is_measured_and_leaves_no_trace(tiny_base, tiny_splits):
     before = [type(m) for m in tiny_base.model.modules()]
     spec = TrainSpec(lora(rank=2), lr=1e-2, steps=9, batch=4, warmup=3, schedule="linear")
-    measured = pace(tiny_base, Forward(tiny_base.model), spec, tiny_splits)
+    measured = throughput(tiny_base, Forward(tiny_base.model), spec, tiny_splits)
     assert measured.train > 0
     assert measured.evaluate > 0
     assert [type(m) for m in tiny_base.model.modules()] == before

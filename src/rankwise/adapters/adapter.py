@@ -104,7 +104,8 @@ class Adapter:
     def __repr__(self) -> str:
         extra = f", dropout {self.dropout:g}" if self.dropout else ""
         extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
-        extra += "".join(f", {choice.describe()}" for choice in (*self.events, *self.penalties))
+        extra += "".join(f", {event.describe()}" for event in self.events)
+        extra += "".join(f", {penalty.describe()}" for penalty in self.penalties)
         return f"W = {self.formula}, rank {self.rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -58,7 +58,11 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
     else:
         (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
     write_json(folder / "adapter_config.json", peft_config(handle, base_model))
-    spec = {"adapter": plain(handle.adapter, handle.slots).to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
+    spec = {
+        "adapter": plain(handle.adapter, handle.slots).to_dict(),
+        "seed": handle.seed,
+        "base_fingerprint": base_fingerprint,
+    }
     write_json(folder / "rankwise.json", spec)
     return folder
 

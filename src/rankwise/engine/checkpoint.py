@@ -1,7 +1,8 @@
 """A run's state on disk: one safetensors file, replaced atomically; resuming from it changes no bit.
 
 Holds the trained tensors (and merged or private ones), Adam's moments and step count, the dropout stream, the events'
-streams and memory, the best snapshot so far and the run's own record (curve, losses). The order of examples needs nothing: it is a function of the step.
+streams and memory, the best snapshot so far and the run's own record (curve, losses). The order of examples needs
+nothing: it is a function of the step.
 """
 
 from __future__ import annotations

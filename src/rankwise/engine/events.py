@@ -31,7 +31,7 @@ def add_penalties(handle: Handle) -> dict[str, float]:
     found: dict[str, float] = {}
     for penalty in handle.adapter.penalties:
         value = penalty.weight * penalty.value(factors)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         found[penalty.name] = found.get(penalty.name, 0.0) + float(value.detach())
     return found
 

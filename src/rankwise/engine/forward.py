@@ -64,7 +64,7 @@ class Forward:
         try:
             for name, batch in parts:
                 for layer in layers:
-                    layer.enabled = [name] if name in layer.adapters else []
+                    layer.enabled = [n for n in layer.adapters if n == name]
                 found.append(self.nll(batch))
         finally:
             for layer, enabled in zip(layers, before, strict=True):

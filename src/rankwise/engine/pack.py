@@ -62,11 +62,11 @@ class PackJob:
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        if self.until is not None and self.folder is None:
-            raise UsageError(f"until={self.until} needs a folder, where the checkpoint to go on from is kept.")
         if self.until is not None and self.until not in self.spec.eval_steps:
             points = ", ".join(map(str, self.spec.eval_steps))
-            raise UsageError(f"until must be an evaluation step ({points}), found {self.until}.")
+            raise UsageError(f"until must be one of the evaluation steps ({points}), found {self.until}.")
+        if self.until is not None and self.folder is None:
+            raise UsageError(f"until={self.until} needs a folder, where the checkpoint to go on from is kept.")
 
 
 def train_pack(
@@ -180,9 +180,7 @@ class Pack:
     def _join(self, index: int, job: PackJob) -> None:
         keep_best = job.test or job.save_to is not None
         name = f"run{index}"
-        run = Run(
-            self.base, self.forward, job.spec, self.splits, name=name, keep_best=keep_best, observe=job.observe
-        )
+        run = Run(self.base, self.forward, job.spec, self.splits, name=name, keep_best=keep_best, observe=job.observe)
         seat = Seat(index, job, run, time.monotonic())
         try:
             if seat.checkpoint and run.resume(seat.checkpoint):

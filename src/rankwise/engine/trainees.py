@@ -226,9 +226,7 @@ def _move_gradient_to(master: nn.Parameter) -> Any:
     return move
 
 
-def make_trainee(
-    model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run"
-) -> Trainee:
+def make_trainee(model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run") -> Trainee:
     """Attach an adapter under ``name``, or copy the model for full fine-tuning."""
     if isinstance(target, Full):
         return FullTrainee(model, forward)

@@ -126,7 +126,7 @@ class Event(Choice, abc.ABC):
         """Steps between two calls of :meth:`at_interval`; None: never."""
         return None
 
-    def check(self, adapter: Adapter) -> None:  # noqa: B027 (most go with everything)
+    def check(self, adapter: Adapter) -> None:
         """Refuse an adapter this event cannot serve.
 
         Raises:
@@ -137,19 +137,19 @@ class Event(Choice, abc.ABC):
         """Return a short text for ``repr(adapter)``."""
         return self.name
 
-    def after_backward(self, ctx: Context) -> None:  # noqa: B027
+    def after_backward(self, ctx: Context) -> None:
         """Gradients of the whole window are there, not yet clipped."""
 
-    def before_step(self, ctx: Context) -> None:  # noqa: B027
+    def before_step(self, ctx: Context) -> None:
         """Gradients are clipped; the optimizer comes next."""
 
-    def after_step(self, ctx: Context, step: int) -> None:  # noqa: B027
+    def after_step(self, ctx: Context, step: int) -> None:
         """Step ``step`` (1-based) was taken; its gradients are still there."""
 
-    def at_interval(self, ctx: Context, step: int) -> None:  # noqa: B027
+    def at_interval(self, ctx: Context, step: int) -> None:
         """As ``after_step``, at every multiple of ``interval``."""
 
-    def at_end(self, ctx: Context) -> None:  # noqa: B027
+    def at_end(self, ctx: Context) -> None:
         """The last step was taken (a run that diverged does not get here)."""
 
     def acts_at(self, moment: str) -> bool:

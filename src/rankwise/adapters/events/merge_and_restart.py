@@ -33,7 +33,9 @@ class MergeAndRestart(Event):
 
     def __post_init__(self) -> None:
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise UsageError(f"every must be a whole number of at least 1 (steps between merges), found {self.every!r}.")
+            raise UsageError(
+                f"every must be a whole number of at least 1 (steps between merges), found {self.every!r}."
+            )
 
     @property
     def interval(self) -> int:

@@ -38,7 +38,7 @@ class Penalty(Choice, abc.ABC):
             factors: the trained tensors by dotted module name and factor name.
         """
 
-    def check(self, adapter: Adapter) -> None:  # noqa: B027 (most go with everything)
+    def check(self, adapter: Adapter) -> None:
         """Refuse an adapter this penalty cannot serve.
 
         Raises:

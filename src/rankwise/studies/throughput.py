@@ -15,14 +15,14 @@ from rankwise.models import Base
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """Useful operations per second, by what they are for."""
 
     train: float
     evaluate: float
 
 
-def pace(base: Base, forward: Forward, spec: TrainSpec, splits: Splits, *, steps: int = 2) -> Pace:
+def throughput(base: Base, forward: Forward, spec: TrainSpec, splits: Splits, *, steps: int = 2) -> Throughput:
     """Time ``steps`` optimizer steps of ``spec`` after one to warm up, and one evaluation of as many examples.
 
     The run is thrown away; the base is as it was. A time estimate from this includes all that a floor leaves out.
@@ -45,4 +45,4 @@ def pace(base: Base, forward: Forward, spec: TrainSpec, splits: Splits, *, steps
         seconds = time.perf_counter() - started
     finally:
         run.trainee.close()
-    return Pace(train, evaluation_flops(run.shape, workload(examples)) / seconds)
+    return Throughput(train, evaluation_flops(run.shape, workload(examples)) / seconds)
