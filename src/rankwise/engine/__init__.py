@@ -3,7 +3,8 @@
 from rankwise.engine.checkpoint import CHECKPOINT, checkpoint_step
 from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
-from rankwise.engine.pack import PackJob, train_pack
+from rankwise.engine.job import PackJob
+from rankwise.engine.pack import train_pack
 from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.train import train

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from rankwise.data import Splits
 from rankwise.engine.forward import Forward
+from rankwise.engine.job import PackJob
 from rankwise.engine.optim import make_optimizer, make_schedule
-from rankwise.engine.pack import Pack, PackJob
+from rankwise.engine.pack import Pack
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Observer, Run
 from rankwise.engine.spec import TrainSpec

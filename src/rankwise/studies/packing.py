@@ -177,7 +177,7 @@ def describe(
     """Return the plan as JSON values, for ``--dry-run`` and the report.
 
     Args:
-        flops_per_second: useful operations of training per second, as :func:`rankwise.studies.throughput.throughput` measures;
+        flops_per_second: useful operations of training per second, measured by :func:`~.throughput.throughput`;
             ``cost.calibrate.gemm_rate`` gives the floor instead. None leaves times out.
         evaluation_flops_per_second: the same of evaluation; training's when left out.
     """
