@@ -275,7 +275,7 @@ def test_an_orthogonality_penalty_makes_factors_orthonormal(tiny_base, tiny_spli
         try:
             losses = [run.train_step() for _ in range(25)]
             factors = {path: slot.factors for path, slot in run.trainee.handle.slots.items()}
-            return float(Orthogonality().value(factors)), losses, run.result.penalties
+            return float(Orthogonality().value(factors).detach()), losses, run.result.penalties
         finally:
             run.trainee.close()
 

@@ -39,6 +39,7 @@ class Chained(Parametrization):
 
     def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor]) -> Tensor:
         """Two thin products for the trained pair, two for the merged ones."""
+        x = x.view_as(x)  # one use of the caller's x: its gradient is then summed in one order, packed or alone
         merged = linear(linear(x, start[_A].to(x.dtype)), start[_B].to(x.dtype))
         return merged + LowRank().apply(x, factors, {}, drop)
 
