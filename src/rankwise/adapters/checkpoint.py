@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import Handle, attach
+from rankwise.adapters.chain import plain
 from rankwise.adapters.peft_format import PREFIX, magnitude_key, peft_config, peft_tensors, plain_lora
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
@@ -57,7 +58,11 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
     else:
         (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
     write_json(folder / "adapter_config.json", peft_config(handle, base_model))
-    spec = {"adapter": handle.adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
+    spec = {
+        "adapter": plain(handle.adapter, handle.slots).to_dict(),
+        "seed": handle.seed,
+        "base_fingerprint": base_fingerprint,
+    }
     write_json(folder / "rankwise.json", spec)
     return folder
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import Handle
+from rankwise.adapters.chain import pairs, plain
 from rankwise.adapters.inits import Kaiming
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
 from rankwise.adapters.placements import Placement, Regex, Suffixes
@@ -37,7 +38,7 @@ def peft_tensors(handle: Handle) -> dict[str, Tensor]:
     """Return the tensors of ``adapter_model.safetensors`` by PEFT's names, on the CPU, in the factors' dtype."""
     tensors: dict[str, Tensor] = {}
     for path, slot in handle.slots.items():
-        A, B = slot.factors["A"].detach(), slot.factors["B"].detach()
+        A, B = pairs(slot)
         if slot.edits_base:
             A0, B0 = slot.start["A"], slot.start["B"]
             A, B = torch.cat([A, A - A0]), torch.cat([B - B0, B0], dim=1)
@@ -58,7 +59,7 @@ def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
 
     PEFT has no magnitude per input; such an adapter gets a ``peft_type`` that PEFT refuses, not one it would misread.
     """
-    adapter = handle.adapter
+    adapter = plain(handle.adapter, handle.slots)
     rank, alpha, rs = adapter.rank, adapter.alpha, isinstance(adapter.scaling, AlphaOverSqrtRank)
     decomposed = adapter.parametrization if isinstance(adapter.parametrization, WeightDecomposed) else None
     if adapter.init.edits_base:

@@ -7,12 +7,14 @@ attention mask is left out (under causal attention, padding on the right cannot 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rankwise.adapters.layers import AdaptedLayer
 from rankwise.engine.batches import Batch
 
 
@@ -53,6 +55,21 @@ class Forward:
             logits = stock[batch.rows, batch.columns]
         wide = torch.promote_types(logits.dtype, torch.float32)
         return cross_entropy(logits.to(wide), batch.next_ids, reduction="none")
+
+    def nll_many(self, parts: Sequence[tuple[str | None, Batch]]) -> list[Tensor]:
+        """Return :meth:`nll` of every part, each computed with the adapter of its name only (None: the base alone)."""
+        layers = [m for m in self.model.modules() if isinstance(m, AdaptedLayer)]
+        before = [layer.enabled for layer in layers]
+        found = []
+        try:
+            for name, batch in parts:
+                for layer in layers:
+                    layer.enabled = [n for n in layer.adapters if n == name]
+                found.append(self.nll(batch))
+        finally:
+            for layer, enabled in zip(layers, before, strict=True):
+                layer.enabled = enabled
+        return found
 
     def _ids(self) -> Tensor:
         vocabulary = int(self.model.get_input_embeddings().weight.shape[0])

@@ -137,7 +137,7 @@ class Ledger:
     def finish(
         self,
         key: str,
-        status: Literal["done", "diverged", "failed"],
+        status: Literal["done", "diverged", "failed", "paused"],
         result: dict[str, Any] | None,
         reason: str | None = None,
         *,
