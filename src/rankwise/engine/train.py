@@ -32,6 +32,7 @@ from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee, make_trainee
+from rankwise.errors import UsageError
 from rankwise.models import Base
 
 Observer = Callable[[dict[str, Any]], None]
@@ -42,7 +43,8 @@ class RunResult:
     """What a run leaves behind; plain JSON by :meth:`to_dict`, identical after a resume.
 
     Attributes:
-        status: "done", or "diverged" when the loss or a score stopped being finite (``reason`` says where).
+        status: "done", "diverged" when the loss or a score stopped being finite (``reason`` says where), or "paused"
+            when it was trained ``until`` an earlier step and may go on.
         curve: (step, selection NLL) at every evaluation.
         losses: training loss of every step.
         flops: useful training operations.
@@ -50,7 +52,7 @@ class RunResult:
         test, test_final: per-example scores at the best and at the last step, when the test split was asked for.
     """
 
-    status: Literal["done", "diverged"] = "done"
+    status: Literal["done", "diverged", "paused"] = "done"
     reason: str | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -208,6 +210,7 @@ def train(
     save_to: Path | None = None,
     observe: Observer | None = None,
     checkpoint_seconds: float = 30.0,
+    until: int | None = None,
 ) -> RunResult:
     """Train one run and score it.
 
@@ -220,7 +223,14 @@ def train(
         observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
             evaluation and ``{"event": "resumed", "step"}`` after a resume.
         checkpoint_seconds: least time between two checkpoints, which are written at evaluations only.
+        until: stop after this evaluation step with status "paused" and a checkpoint in ``folder``; the schedule is
+            the whole run's, and a later call goes on with the bits of a run that was never paused.
+
+    Raises:
+        UsageError: ``until`` is not an evaluation step, or there is no ``folder`` to go on from.
     """
+    if until is not None and (folder is None or until not in spec.eval_steps):
+        raise UsageError(f"until needs a folder and one of the evaluation steps {spec.eval_steps}, found {until}.")
     tell = observe or (lambda record: None)
     base.model.eval()
     run = Run(base, forward or Forward(base.model), spec, splits)
@@ -230,7 +240,7 @@ def train(
         if checkpoint and run.resume(checkpoint):
             tell({"event": "resumed", "step": run.step})
         written = time.monotonic()
-        while run.step < spec.steps:
+        while run.step < (until or spec.steps):
             loss = run.train_step()
             if not math.isfinite(loss):
                 run.diverge("the training loss")
@@ -243,9 +253,12 @@ def train(
                 run.diverge("the selection score")
                 break
             tell({"step": run.step, "selection_nll": score})
-            if checkpoint and run.step < spec.steps and time.monotonic() - written >= checkpoint_seconds:
+            due = run.step == until or time.monotonic() - written >= checkpoint_seconds
+            if checkpoint and run.step < spec.steps and due:
                 save_state(checkpoint, run.trainee, run.optimizer, run.best, run.record())
                 written = time.monotonic()
+        if run.result.status == "done" and run.step < spec.steps:
+            run.result.status = "paused"
         return run.finish(test, save_to)
     finally:
         run.trainee.close()
