@@ -17,14 +17,16 @@ __all__ = ["ArmOutcome", "Outcome", "conduct"]
 Watch = Callable[[Sequence[Job]], None]
 
 
-def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None) -> Outcome:
+def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, again: bool = False) -> Outcome:
     """Run the study. Decisions depend on results only, so a resumed study takes the same ones.
 
     Args:
         watch: called before each wave with the runs it still has to train; it may raise to end the study here.
+        again: the same process goes on with a changed plan, which is no news to whoever watches.
     """
     plan = _Plan(config, runner, watch)
-    plan.announce()
+    if not again:
+        plan.announce()
     base_selection, base_test = runner.base_scores()
     screening = Screening(config, base_selection.mean, plan.wave)
     arms = screening.run()

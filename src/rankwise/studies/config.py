@@ -68,6 +68,18 @@ class Halving(Strict):
     arms: bool = False
 
 
+class Budget(Strict):
+    """A time to fit into.
+
+    Attributes:
+        seconds: of the whole command, a resumed one's earlier sessions included.
+        asked: settings that the plan changed to fit, as they were asked for.
+    """
+
+    seconds: float = Field(gt=0)
+    asked: dict[str, Any] = {}
+
+
 class StudyConfig(Strict):
     """Everything that decides a study's numbers.
 
@@ -86,6 +98,7 @@ class StudyConfig(Strict):
         completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
         system: system message for conversations that have none.
         eval_every: steps between two scores of the selection split.
+        budget: a time the study was fitted to, and what it gave up for that.
         measure: time and memory of the reference and the finalists, each alone in a fresh process.
         checkpoint_seconds: least time between two checkpoints of a run.
     """
@@ -117,6 +130,7 @@ class StudyConfig(Strict):
     halving: Halving = Halving()
     widen: int = Field(default=1, ge=0)
     refine: float | None = Field(default=None, gt=0, lt=1)
+    budget: Budget | None = None
     measure: bool = True
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 

@@ -12,6 +12,7 @@ from rankwise.methods import card
 from rankwise.models import Base
 from rankwise.stats.contrast import Interval
 from rankwise.stats.verdict import Verdict
+from rankwise.studies.budget import budget_changes
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.judgement import Judgement, finished
@@ -42,6 +43,7 @@ def results(
             "margin": config.margin,
             "seed": config.seed,
             "fresh_seeds": list(config.fresh_seeds),
+            "budget": {"seconds": config.budget.seconds, "changes": budget_changes(config)} if config.budget else None,
         },
         "cell": {
             "model": base.name,

@@ -152,7 +152,8 @@ def _width(model: str) -> int:
     if model in ("default", DEFAULT_NAME):
         return WIDTH
     try:
-        return int(blueprint(model).model.config.hidden_size)
+        config: Any = blueprint(model).model.config
+        return int(config.hidden_size)
     except (UsageError, AttributeError):
         return WIDTH
 
