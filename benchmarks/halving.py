@@ -59,6 +59,7 @@ class Sweep:
 
     @property
     def name(self) -> str:
+        """As the table shows it."""
         start = "warm" if self.warm else "random"
         ranks = ",".join(map(str, self.ranks))
         return f"{self.data}, {start} start, r={ranks} {self.placement}, {self.schedule}, batch {self.batch}"
@@ -160,6 +161,7 @@ def paired(ours: RunResult, theirs: RunResult) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Train the grids, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "halving.json")
@@ -190,6 +192,7 @@ def holds(found: dict[str, Any]) -> bool:
 
 
 def show(row: dict[str, Any]) -> None:
+    """Print one sweep."""
     print(row["sweep"], flush=True)
     for setting in ("arms", "rates"):
         found = row[setting]

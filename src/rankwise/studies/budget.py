@@ -7,7 +7,7 @@ The order, each step only while the estimate is too long:
 4. learning rates of an adapter beyond three, those furthest from the middle first;
 5. the fitted optimum;
 6. the third fresh seed: the verdict then holds for two seeds, and says so;
-7. adapter arms, the last one first, down to two;
+7. adapter arms down to two: those that are not LoRA on all linear layers, the last one first, then the lowest rank;
 8. steps, by halves, down to half of those asked for;
 9. the second adapter arm; then steps again, down to a quarter.
 The reference keeps all its rates, since without a bracketed reference there is no verdict. The clock decides which
@@ -243,11 +243,19 @@ def _no_refinement(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
     return changed(now, refine=None) if now.refine is not None else None
 
 
+def is_rung(arm: Arm) -> bool:
+    """Whether an arm is LoRA on all linear layers: one of a ladder of ranks."""
+    return arm.method == "lora" and arm.options.get("placement", "all-linear") == "all-linear"
+
+
 def _fewer_arms(least: int) -> Cut:
     def cut(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
         if len(now.arms) - 1 <= least:
             return None
-        arms = now.arms[:-1]
+        ladder = [arm for arm in now.arms[1:] if is_rung(arm)]
+        others = [arm for arm in now.arms[1:] if not is_rung(arm)]
+        gone = others[-1] if others else min(ladder, key=lambda arm: int(arm.options.get("rank", 0)))
+        arms = [arm for arm in now.arms if arm is not gone]
         rates = {arm.name: now.learning_rates[arm.name] for arm in arms}
         return changed(now, arms=[arm.model_dump(mode="json") for arm in arms], learning_rates=rates)
 

@@ -8,8 +8,8 @@ from rankwise.adapters import Adapter, Full
 from rankwise.studies.prior import SHORT, TIMES, WIDTH, center, family, prior
 
 _COMMON: dict[str, Any] = {"schedule": "constant", "clip": 1.0, "seed": 0, "margin": 0.05}
-# Stop learning rates early, look once beyond an edge, and rerun a fitted optimum that promises 0.5 % of the gain.
-_SEARCH: dict[str, Any] = {"search": "halving", "widen": 1, "refine": 0.005}
+# Stop learning rates early, look once beyond an edge, and rerun a fitted optimum that promises 1 % of the gain.
+_SEARCH: dict[str, Any] = {"search": "halving", "widen": 1, "refine": 0.01}
 
 SCALES: dict[str, dict[str, Any]] = {
     # Half a minute on two CPU cores: a random model shows that everything works, not which rank is enough.
