@@ -55,12 +55,17 @@ TRAINABLE = {"r1": 1, "r4": 4, "r16": 16, "r64": 64}
     ],
 )
 def test_arms_that_go_on(best, finalists, kept):
-    found = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=0.05, eta=3, finalists=finalists)
+    found = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=0.05, eta=3, finalists=finalists, first=False)
     assert set(found) == kept
+    more = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=0.05, eta=3, finalists=finalists - 1, first=True)
+    assert more == found
 
 
 def test_without_a_reference_no_arm_is_stopped():
-    assert keep_arms({"r1": 0.9, "r4": 0.1}, TRAINABLE, None, 1.6, margin=0.05, eta=3, finalists=1) == ["r1", "r4"]
+    assert keep_arms({"r1": 0.9, "r4": 0.1}, TRAINABLE, None, 1.6, margin=0.05, eta=3, finalists=1, first=True) == [
+        "r1",
+        "r4",
+    ]
 
 
 RUN = RunResult(curve=[(2, 0.9), (4, 0.7), (6, 0.8), (8, 0.6)], losses=[1.0] * 8, best_step=8, trainable=5)

@@ -155,7 +155,7 @@ def test_arms_that_were_stopped_say_so(tmp_path):
     arms = {arm["name"]: arm for arm in document["results"]["arms"]}
     stopped = [arm for arm in arms.values() if all(r["status"] == "stopped" for r in arm["learning_rates"])]
     assert len(stopped) == 1
-    assert "was stopped at step 2 of 6" in stopped[0]["verdict"]["sentence"]
+    assert "was stopped at step 4 of 6" in stopped[0]["verdict"]["sentence"]
     assert stopped[0]["best_lr"] is not None
     assert stopped[0]["flops"] is None
     assert document["cost"]["arms"][stopped[0]["name"]]["flops_ratio"] > 0

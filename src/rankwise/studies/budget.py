@@ -97,7 +97,7 @@ class Timing:
             if config.halving.arms and config.finalists:
                 # Those after the reference stand for the arms that remain: which ones is not known yet.
                 adapters = [arm.name for arm in config.arms[1:] if arm.name in going]
-                kept = max(config.finalists, -(-len(adapters) // int(config.halving.eta)))
+                kept = max(config.finalists + (number == 0), -(-len(adapters) // int(config.halving.eta)))
                 going = {name: r for name, r in going.items() if name not in adapters[kept:]}
         return total
 

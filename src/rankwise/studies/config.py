@@ -60,7 +60,8 @@ class Halving(Strict):
     Attributes:
         eta: of an arm's learning rates one in ``eta`` goes on at a rung (two at least at the first one).
         first: share of a run's steps before the first rung.
-        arms: stop whole arms too, those that would get no fresh seeds; the report then shows them as far as they went.
+        arms: stop whole arms too, those that would get no fresh seeds (one more goes on at first); the report then
+            shows them as far as they went.
     """
 
     eta: float = Field(default=3.0, ge=2, le=4)

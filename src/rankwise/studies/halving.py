@@ -1,7 +1,7 @@
 """Successive halving: which runs go on at a rung. Pure functions of curves, so a resumed study decides the same.
 
 Jamieson and Talwalkar 2016 (1502.07943), with what learning-rate searches taught (ENGINE 6): a run keeps the schedule
-of its whole length, the first rung is at a fifth of it or later, each arm keeps two rates at first, and the selection
+of its whole length, the first rung is at a fifth of it or later, at first each arm keeps two rates, and the selection
 split alone decides. A run that stops being finite ends at once, in the training loop.
 """
 
@@ -73,8 +73,9 @@ def keep_arms(
     margin: float,
     eta: float,
     finalists: int,
+    first: bool,
 ) -> list[str]:
-    """Return the arms that go on: 1 in ``eta`` and never fewer than the finalists, chosen as finalists are.
+    """Return the arms that go on: 1 in ``eta``, but all finalists and at first one more, chosen as finalists are.
 
     Args:
         best: by candidate arm, its best score at this rung; None when all its rates diverged.
@@ -84,7 +85,7 @@ def keep_arms(
     if reference is None:
         return list(best)
     screened = [Screened(name, nll, 0, trainable[name]) for name, nll in best.items() if nll is not None]
-    count = max(finalists, math.ceil(len(best) / eta))
+    count = max(finalists + first, math.ceil(len(best) / eta))
     return choose_finalists(screened, reference, start, margin, count)
 
 

@@ -123,7 +123,7 @@ class Screening:
             kept = keep_rates(scores, eta, first=first)
             better = f"{best_rate(scores) or 0:g} and others" if len(kept) > 1 else f"{best_rate(scores) or 0:g}"
             self._stop(name, kept, scores, step, f"{better} scored better at step {step}")
-        going = self._arms_that_go_on(entered, step)
+        going = self._arms_that_go_on(entered, first=first)
         for name, scores in entered.items():
             if name not in going:
                 self._stop(name, [], scores, step, f"other arms scored better, or nearly so for less, at step {step}")
@@ -136,7 +136,7 @@ class Screening:
                 self.stops[name, lr] = Stop(name, lr, step, reason)
         self.alive[name] = kept
 
-    def _arms_that_go_on(self, entered: dict[str, dict[float, float | None]], step: int) -> list[str]:
+    def _arms_that_go_on(self, entered: dict[str, dict[float, float | None]], *, first: bool) -> list[str]:
         """Everyone, unless arms are stopped too; arms that cannot be finalists are drawn only, and go on."""
         config, reference = self.config, self.config.reference_arm
         if not config.halving.arms or not config.finalists:
@@ -158,6 +158,7 @@ class Screening:
             margin=config.margin,
             eta=config.halving.eta,
             finalists=config.finalists,
+            first=first,
         )
         return [name for name in entered if name in kept or name not in rivals]
 
