@@ -214,6 +214,8 @@ def test_the_same_command_continues_with_the_stored_plan(tmp_path):
     made = plan(asked, 0.45 * WHOLE, TIMING.study)
     (tmp_path / "s").mkdir()
     folder.open_or_create(made.to_dict())
+    assert stored_plan(study(1.0), folder).budget.seconds == 1.0, "nothing has run yet: it may still be asked for again"
+    folder.runs.mkdir()
     assert stored_plan(asked, folder) == made
     for other, words_ in (
         (study(0.45 * WHOLE, steps=40), "planned for steps = 20, this one has 40"),

@@ -25,7 +25,7 @@ from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
-from rankwise.studies.within import conduct_within, stored_plan
+from rankwise.studies.within import conduct_within, stored_plan, unstarted
 
 Document = dict[str, Any]
 
@@ -48,6 +48,8 @@ def run_study(
     base, splits = load_cell(config, progress)
     loading = time.monotonic() - started
     with StudyLock(out):
+        if unstarted(folder):
+            folder.replace_config(config.to_dict())
         if folder.open_or_create(config.to_dict(), GROWABLE) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()

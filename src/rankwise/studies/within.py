@@ -26,7 +26,7 @@ def stored_plan(config: StudyConfig, folder: StudyFolder) -> StudyConfig:
     Raises:
         UsageError: the study there was asked for with a budget, and this one differs.
     """
-    if not folder.study_file.exists():
+    if not folder.study_file.exists() or unstarted(folder):
         return config
     found = folder.read_config()
     if not found.get("budget"):
@@ -41,6 +41,11 @@ def stored_plan(config: StudyConfig, folder: StudyFolder) -> StudyConfig:
         f"the study in {folder.path} was planned for {difference.name} = {difference.old}, this one has "
         f"{difference.new}; repeat the old setting, or choose another --out"
     )
+
+
+def unstarted(folder: StudyFolder) -> bool:
+    """Whether the folder holds a plan with a budget and no run: one that was too short may be asked for again."""
+    return folder.study_file.exists() and not folder.runs.exists() and bool(folder.read_config().get("budget"))
 
 
 def conduct_within(runner: Runner, loading: float) -> Outcome:
