@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study test test-slow test-page check bench docs clean
+.PHONY: help setup study test test-slow test-page check bench bench-halving docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -38,6 +38,9 @@ check: setup ## lint, format, types
 
 bench: setup ## time per step beside TRL + PEFT; nothing else may run meanwhile
 	$(BIN)/python benchmarks/step.py
+
+bench-halving: setup ## halving against full grids: examples saved, and at what regret
+	$(BIN)/python benchmarks/halving.py
 
 docs: setup ## rewrite docs/methods.md from the catalogue
 	$(BIN)/python docs/build.py

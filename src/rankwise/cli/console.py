@@ -65,6 +65,7 @@ class Lines(StudyProgress):
         self.finished += 1
         self.left.add(seconds)
         score = f"selection NLL {nll:.4f}" if nll is not None else status
+        score += ", paused" if status == "paused" else ""
         self._print(f"[{self.finished}/{self.total}] {label}: {score} ({seconds:.1f} s{self._rest()})")
 
     def _rest(self) -> str:

@@ -98,6 +98,10 @@ class StudyFolder:
             f"{difference.new}; repeat the old setting, or choose another --out"
         )
 
+    def replace_config(self, config: dict[str, Any]) -> None:
+        """Write another plan of the same study, one that keeps every finished run. Hold the :class:`StudyLock`."""
+        self._write_config(json.loads(canonical(config)))
+
     def clean_temporaries(self) -> list[Path]:
         """Remove the ``.*.tmp`` files and folders that a killed write left, and return what was removed.
 

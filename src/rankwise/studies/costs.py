@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rankwise.engine import RunResult
 from rankwise.errors import RunError
 from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
@@ -59,11 +60,11 @@ def _measured(
 def _arm(
     arm: ArmOutcome, reference: ArmOutcome, own: dict[str, float], measured: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
-    run = next((r for r in arm.screening.values() if r is not None and r.status == "done"), None)
-    full = next((r for r in reference.screening.values() if r is not None and r.status == "done"), None)
+    run, full = _longest(arm), _longest(reference)
     theirs = measured.get(reference.arm.name, {})
     return {
-        "flops_ratio": run.flops / full.flops if run and full else None,
+        # Per example, because an arm may have been stopped early.
+        "flops_ratio": (run.flops / run.examples) / (full.flops / full.examples) if run and full else None,
         "trainable_ratio": run.trainable / full.trainable if run and full else None,
         "seconds_per_step": own.get("seconds_per_step"),
         "time_ratio": _ratio(own.get("seconds_per_step"), theirs.get("seconds_per_step")),
@@ -72,6 +73,11 @@ def _arm(
         # fp32 factors on disk; full fine-tuning stores the model in 2 bytes a weight
         "adapter_bytes": run.trainable * (2 if arm.arm.method == "full" else 4) if run else None,
     }
+
+
+def _longest(arm: ArmOutcome) -> RunResult | None:
+    runs = [r for r in arm.screening.values() if r is not None and r.status != "diverged" and r.examples]
+    return max(runs, key=lambda r: r.examples, default=None)
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:

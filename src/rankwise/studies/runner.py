@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rankwise.adapters import Adapter
+from rankwise.adapters import Adapter, Full
 from rankwise.data import Splits
 from rankwise.engine import CHECKPOINT, Forward, RunResult, Score, TrainSpec, checkpoint_step, evaluate, train
 from rankwise.errors import RankwiseError
@@ -24,8 +25,28 @@ from rankwise.studies.progress import Progress
 NUMERICS_VERSION = 1
 
 
+@dataclass(frozen=True)
+class Job:
+    """One run to have: trained to its end, or ``until`` an evaluation step.
+
+    Attributes:
+        fresh: a run of the verdict: scores the test split and keeps its adapter.
+    """
+
+    arm: Arm
+    lr: float
+    seed: int
+    fresh: bool
+    until: int | None = None
+
+    @property
+    def label(self) -> str:
+        """As people read it."""
+        return f"{self.arm.name} lr={self.lr:g} seed={self.seed}"
+
+
 class Runner:
-    """Executes runs of one model on one data set, one at a time."""
+    """Executes runs of one model on one data set."""
 
     def __init__(
         self,
@@ -49,9 +70,17 @@ class Runner:
         return self._key(self._spec(arm, lr, seed, fresh))
 
     def is_done(self, arm: Arm, lr: float, seed: int, fresh: bool) -> bool:
-        """Return whether the ledger already holds this run."""
-        found = self.ledger.get(self.key(arm, lr, seed, fresh))
-        return found is not None and found.result is not None
+        """Return whether the ledger already holds this run, finished."""
+        return self.known(Job(arm, lr, seed, fresh)) is not None
+
+    def known(self, job: Job) -> RunResult | None:
+        """Return the result the ledger holds if it goes as far as ``job`` asks (or further), else None."""
+        found = self.ledger.get(self.key(job.arm, job.lr, job.seed, job.fresh))
+        if found is None or found.result is None:
+            return None
+        result = RunResult.from_dict(found.result)
+        reached = result.status != "paused" or (job.until is not None and len(result.losses) >= job.until)
+        return result if reached else None
 
     def base_scores(self) -> tuple[Score, Score]:
         """Score the untouched model on selection and test."""
@@ -75,19 +104,27 @@ class Runner:
         return selection, test
 
     def run(self, arm: Arm, lr: float, seed: int, fresh: bool) -> RunResult | None:
-        """Return the result of one run, training it now if the ledger has none; None if it failed (recorded).
+        """Return the result of one whole run; see :meth:`run_many`."""
+        return self.run_many([Job(arm, lr, seed, fresh)])[0]
 
-        Args:
-            fresh: a run of the verdict: scores the test split and keeps its adapter.
+    def run_many(self, jobs: Sequence[Job]) -> list[RunResult | None]:
+        """Return the results of runs that do not wait for each other, in order; None for one that failed (recorded).
+
+        What the ledger has is returned as it is, even when it goes further than asked; the rest is trained now.
         """
-        label = f"{arm.name} lr={lr:g} seed={seed}"
-        spec = self._spec(arm, lr, seed, fresh)
+        return [self._run(job) for job in jobs]
+
+    def _run(self, job: Job) -> RunResult | None:
+        spec = self._spec(job.arm, job.lr, job.seed, job.fresh)
         key = self._key(spec)
-        self.ledger.ensure(key, label, spec)
-        found = self.ledger.get(key)
-        if found is not None and found.result is not None:
-            return RunResult.from_dict(found.result)
-        return self._train(key, label, self.config.train_spec(arm, lr, seed), fresh)
+        self.ledger.ensure(key, job.label, spec)
+        return self.known(job) or self._train(key, job)
+
+    def release(self, job: Job) -> None:
+        """Give back the disk of a stopped run that holds a whole model; going on later starts it again, bit for bit."""
+        if isinstance(job.arm.target(), Full):
+            key = self.key(job.arm, job.lr, job.seed, job.fresh)
+            (self.folder.run_folder(key) / CHECKPOINT).unlink(missing_ok=True)
 
     def restart_step(self, key: str) -> int:
         """Return the step from which a run that was cut short will continue (0: from its start)."""
@@ -97,9 +134,12 @@ class Runner:
         """Return the runs that failed, with their reasons."""
         return [{"run": r.label, "reason": r.reason or ""} for r in self.ledger.runs() if r.status == "failed"]
 
-    def _train(self, key: str, label: str, spec: TrainSpec, fresh: bool) -> RunResult | None:
+    def _train(self, key: str, job: Job) -> RunResult | None:
+        spec, label, fresh = self.config.train_spec(job.arm, job.lr, job.seed), job.label, job.fresh
         run_folder = self.folder.run_folder(key)
-        self.progress.start(label, spec.steps)
+        self.progress.start(label, job.until or spec.steps)
+        before = self.ledger.get(key)
+        interrupted = before is not None and before.status == "running"  # by a kill; a pause is nothing to tell
         self.ledger.start(key)
         started = time.monotonic()
         with MetricsLog(run_folder) as log:
@@ -107,8 +147,9 @@ class Runner:
             def observe(record: dict[str, Any]) -> None:
                 if record.get("event") == "resumed":
                     log.resumed(record["step"])
-                    self.ledger.start(key, restarted_at_step=record["step"])
-                    self.progress.note(f"{label} continues at step {record['step']}")
+                    if interrupted:
+                        self.ledger.start(key, restarted_at_step=record["step"])
+                        self.progress.note(f"{label} continues at step {record['step']}")
                     return
                 log.append(record)
                 if "loss" in record:
@@ -127,6 +168,7 @@ class Runner:
                     save_to=self._adapter_folder(run_folder, spec, fresh),
                     observe=observe,
                     checkpoint_seconds=self.config.checkpoint_seconds,
+                    until=job.until if job.until != spec.steps else None,
                 )
             except (RankwiseError, RuntimeError, MemoryError) as error:  # the rest of the study goes on
                 seconds = time.monotonic() - started
@@ -138,7 +180,8 @@ class Runner:
         # Through JSON, so that a first pass and a resumed one read the same values back.
         stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
-        (run_folder / CHECKPOINT).unlink(missing_ok=True)
+        if result.status != "paused":
+            (run_folder / CHECKPOINT).unlink(missing_ok=True)
         self.progress.done(label, result.status, result.selection_nll, seconds)
         return RunResult.from_dict(stored)
 

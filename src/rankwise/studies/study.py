@@ -25,6 +25,7 @@ from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
+from rankwise.studies.within import conduct_within, stored_plan, unstarted
 
 Document = dict[str, Any]
 
@@ -38,19 +39,27 @@ def run_study(
     room's. The same configuration continues a study that was cut short and ends with the same results.
 
     Raises:
-        UsageError: a bad setting, model or data, or a folder that holds another study.
+        UsageError: a bad setting, model or data, a folder that holds another study, or a budget that is too short.
     """
     progress = progress or Progress()
     started = time.monotonic()
     folder = StudyFolder(out)
+    config = stored_plan(config, folder)
     base, splits = load_cell(config, progress)
+    loading = time.monotonic() - started
     with StudyLock(out):
+        if unstarted(folder):
+            folder.replace_config(config.to_dict())
         if folder.open_or_create(config.to_dict(), GROWABLE) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress)
-            outcome = conduct(config, runner)
+            if config.budget is None:
+                outcome = conduct(config, runner)
+            else:
+                outcome = conduct_within(runner, loading)
+                config = runner.config
             judgement = judge_study(config, outcome)
             found = results(config, base, splits, outcome, judgement, runner.failures())
             document = {
