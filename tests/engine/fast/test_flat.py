@@ -15,6 +15,13 @@ pytestmark = pytest.mark.exactness
 LENGTHS = (30, 29, 29, 21, 12, 5)  # filled up within groups, equal, and alone
 
 
+@pytest.fixture(autouse=True)
+def wide_softmax(monkeypatch):
+    """Gemma's eager attention takes its softmax in float32 even of float64: not precise enough to compare with."""
+    softmax = torch.nn.functional.softmax
+    monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim))
+
+
 def loss_and_gradients(forward, parameters, b):
     nll = forward.nll(b)
     nll.sum().backward()
@@ -57,7 +64,7 @@ def test_a_model_that_mixes_tokens_is_caught_by_the_probe():
     base = model("llama")
     layer = base.model.layers[1].mlp
     inner = layer.forward
-    layer.forward = lambda x: inner(x) + 1e-6 * x.mean(1, keepdim=True)  # below the tolerance: leakage must tell
+    layer.forward = lambda x: inner(x) + 1e-9 * x.mean(1, keepdim=True)  # below the tolerance: leakage must tell
     forward = Forward(base)
     assert forward.layout == "padded"
     assert "changes another" in forward.notes[0]
