@@ -130,7 +130,7 @@ class _Linear(torch.autograd.Function):
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
         x, *thins = ctx.saved_tensors
         dy = dy.reshape(-1, dy.shape[-1])
         dx = dy @ ctx.W if ctx.needs_input_grad[0] else None

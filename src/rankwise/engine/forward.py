@@ -123,7 +123,9 @@ class Forward:
             nll = self._head_nll(hidden, layout.next_ids, layout.counts, together)
             return nll.split(layout.counts)
         losses = []
-        for i, (h, ids) in enumerate(zip(hidden.split(layout.counts), layout.next_ids.split(layout.counts))):
+        for i, (h, ids) in enumerate(
+            zip(hidden.split(layout.counts), layout.next_ids.split(layout.counts), strict=True)
+        ):
             name = names[i] if names is not None else None
             own = None if names is None else () if name is None else (Segment(name, 0, None),)
             with _segments(self.model, own):

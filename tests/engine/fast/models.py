@@ -1,4 +1,4 @@
-"""Tiny models of the shapes that differ: grouped queries, biases, Conv1D, sliding window and caps, learned positions."""
+"""Tiny models of the shapes that differ: grouped queries, biases, Conv1D, sliding window, caps, learned positions."""
 
 import torch
 

@@ -57,7 +57,9 @@ def test_full_fine_tuning_flat_equals_padded(kind):
     stock, expected = loss_and_gradients(padded, parameters, batch(LENGTHS))
     torch.testing.assert_close(nll, stock, atol=1e-10, rtol=0)
     for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, expected[name], atol=1e-10, rtol=1e-10)
+        # Gemma's norms sum the gradient of their gain in float32, in the order of the rows.
+        bound = 1e-5 if kind == "gemma2" and "norm" in name else 1e-10
+        torch.testing.assert_close(gradient, expected[name], atol=bound, rtol=bound)
 
 
 def test_a_model_that_mixes_tokens_is_caught_by_the_probe():

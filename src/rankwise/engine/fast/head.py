@@ -79,9 +79,7 @@ class _TargetNll(torch.autograd.Function):
     """The formulas at the top of this file."""
 
     @staticmethod
-    def forward(
-        ctx: Any, h: Tensor, W: Tensor, bias: Tensor | None, next_ids: Tensor, cut: list[slice]
-    ) -> Tensor:
+    def forward(ctx: Any, h: Tensor, W: Tensor, bias: Tensor | None, next_ids: Tensor, cut: list[slice]) -> Tensor:
         head_trains = ctx.needs_input_grad[1]
         nll, dh, gradients = [], [], []
         for rows in cut:
@@ -97,7 +95,7 @@ class _TargetNll(torch.autograd.Function):
         return torch.cat(nll)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         dh, *rest = ctx.saved_tensors
         dW = None
         if ctx.head_trains:

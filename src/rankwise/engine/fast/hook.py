@@ -48,8 +48,8 @@ def _function(
         raise UnsupportedError("attention over other rows than those of the pass")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     layout.windows.add(sliding_window)
-    rows = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(*rows, layout, scaling, sliding_window, softcap)[None], None
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    return attend(q, k, v, layout, scaling, sliding_window, softcap)[None], None
 
 
 @contextlib.contextmanager

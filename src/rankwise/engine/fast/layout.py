@@ -119,15 +119,20 @@ def _group(lengths: Sequence[int], start: int, device: torch.device) -> list[Gro
     groups = []
     for run in runs:
         rows, longest = sum(run), max(run)
-        fill = real = None
-        if min(run) < longest:
-            # A filled row repeats its sequence's last token: finite whenever the sequence is, read by nobody.
-            fill, real, first = [], [], 0
-            for i, length in enumerate(run):
-                fill += [first + min(t, length - 1) for t in range(longest)]
-                real += range(i * longest, i * longest + length)
-                first += length
-            fill, real = torch.tensor(fill, device=device), torch.tensor(real, device=device)
+        fill, real = _filling(run, longest, device) if min(run) < longest else (None, None)
         groups.append(Group(start, start + rows, len(run), longest, fill, real))
         start += rows
     return groups
+
+
+def _filling(run: list[int], longest: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ``fill`` and ``real`` of a group."""
+    fill: list[int] = []
+    real: list[int] = []
+    first = 0
+    for i, length in enumerate(run):
+        # A filled row repeats its sequence's last token: finite whenever the sequence is, read by nobody.
+        fill += [first + min(t, length - 1) for t in range(longest)]
+        real += range(i * longest, i * longest + length)
+        first += length
+    return torch.tensor(fill, device=device), torch.tensor(real, device=device)

@@ -107,9 +107,7 @@ def sees_all_rows(model: Any, run: Run, ids: Tensor) -> bool:
         seen.append(inputs[0].numel() // inputs[0].shape[-1])
 
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    hooks = [
-        m.register_forward_pre_hook(count) for m in model.modules() if orientation.is_linear(m) and m is not head
-    ]
+    hooks = [m.register_forward_pre_hook(count) for m in model.modules() if orientation.is_linear(m) and m is not head]
     try:
         _flat(model, run, ids)
     finally:
