@@ -89,11 +89,18 @@ def trl(setting: Setting, spec: TrainSpec, folder: str, tuned: dict[str, Any] | 
         peft_config=config,
         callbacks=[Pause()],
     )
-    threading.Thread(target=trainer.train, daemon=True).start()
+    thread = threading.Thread(target=trainer.train, daemon=True)
+    left = [spec.steps]
 
     def step() -> None:
+        # Started late and joined at the end: trainers share accelerate's state, which a new one resets.
+        if not thread.is_alive():
+            thread.start()
         go.release()
         done.acquire()
+        left[0] -= 1
+        if not left[0]:
+            thread.join()
 
     return step, trainer.evaluate
 
