@@ -36,8 +36,8 @@ check: setup ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## time per step beside TRL + PEFT; nothing else may run meanwhile
-	$(BIN)/python benchmarks/step.py
+bench: setup ## rankwise beside TRL + PEFT (benchmarks/README.md); nothing else may run meanwhile
+	$(BIN)/python benchmarks/run.py
 
 bench-halving: setup ## halving against full grids: examples saved, and at what regret
 	$(BIN)/python benchmarks/halving.py

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import orientation
+from rankwise.adapters.fused import Segment, segmented
 from rankwise.adapters.parametrizations import Host, Parametrization
 from rankwise.errors import UsageError
 
@@ -119,11 +120,14 @@ class AdaptedLayer(nn.Module):
     enabled: list[str]
     merged: list[tuple[str, nn.Parameter]]
     routes: Routes | None
+    segments: tuple[Segment, ...] | None  # set by the engine for the length of a pass; see fused.py
     unfused: RemovableHandle
     weight: nn.Parameter
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the base output plus every enabled, unmerged update."""
+        if self.segments is not None:
+            return segmented(self, x, self.segments)
         base = y = cast(Tensor, super().forward(x))
         if self.routes is not None:
             return self._routed(self.routes, x, base)
@@ -133,6 +137,10 @@ class AdaptedLayer(nn.Module):
                 slot = cast(Slot, self.adapters[name])
                 y = y + slot(x, base if slot.sits_on(self.weight) else None)
         return y
+
+    def untouched(self, x: Tensor) -> Tensor:
+        """Return the output of the layer's own class."""
+        return cast(Tensor, super().forward(x))
 
     def _routed(self, routes: Routes, x: Tensor, base: Tensor) -> Tensor:
         """Return the base output, and for each adapter its update of its own rows; see ``several.mixed``."""
@@ -189,7 +197,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
         module.__class__ = _adapted_class(type(module))
         layer = cast(AdaptedLayer, module)
         layer.adapters = nn.ModuleDict()
-        layer.enabled, layer.merged, layer.routes = [], [], None
+        layer.enabled, layer.merged, layer.routes, layer.segments = [], [], None, None
         # In eval, torch's TransformerEncoderLayer reads our weight without calling us, unless it finds a hook.
         layer.unfused = layer.register_forward_pre_hook(_no_hook)
     return cast(AdaptedLayer, module)
@@ -198,7 +206,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
 def restore(layer: AdaptedLayer) -> nn.Module:
     """Turn an adapted layer without adapters back into what it was."""
     layer.unfused.remove()
-    for attribute in ("adapters", "enabled", "merged", "routes", "unfused"):
+    for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused"):
         delattr(layer, attribute)
     original: Any = type(layer).__mro__[2]  # (Adapted<Original>, AdaptedLayer, <Original>, ...)
     layer.__class__ = original

@@ -11,6 +11,7 @@ only schedules what each run's spec has fixed already. Unusual here:
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from rankwise.adapters.fused import held_factors
 from rankwise.data import Encoded, Splits
 from rankwise.engine.checkpoint import CHECKPOINT
 from rankwise.engine.evaluate import Score
@@ -106,6 +108,8 @@ class Pack:
         self.together: int | None = None  # most runs in one pass, after memory ran out
         self.seats: list[Seat] = []
         self.results: dict[int, RunResult] = {}
+        self.held = contextlib.ExitStack()  # factors are cast once between two optimizer steps, not once a pass
+        self.holding = False
 
     def run(self, jobs: Sequence[PackJob]) -> list[RunResult]:
         """Train all jobs."""
@@ -115,6 +119,7 @@ class Pack:
                 self._admit(waiting)
                 self._round()
         finally:
+            self._release()
             for seat in self.seats:
                 seat.run.trainee.close()
         return [self.results[i] for i in range(len(jobs))]
@@ -164,6 +169,9 @@ class Pack:
 
     def _pass(self, seats: list[Seat]) -> None:
         """The next pass of every one of ``seats``: one forward, one backward."""
+        if not self.holding:
+            self.held.enter_context(held_factors())
+            self.holding = True
         parts = [(seat.run.trainee.name, seat.run.next_batch()) for seat in seats]
         totals = [nll.sum() for nll in seats[0].run.trainee.forward.nll_many(parts)]
         shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
@@ -171,7 +179,13 @@ class Pack:
         for seat, total in zip(seats, totals, strict=True):
             seat.run.passed(float(total.detach()))
 
+    def _release(self) -> None:
+        """Factors are about to change."""
+        self.held.close()
+        self.holding = False
+
     def _step(self, seat: Seat) -> None:
+        self._release()
         loss = seat.run.close_window()
         if math.isfinite(loss):
             seat.run.tell({"step": seat.run.step, "loss": loss})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from rankwise.adapters.fused import held_factors
 from rankwise.data import Encoded
 from rankwise.engine.batches import collate, evaluation_passes
 from rankwise.engine.evaluate import Score
@@ -23,7 +24,7 @@ def score(forward: Forward, trainees: Sequence[Trainee], examples: Sequence[Enco
     for trainee in trainees:
         trainee.training(False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), held_factors():
             for indices in evaluation_passes(examples):
                 batch = collate([examples[i] for i in indices], device)
                 found = forward.nll_many([(trainee.name, batch) for trainee in trainees])

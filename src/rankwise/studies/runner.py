@@ -22,7 +22,7 @@ from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.progress import Progress
 
 # Bump by hand when a change of the code changes a run's numbers: finished runs of older versions are not reused.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 
 @dataclass(frozen=True)
