@@ -11,7 +11,8 @@ import typer
 from rankwise.cli.main import app, main
 
 SURFACE = {
-    "study": "preset model data scale methods steps batch seeds seed reference out report-to set json dry-run",
+    "study": "preset model data scale methods steps batch seeds seed reference cheapest-by out report-to set json "
+    "dry-run",
     "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
     "methods": "name json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",

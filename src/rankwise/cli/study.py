@@ -36,6 +36,10 @@ def study(
     reference: Annotated[
         str | None, typer.Option(help="full, best-rank (the highest rank stands in), or auto (whichever fits).")
     ] = None,
+    cheapest_by: Annotated[
+        str | None,
+        typer.Option("--cheapest-by", help="Recommend by flops (default), memory, time, params or bytes."),
+    ] = None,
     out: Out = None,
     report_to: ReportTo = None,
     setting: Set = None,
@@ -67,6 +71,7 @@ def study(
         batch=batch,
         seed=seed,
         reference=reference,
+        cheapest_by=cheapest_by,
         methods=listed(methods) or None,
     )
     if seeds is not None or seed is not None:

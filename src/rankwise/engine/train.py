@@ -14,7 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from rankwise.engine.batches import collate, passes, window, workload
 from rankwise.engine.checkpoint import CHECKPOINT, load_state, save_state
 from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
+from rankwise.engine.quiz import Quiz
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee, make_trainee
 from rankwise.models import Base
@@ -48,6 +49,7 @@ class RunResult:
         flops: useful training operations.
         selection: per-example score at the best step.
         test, test_final: per-example scores at the best and at the last step, when the test split was asked for.
+        right: per question of the quiz, whether the reply at the best step was right, when there was a quiz.
     """
 
     status: Literal["done", "diverged"] = "done"
@@ -63,6 +65,7 @@ class RunResult:
     selection: Score | None = None
     test: Score | None = None
     test_final: Score | None = None
+    right: tuple[bool, ...] | None = None
 
     @property
     def selection_nll(self) -> float | None:
@@ -78,7 +81,8 @@ class RunResult:
         """Build from :meth:`to_dict`'s form (after a trip through JSON)."""
         scores = {k: Score(tuple(v["nll"]), tuple(v["targets"])) for k, v in value.items() if k in _SCORES and v}
         curve = [(int(step), float(nll)) for step, nll in value["curve"]]
-        return cls(**{**value, "curve": curve, **scores})
+        right = value.get("right")  # ledgers older than the quiz have none
+        return cls(**{**value, "curve": curve, **scores, "right": None if right is None else tuple(right)})
 
 
 _SCORES = ("selection", "test", "test_final")
@@ -142,8 +146,8 @@ class Run:
         self.result.reason = f"{what} stopped being finite at step {self.step + 1} (learning rate {self.spec.lr:g})"
         self.result.curve = [(step, nll) for step, nll in self.result.curve if math.isfinite(nll)]
 
-    def finish(self, test: bool, save_to: Path | None) -> RunResult:
-        """Score the test split at the last and at the best step and save the best adapter."""
+    def finish(self, test: bool, save_to: Path | None, quiz: Quiz | None = None) -> RunResult:
+        """Score the test split at the last and at the best step, take the quiz, save the best adapter."""
         result = self.result
         result.tokens, result.targets = self.work.tokens, self.work.targets
         result.flops = self.trainee.flops(self.shape, self.work)
@@ -154,6 +158,8 @@ class Run:
             self.trainee.restore(self.best)
             if test:
                 result.test = evaluate(self.trainee.forward, self.splits.test)
+        if result.status == "done" and quiz is not None:
+            result.right = quiz.take(replace(self.base, model=self.trainee.forward.model))
         if result.status == "done" and save_to is not None and isinstance(self.trainee, AdapterTrainee):
             name, fingerprint = self.base.name, self.base.fingerprint
             save_adapter(self.trainee.handle, save_to, base_model=name, base_fingerprint=fingerprint)
@@ -204,6 +210,7 @@ def train(
     *,
     forward: Forward | None = None,
     test: bool = False,
+    quiz: Quiz | None = None,
     folder: Path | None = None,
     save_to: Path | None = None,
     observe: Observer | None = None,
@@ -215,6 +222,7 @@ def train(
         base: the frozen base; left bit for bit as it was.
         forward: reuse the probes of an earlier run on the same base.
         test: score the test split at the end.
+        quiz: questions to answer with the best checkpoint.
         folder: where the checkpoint lives; with one, a killed run continues and ends with the same bits.
         save_to: folder for the best adapter, PEFT layout (adapters only).
         observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
@@ -225,7 +233,7 @@ def train(
     base.model.eval()
     run = Run(base, forward or Forward(base.model), spec, splits)
     checkpoint = folder / CHECKPOINT if folder else None
-    keep_best = test or save_to is not None
+    keep_best = test or quiz is not None or save_to is not None
     try:
         if checkpoint and run.resume(checkpoint):
             tell({"event": "resumed", "step": run.step})
@@ -246,6 +254,6 @@ def train(
             if checkpoint and run.step < spec.steps and time.monotonic() - written >= checkpoint_seconds:
                 save_state(checkpoint, run.trainee, run.optimizer, run.best, run.record())
                 written = time.monotonic()
-        return run.finish(test, save_to)
+        return run.finish(test, save_to, quiz)
     finally:
         run.trainee.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rankwise.adapters import Adapter
@@ -28,6 +29,7 @@ def results(
     outcome: Outcome,
     judgement: Judgement,
     faults: list[dict[str, str]],
+    costs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the study's results as plain JSON values (see docs in ARCHITECTURE.md, "The result file")."""
     arms = [_arm(outcome.arms[arm.name], judgement, outcome, config) for arm in config.arms]
@@ -63,7 +65,7 @@ def results(
         },
         "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
         "arms": arms,
-        "verdict": recommend(config, outcome, judgement),
+        "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
         "citations": _citations(config),

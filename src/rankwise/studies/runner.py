@@ -10,7 +10,17 @@ from typing import Any
 
 from rankwise.adapters import Adapter
 from rankwise.data import Splits
-from rankwise.engine import CHECKPOINT, Forward, RunResult, Score, TrainSpec, checkpoint_step, evaluate, train
+from rankwise.engine import (
+    CHECKPOINT,
+    Forward,
+    RunResult,
+    Score,
+    TrainSpec,
+    checkpoint_step,
+    evaluate,
+    make_quiz,
+    train,
+)
 from rankwise.errors import RankwiseError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
@@ -43,10 +53,11 @@ class Runner:
         self.keep_full = keep_full
         base.model.eval()
         self.forward = Forward(base.model)
+        self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
-        return self._key(self._spec(arm, lr, seed, fresh))
+        return self.key_of(self._spec(arm, lr, seed, fresh))
 
     def is_done(self, arm: Arm, lr: float, seed: int, fresh: bool) -> bool:
         """Return whether the ledger already holds this run."""
@@ -56,7 +67,7 @@ class Runner:
     def base_scores(self) -> tuple[Score, Score]:
         """Score the untouched model on selection and test."""
         spec = {"base": True}
-        key = self._key(spec)
+        key = self.key_of(spec)
         self.ledger.ensure(key, "base", spec)
         found = self.ledger.get(key)
         if found is None or found.result is None:
@@ -82,7 +93,7 @@ class Runner:
         """
         label = f"{arm.name} lr={lr:g} seed={seed}"
         spec = self._spec(arm, lr, seed, fresh)
-        key = self._key(spec)
+        key = self.key_of(spec)
         self.ledger.ensure(key, label, spec)
         found = self.ledger.get(key)
         if found is not None and found.result is not None:
@@ -123,6 +134,7 @@ class Runner:
                     self.splits,
                     forward=self.forward,
                     test=fresh,
+                    quiz=self.quiz if fresh else None,
                     folder=run_folder,
                     save_to=self._adapter_folder(run_folder, spec, fresh),
                     observe=observe,
@@ -148,8 +160,11 @@ class Runner:
         return run_folder / "adapter" if keep else None
 
     def _spec(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
-        return {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        spec = {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        # Only where it acts: a study without it keeps the keys it always had.
+        return {**spec, "exact_match": len(self.quiz.golds)} if fresh and self.quiz else spec
 
-    def _key(self, spec: dict[str, Any]) -> str:
+    def key_of(self, spec: dict[str, Any]) -> str:
+        """Return the ledger key of ``spec`` on this base and data."""
         plain = json.loads(json.dumps(spec))  # tuples to lists
         return run_key(plain, self.base.fingerprint, self.splits.fingerprint, NUMERICS_VERSION)
