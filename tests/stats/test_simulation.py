@@ -34,7 +34,7 @@ def test_three_seeds_with_dominant_noise_need_the_guarded_degrees_of_freedom():
 
 
 @pytest.mark.statistics
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(600)
 def test_intervals_cover():
     cells = simulate(seeds=(3, 5, 8), examples=(48, 96, 256), replicates=4000)
     assert {cell.noise for cell in cells} == {"none", "interaction", "small", "equal", "dominant"}

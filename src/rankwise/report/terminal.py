@@ -51,7 +51,7 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
     if fancy:
         console.print(_table(arms, chosen, console.width))
     else:
-        for line in _aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
+        for line in aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
             say(line)
     say("")
     for sentence in _sentences(arms, results["verdict"]["headline"]):
@@ -102,7 +102,7 @@ def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
     return table
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines of aligned columns, as wide as they need: a pipe has no width to wrap or cut at."""
     from rich.cells import cell_len
 
