@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -117,8 +118,16 @@ def test_the_fitted_parabola_goes_through_its_minimum() -> None:
     (dotted,) = [x for x in spec["layer"] if x["mark"].get("strokeDash") == [2, 2]]
     points = dotted["data"]["values"]
     assert points[0]["lr"] == pytest.approx(1e-3)
-    assert points[-1]["lr"] == pytest.approx(3e-3)
+    assert points[-1]["lr"] == pytest.approx(1e-2)
     assert min(point["nll"] for point in points) == pytest.approx(0.9, abs=1e-3)
+    early = full()
+    early["results"]["arms"][2]["fit"]["step"] = 8  # of 24: scores were higher there; the curve goes to the best value
+    moved = learning_rate_figure(early)
+    assert moved is not None
+    (plus,) = marks(moved.chart(WIDE).to_dict(), "M-1,0L1,0M0,-1L0,1")
+    above = 0.3 * (math.log10(3e-3) - math.log10(2.5e-3)) ** 2
+    assert plus["data"]["values"][0]["nll"] == pytest.approx(0.921 - above, abs=1e-6)
+    assert "at step 8" in plus["data"]["values"][0]["note"]
     plain = learning_rate_figure(documents.quick())
     assert plain is not None
     assert "parabola" not in plain.caption

@@ -55,7 +55,7 @@ def _rate_ratio(config: StudyConfig, outcome: Outcome) -> Rule:
 def _saturation(config: StudyConfig, outcome: Outcome) -> Rule:
     """The smallest rank that loses less than the margin against the largest one."""
     name = "rank-saturation"
-    ladder = sorted((a for a in _lora(config, outcome) if a.best_lr is not None), key=_rank)
+    ladder = sorted(_lora(config, outcome), key=_rank)
     if len({_rank(a) for a in ladder}) < 3:
         return _missing(name, "from which rank on more rank stops helping: fewer than 3 ranks were compared")
     top = ladder[-1]
@@ -79,8 +79,8 @@ def _mlp_only(config: StudyConfig, outcome: Outcome) -> Rule:
     """Whether leaving attention out costs more than the margin, at equal rank."""
     name = "mlp-only"
     what = "whether adapters on the MLP alone are enough"
-    whole = {_rank(a): a for a in _lora(config, outcome) if a.best_lr is not None}
-    parts = [a for a in _lora(config, outcome, "mlp") if a.best_lr is not None and _rank(a) in whole]
+    whole = {_rank(a): a for a in _lora(config, outcome)}
+    parts = [a for a in _lora(config, outcome, "mlp") if _rank(a) in whole]
     if not parts:
         return _missing(name, f"{what}: no MLP-only arm stands beside all linear layers at the same rank")
     arm = max(parts, key=_rank)
@@ -95,13 +95,15 @@ def _mlp_only(config: StudyConfig, outcome: Outcome) -> Rule:
 
 
 def _lora(config: StudyConfig, outcome: Outcome, placement: str = "all-linear") -> list[ArmOutcome]:
-    """LoRA arms at the study's own batch size and one placement."""
+    """LoRA arms at the study's own batch size and one placement, whose best run went to its end."""
     same = config.reference_arm.batch
-    return [
-        a
-        for a in outcome.arms.values()
-        if a.arm.method == "lora" and a.arm.batch == same and a.arm.options.get("placement", "all-linear") == placement
-    ]
+    chosen = []
+    for arm in outcome.arms.values():
+        best = arm.screening.get(arm.best_lr) if arm.best_lr is not None else None
+        fits = arm.arm.method == "lora" and arm.arm.batch == same
+        if fits and arm.arm.options.get("placement", "all-linear") == placement and best and best.status == "done":
+            chosen.append(arm)
+    return chosen
 
 
 def _rank(arm: ArmOutcome) -> int:

@@ -64,7 +64,8 @@ def learning_rate_figure(document: Document) -> Figure | None:
         for arm in sorted(arms, key=lambda arm: not arm["reference"]):
             rows = _rows(arm, style.label[arm["name"]], scores[arm["name"]], high)
             layers += _curve(rows, x, y, color, shape, line_width(arm, style), style.dash[arm["name"]])
-            layers += _fitted(arm, style.label[arm["name"]], x, y, color, high)
+            last = document["results"]["training"]["steps"]
+            layers += _fitted(arm, style.label[arm["name"]], scores[arm["name"]], last, x, y, color, high)
         if lost:
             shift = decades / layout.width * DODGE
             beside = [row | {"lr": row["lr"] * 10 ** (row["slot"] * shift)} for row in lost]
@@ -84,7 +85,10 @@ def learning_rate_figure(document: Document) -> Figure | None:
         " both sides was really searched, one at the end of its line may lie further out. One seed, best checkpoint."
     )
     if any(_fit(arm) for arm in arms):
-        caption += " A dotted curve is the parabola fitted around an arm's best values; a + marks its minimum."
+        caption += (
+            " A dotted curve is the parabola fitted around an arm's best values (drawn at the height of its best value"
+            " when fitted at an earlier step); a + marks its minimum."
+        )
     if lost:
         caption += " A × at the top edge diverged, or ended worse than the untouched model, at that learning rate."
     return Figure("learning-rates", "NLL against learning rate", caption, chart)
@@ -98,22 +102,31 @@ def _fit(arm: Arm) -> Mapping[str, Any] | None:
     return fit if fit["lr"] > 0 and fit["coefficients"][2] > 0 else None
 
 
-def _fitted(arm: Arm, label: str, x: Any, y: Any, color: Any, high: float) -> list[Any]:
-    """The parabola between the tested rates next to its minimum, and a + at the minimum."""
+def _fitted(
+    arm: Arm, label: str, scores: dict[float, float], last: int, x: Any, y: Any, color: Any, high: float
+) -> list[Any]:
+    """The parabola over the tested rates on both sides of its minimum, and a + at the minimum."""
     import altair as alt
 
     fit = _fit(arm)
     if fit is None:
         return []
     tested = sorted({run["lr"] for run in arm["learning_rates"]})
-    left = max((lr for lr in tested if lr < fit["lr"]), default=fit["lr"])
-    right = min((lr for lr in tested if lr > fit["lr"]), default=fit["lr"])
-    ends = math.log10(left), math.log10(right)
-    at = [ends[0] + (ends[1] - ends[0]) * n / PIECES for n in range(PIECES + 1)]
+    center = min(range(len(tested)), key=lambda place: abs(math.log(tested[place] / fit["lr"])))
+    left, right = tested[max(center - 1, 0)], tested[min(center + 1, len(tested) - 1)]
+    low, high_end = math.log10(min(left, fit["lr"])), math.log10(max(right, fit["lr"]))
     c0, c1, c2 = fit["coefficients"]
-    points = [{"lr": 10**u, "nll": c0 + c1 * u + c2 * u * u, "arm": label} for u in at]
-    note = f"{label}: fitted minimum {nll(fit['nll'])} at learning rate {learning_rate(fit['lr'])}"
-    lowest = [{"lr": fit["lr"], "nll": fit["nll"], "arm": label, "note": note}]
+
+    def value(u: float) -> float:
+        return float(c0 + c1 * u + c2 * u * u)
+
+    early = fit.get("step") not in (None, last) and arm["best_lr"] in scores
+    shift = scores[arm["best_lr"]] - value(math.log10(arm["best_lr"])) if early else 0.0
+    at = [low + (high_end - low) * n / PIECES for n in range(PIECES + 1)]
+    points: list[dict[str, Any]] = [{"lr": 10**u, "nll": value(u) + shift, "arm": label} for u in at]
+    when = f" at step {fit['step']}" if early else ""
+    note = f"{label}: fitted minimum{when} {nll(fit['nll'])} at learning rate {learning_rate(fit['lr'])}"
+    lowest: list[dict[str, Any]] = [{"lr": fit["lr"], "nll": fit["nll"] + shift, "arm": label, "note": note}]
     curve = alt.Chart(data([point for point in points if point["nll"] <= high]))
     plus = alt.Chart(data([point for point in lowest if point["nll"] <= high]))
     return [
