@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli import cost, doctor, methods, report, study, train
+from rankwise.cli import cost, doctor, ledger, methods, report, study, train
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130
@@ -31,6 +31,7 @@ app.command("methods")(methods.methods)
 app.command("cost")(cost.cost)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(value: bool) -> None:

@@ -42,6 +42,10 @@ def study(
             help="Fit into this time (20m, 2h, 90s): says what it leaves out; shared evenly by several cells."
         ),
     ] = None,
+    cheapest_by: Annotated[
+        str | None,
+        typer.Option("--cheapest-by", help="Recommend by flops (default), memory, time, params or bytes."),
+    ] = None,
     out: Out = None,
     report_to: ReportTo = None,
     setting: Set = None,
@@ -73,6 +77,7 @@ def study(
         batch=batch,
         seed=seed,
         reference=reference,
+        cheapest_by=cheapest_by,
         methods=listed(methods) or None,
     )
     if budget is not None:

@@ -100,11 +100,15 @@ class Forward:
             losses |= zip(joint, self._flat([parts[i][1] for i in joint], names, head), strict=True)
         return [losses[i] for i in range(len(parts))]
 
+    def only(self, name: str | None) -> contextlib.AbstractContextManager[None]:
+        """Let the adapter of that name act alone (None: none) on whatever the model is given inside the block."""
+        return _segments(self.model, () if name is None else (Segment(name, 0, None),))
+
     def _alone(self, part: Part) -> Tensor:
         name, batch = part
         if self.layout == "flat":
             return self._flat([batch], [name])[0]
-        with _segments(self.model, () if name is None else (Segment(name, 0, None),)):
+        with self.only(name):
             return self._padded(batch)
 
     def _flat(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankwise.engine.quiz import Quiz
 from rankwise.engine.run import Observer
 from rankwise.engine.spec import TrainSpec
 from rankwise.errors import UsageError
@@ -19,6 +20,7 @@ class PackJob:
         folder: where its checkpoint lives; with one, a killed run continues and ends with the same bits.
         save_to: folder for the best adapter (PEFT layout) or, for full fine-tuning, the model.
         test: score the test split at the end.
+        quiz: questions to answer with the best checkpoint.
         until: stop after this step, which must be an evaluation step, with a checkpoint; status "paused". A later
             call goes on from there with the bits of an undisturbed run.
         observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
@@ -37,6 +39,7 @@ class PackJob:
     until: int | None = None
     observe: Observer | None = None
     bytes: int = 0
+    quiz: Quiz | None = None
 
     def __post_init__(self) -> None:
         if self.until is not None and self.until not in self.spec.eval_steps:

@@ -146,7 +146,7 @@ class Pack:
         return self.budget is None or job.bytes + sum(seat.job.bytes for seat in self.seats) <= self.budget
 
     def _join(self, index: int, job: PackJob) -> None:
-        keep_best = job.test or job.save_to is not None
+        keep_best = job.test or job.quiz is not None or job.save_to is not None
         name = f"run{index}"
         run = Run(self.base, self.forward, job.spec, self.splits, name=name, keep_best=keep_best, observe=job.observe)
         seat = Seat(index, job, run, time.monotonic())
@@ -226,6 +226,8 @@ class Pack:
 
     def _end(self, seat: Seat) -> None:
         seat.run.count()
+        if seat.job.quiz is not None:
+            seat.run.answer(seat.job.quiz)
         if seat.job.save_to is not None:
             seat.run.trainee.save(seat.job.save_to, self.base)
         self._leave(seat, seat.run.result)

@@ -22,6 +22,7 @@ class RunResult:
         flops: useful training operations.
         selection: per-example score at the best step.
         test, test_final: per-example scores at the best and at the last step, when the test split was asked for.
+        right: per question of the quiz, whether the reply at the best step was right, when there was a quiz.
     """
 
     status: Literal["done", "diverged", "paused", "failed"] = "done"
@@ -37,6 +38,7 @@ class RunResult:
     selection: Score | None = None
     test: Score | None = None
     test_final: Score | None = None
+    right: tuple[bool, ...] | None = None
     penalties: dict[str, list[float]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -54,7 +56,8 @@ class RunResult:
         """Build from :meth:`to_dict`'s form (after a trip through JSON)."""
         scores = {k: Score(tuple(v["nll"]), tuple(v["targets"])) for k, v in value.items() if k in _SCORES and v}
         curve = [(int(step), float(nll)) for step, nll in value["curve"]]
-        return cls(**{**value, "curve": curve, **scores})
+        right = value.get("right")  # ledgers older than the quiz have none
+        return cls(**{**value, "curve": curve, **scores, "right": None if right is None else tuple(right)})
 
 
 _SCORES = ("selection", "test", "test_final")

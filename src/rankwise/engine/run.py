@@ -26,6 +26,7 @@ from rankwise.engine.evaluate import Score
 from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.optim import make_optimizer, make_schedule
+from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
@@ -174,6 +175,12 @@ class Run:
             if self.keep_best:
                 self.best = self.trainee.snapshot()
         return found.mean
+
+    def answer(self, quiz: Quiz) -> None:
+        """Answer the questions as the run stands."""
+        self.trainee.training(False)
+        with self.trainee.forward.only(self.trainee.name):
+            self.result.right = quiz.take(replace(self.base, model=self.trainee.forward.model))
 
     def diverge(self, what: str) -> None:
         """Record that this run ended early; the curve keeps its finite points."""

@@ -17,6 +17,7 @@ from rankwise.engine.forward import Forward
 from rankwise.engine.job import PackJob
 from rankwise.engine.optim import make_optimizer, make_schedule
 from rankwise.engine.pack import Pack
+from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Observer, Run
 from rankwise.engine.spec import TrainSpec
@@ -32,6 +33,7 @@ def train(
     *,
     forward: Forward | None = None,
     test: bool = False,
+    quiz: Quiz | None = None,
     folder: Path | None = None,
     save_to: Path | None = None,
     observe: Observer | None = None,
@@ -45,7 +47,7 @@ def train(
         OSError: a checkpoint or an adapter could not be written.
     """
     base.model.eval()
-    job = PackJob(spec, folder=folder, save_to=save_to, test=test, until=until, observe=observe)
+    job = PackJob(spec, folder=folder, save_to=save_to, test=test, quiz=quiz, until=until, observe=observe)
     pack = Pack(base, splits, forward or Forward(base.model), None, None, checkpoint_seconds, raise_faults=True)
     (result,) = pack.run([job])
     return result

@@ -11,8 +11,12 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
 from rankwise.methods import build
 
+CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
+
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds"})
+# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
+GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
 class Strict(BaseModel):
@@ -100,6 +104,8 @@ class StudyConfig(Strict):
         system: system message for conversations that have none.
         eval_every: steps between two scores of the selection split.
         budget: a time the study was fitted to, and what it gave up for that.
+        exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
+        cheapest_by: the cost by which the cheapest arm that matches is recommended.
         measure: time and memory of the reference and the finalists, each alone in a fresh process.
         checkpoint_seconds: least time between two checkpoints of a run.
     """
@@ -132,6 +138,8 @@ class StudyConfig(Strict):
     widen: int = Field(default=1, ge=0)
     refine: float | None = Field(default=None, gt=0, lt=1)
     budget: Budget | None = None
+    exact_match: int = Field(default=0, ge=0)
+    cheapest_by: CheapestBy = "flops"
     measure: bool = True
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 
@@ -151,6 +159,8 @@ class StudyConfig(Strict):
             raise ValueError("fresh_seeds must be distinct and must not hold the screening seed")
         if self.search == "grid" and self.halving != Halving():
             raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")
+        if self.cheapest_by in MEASURED and not self.measure:
+            raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option
         return self
@@ -187,6 +197,18 @@ class StudyConfig(Strict):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def default_settings() -> dict[str, Any]:
+    """Return every setting that has a default, as JSON values: what an older ``study.yaml`` does not name."""
+    fields = StudyConfig.model_fields.items()
+    return {name: _plain(field.default) for name, field in fields if not field.is_required()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse_config(values: dict[str, Any]) -> StudyConfig:

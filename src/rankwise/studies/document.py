@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +32,7 @@ def results(
     outcome: Outcome,
     judgement: Judgement,
     faults: list[dict[str, str]],
+    costs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the study's results as plain JSON values (see docs in ARCHITECTURE.md, "The result file")."""
     arms = [_arm(outcome.arms[arm.name], judgement, outcome, config) for arm in config.arms]
@@ -68,7 +70,7 @@ def results(
         "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
         "arms": arms,
         "search": _search(config, outcome.search),
-        "verdict": recommend(config, outcome, judgement),
+        "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
         "citations": _citations(config),

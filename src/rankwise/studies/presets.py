@@ -11,7 +11,7 @@ from rankwise.cost import blueprint, match_ranks, model_shape
 from rankwise.errors import UsageError, unknown
 from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
-from rankwise.studies.config import Arm, StudyConfig, parse_config
+from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.scales import GRIDS, SCALES, grid
 
@@ -124,6 +124,8 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     values = {**SCALES[scale], **({"search": "grid"} if PRESETS[preset].sweep else {}), **(changes or {})}
+    if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
+        values["measure"] = True  # asked for, so measured, at scales that leave it out too
     if isinstance(values["sizes"], dict):
         values["sizes"] = {**SCALES[scale]["sizes"], **values["sizes"]}
     arms: Any = values.pop("arms", None)

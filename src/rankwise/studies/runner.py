@@ -11,7 +11,17 @@ from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.data import Splits
-from rankwise.engine import CHECKPOINT, Forward, RunResult, Score, TrainSpec, checkpoint_step, evaluate, train
+from rankwise.engine import (
+    CHECKPOINT,
+    Forward,
+    RunResult,
+    Score,
+    TrainSpec,
+    checkpoint_step,
+    evaluate,
+    make_quiz,
+    train,
+)
 from rankwise.errors import RankwiseError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
@@ -64,10 +74,11 @@ class Runner:
         self.keep_full = keep_full
         base.model.eval()
         self.forward = Forward(base.model)
+        self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
-        return self._key(self._spec(arm, lr, seed, fresh))
+        return self.key_of(self._spec(arm, lr, seed, fresh))
 
     def is_done(self, arm: Arm, lr: float, seed: int, fresh: bool) -> bool:
         """Return whether the ledger already holds this run, finished."""
@@ -85,7 +96,7 @@ class Runner:
     def base_scores(self) -> tuple[Score, Score]:
         """Score the untouched model on selection and test."""
         spec = {"base": True}
-        key = self._key(spec)
+        key = self.key_of(spec)
         self.ledger.ensure(key, "base", spec)
         found = self.ledger.get(key)
         if found is None or found.result is None:
@@ -116,7 +127,7 @@ class Runner:
 
     def _run(self, job: Job) -> RunResult | None:
         spec = self._spec(job.arm, job.lr, job.seed, job.fresh)
-        key = self._key(spec)
+        key = self.key_of(spec)
         self.ledger.ensure(key, job.label, spec)
         return self.known(job) or self._train(key, job)
 
@@ -152,6 +163,8 @@ class Runner:
                         self.progress.note(f"{label} continues at step {record['step']}")
                     return
                 log.append(record)
+                if "event" in record:  # one of the adapter's own acted: in the log, and in the result
+                    return
                 if "loss" in record:
                     self.progress.step(record["step"], record["loss"])
                 else:
@@ -164,6 +177,7 @@ class Runner:
                     self.splits,
                     forward=self.forward,
                     test=fresh,
+                    quiz=self.quiz if fresh else None,
                     folder=run_folder,
                     save_to=self._adapter_folder(run_folder, spec, fresh),
                     observe=observe,
@@ -191,8 +205,11 @@ class Runner:
         return run_folder / "adapter" if keep else None
 
     def _spec(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
-        return {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        spec = {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        # Only where it acts: a study without it keeps the keys it always had.
+        return {**spec, "exact_match": len(self.quiz.golds)} if fresh and self.quiz else spec
 
-    def _key(self, spec: dict[str, Any]) -> str:
+    def key_of(self, spec: dict[str, Any]) -> str:
+        """Return the ledger key of ``spec`` on this base and data."""
         plain = json.loads(json.dumps(spec))  # tuples to lists
         return run_key(plain, self.base.fingerprint, self.splits.fingerprint, NUMERICS_VERSION)
