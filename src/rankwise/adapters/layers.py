@@ -96,7 +96,8 @@ class Slot(nn.Module):
     def plain(self, W0: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """Return (A, B) with ``B A`` exactly the scaled update, detached, or None; see the parametrization."""
         with torch.no_grad():
-            return self.parametrization.plain(self.factors, self.start, self._host(W0=W0))
+            found = self.parametrization.plain(self.factors, self.start, self._host(W0=W0))
+        return None if found is None else (found[0].detach(), found[1].detach())
 
     def _host(self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None) -> Host:
         weight, bias = self._base[0].detach(), self._base[1]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli import cost, doctor, methods, report, study, train
+from rankwise.cli import cost, doctor, export, merge, methods, report, study, train
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.command("study")(study.study)
 app.command("train")(train.train)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
 app.command("methods")(methods.methods)
 app.command("cost")(cost.cost)
 app.command("report")(report.report)
