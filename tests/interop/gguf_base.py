@@ -28,7 +28,9 @@ def write(model: Any, like: Path, out: Path) -> Path:
         tensor = parameter.detach().float()
         for ending, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
             if f"{ending}." in name:
-                tensor = torch.cat([h.reshape(2, -1, h.shape[1]).transpose(0, 1).flatten(0, 1) for h in tensor.chunk(heads)])
+                tensor = torch.cat(
+                    [h.reshape(2, -1, h.shape[1]).transpose(0, 1).flatten(0, 1) for h in tensor.chunk(heads)]
+                )
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor.contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -1,6 +1,6 @@
 """Run by the Python that has llama-cpp-python: logits of a GGUF model, with an adapter if one is given.
 
-    python llama_cpp_client.py MODEL.gguf IDS.json OUT.npy [ADAPTER.gguf]
+python llama_cpp_client.py MODEL.gguf IDS.json OUT.npy [ADAPTER.gguf]
 """
 
 import json

@@ -1,6 +1,6 @@
 """Whole tensors that an adapter brings along: PEFT's ``modules_to_save`` and the tables of adapted embeddings.
 
-They act in the place of the base's own tensors while the adapter is on. The base's tensors are put aside, never written.
+While the adapter is on they act in the place of the base's own tensors, which are put aside, never written.
 """
 
 from __future__ import annotations

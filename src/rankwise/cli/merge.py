@@ -14,7 +14,9 @@ Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; l
 
 
 def merge(
-    base: Annotated[str, typer.Argument(help="'default', a model folder, or a hub id: what the adapter was trained on.")],
+    base: Annotated[
+        str, typer.Argument(help="'default', a model folder, or a hub id: what the adapter was trained on.")
+    ],
     adapter: Adapter,
     out: Annotated[Path, typer.Option(help="Folder for the merged model; it must not exist yet.")],
     dtype: Dtype = None,

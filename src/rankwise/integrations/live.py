@@ -83,7 +83,11 @@ def trained_on(name: str, fingerprint: str, folder: Path, progress: Progress | N
 
 
 def open_live(
-    folder: Path, given: str | None = None, *, dtype: torch.dtype | None = torch.float32, progress: Progress | None = None
+    folder: Path,
+    given: str | None = None,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    progress: Progress | None = None,
 ) -> Live:
     """Load the base (weights as the adapter saw them, then widened to ``dtype``) and put the adapter on it.
 

@@ -28,9 +28,13 @@ def folder_of(name: str, progress: Callable[[str], None] | None = None) -> Path:
     if (path := Path(name).expanduser()).is_dir():
         return path
     if name == "tiny":
-        raise UsageError("the base 'tiny' is made in code and has no files; save it with save_pretrained, and give that.")
+        raise UsageError(
+            "the base 'tiny' is made in code and has no files; save it with save_pretrained, and give that."
+        )
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
         return hub_folder(name)
     if path.exists() or "/" in name:
-        raise UsageError(f"the model folder {name} does not exist; give a folder with config.json, or a hub id owner/name.")
+        raise UsageError(
+            f"the model folder {name} does not exist; give a folder with config.json, or a hub id owner/name."
+        )
     raise unknown("model", name, ["default", NAME], hint="A folder or a hub id owner/name can be given too")

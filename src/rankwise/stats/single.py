@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 
@@ -46,3 +47,27 @@ def per_token(nll: Sequence[float], tokens: Sequence[int], level: float = 0.95) 
     error = float(np.sqrt(residuals @ residuals / (n - 1) / n) / counts.mean())
     half = float(student.ppf(0.5 + level / 2, n - 1)) * error
     return Mean(value, value - half, value + half, n)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of a number of yes-or-no results were yes, with a 95 % Wilson interval over examples."""
+
+    right: int
+    of: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.right / self.of:.1%} ({self.right} of {self.of}; 95 % interval {self.low:.1%} to {self.high:.1%})"
+        )
+
+
+def share(right: Sequence[bool], level: float = 0.95) -> Share:
+    """Return the share of ``right`` that is true, with Wilson's score interval (1927); at least one entry."""
+    n, yes = len(right), sum(right)
+    z = float(norm.ppf(0.5 + level / 2))
+    center = (yes + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * float(np.sqrt(yes * (n - yes) / n + z * z / 4))
+    return Share(yes, n, max(center - half, 0.0), min(center + half, 1.0))

@@ -44,9 +44,9 @@ class ForLlamaCpp(Target):
         for module in package.modules:
             if names.of(module.path) is None:
                 self._refuse(f"module {module.path}, which has no name in GGUF's {names.architecture} models")
-            if package.model.config.tie_word_embeddings and not module.embedding:
-                if package.model.get_submodule(module.path) is package.model.get_output_embeddings():
-                    self._refuse(f"an update of {module.path} alone, which is tied to the embedding in its GGUF models")
+            head = package.model.get_submodule(module.path) is package.model.get_output_embeddings()
+            if head and package.model.config.tie_word_embeddings:
+                self._refuse(f"an update of {module.path} alone, which is tied to the embedding in its GGUF models")
 
     def write(self, folder: Path, package: Package) -> None:
         """Write adapter.gguf."""
@@ -110,7 +110,7 @@ class _Names:
         if config.model_type not in _ARCHITECTURES:
             raise UsageError(
                 f"the GGUF layout of {config.model_type!r} models is not known here (known: "
-                f"{', '.join(_ARCHITECTURES)}); run `rankwise merge` and llama.cpp's convert_hf_to_gguf.py on the result."
+                f"{', '.join(_ARCHITECTURES)}); run `rankwise merge`, then llama.cpp's convert_hf_to_gguf.py."
             )
         self.architecture, self._reordered = _ARCHITECTURES[config.model_type]
         architecture = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)

@@ -155,10 +155,9 @@ def _notes(live: Live, errors: dict[str, float]) -> list[str]:
     if any(errors.values()):
         worst = max(errors, key=lambda path: errors[path])
         notes.append(
-            f"the update has no exact low-rank form: cut by SVD, which loses up to {errors[worst]:.1%} of it ({worst}); "
+            f"the update has no exact low-rank form: the SVD loses up to {errors[worst]:.1%} of it ({worst}); "
             "a larger --max-rank loses less"
         )
     if not live.checked:
         notes.append("the adapter does not say which base it was trained on: the base could not be checked")
     return notes
-

@@ -39,5 +39,5 @@ def check_base(model: Any, shards: Shards, saved: str, name: str, adapter: Path)
     if saved not in found.values():
         raise UsageError(
             f"{adapter} was trained on another base (fingerprint {saved[:12]}; {name} has "
-            f"{found[torch.bfloat16][:12]} in bfloat16 and {found[torch.float32][:12]} in float32); nothing was written."
+            f"{found[torch.bfloat16][:12]} in bfloat16, {found[torch.float32][:12]} in float32); nothing was written."
         )

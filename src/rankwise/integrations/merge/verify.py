@@ -44,7 +44,7 @@ class Verified:
     def sentence(self) -> str:
         """Return the numbers as text."""
         text = (
-            f"logits checked on {self.tokens} tokens of text, as shares of the largest: the sums are the live adapter's "
+            f"logits checked on {self.tokens} tokens, as shares of the largest: the sums are the live adapter's "
             f"to {self.unrounded / self.largest:.1e} in float32, the files hold them to "
             f"{self.stored / self.largest:.1e}"
         )
