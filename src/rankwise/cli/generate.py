@@ -38,6 +38,9 @@ def generate(
         raise UsageError('generate needs one prompt or a --file of them, for instance: rankwise generate "2 + 3 = ?"')
     if raw and system is not None:
         raise UsageError("--system belongs to the chat template, which --raw leaves out; give one of them.")
+    for option, value in (("--max-new-tokens", max_new_tokens), ("--batch", batch)):
+        if value < 1:
+            raise UsageError(f"{option} must be at least 1, found {value}.")
     prompts = [prompt] if prompt is not None else _read(file)
     say_loading()
     from rankwise.data import Message

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rankwise.adapters import Handle, load
+from rankwise.adapters import Handle, adapters_in, load
 from rankwise.adapters.reading import CONFIG, OURS, read_json
 from rankwise.errors import UsageError
 from rankwise.models import Base, load_base
@@ -43,20 +43,14 @@ def base_name(folder: Path, given: str | None) -> str:
     """
     if not folder.is_dir():
         raise UsageError(f"there is no adapter folder {folder}; give the folder that holds {CONFIG}.")
-    named = given or (read_json(folder / CONFIG).get("base_model_name_or_path") if _has_config(folder) else None)
-    if not named and _has_config(folder):
-        raise UsageError(f"{folder}/{CONFIG} names no base model; give it with --base.")
-    if not named:
-        from rankwise.adapters import adapters_in
-
+    if not (folder / CONFIG).is_file():
         inside = list(adapters_in(folder))
         hint = f"did you mean {folder / inside[0]}?" if inside else f"give the folder that holds {CONFIG}."
         raise UsageError(f"{folder} holds no {CONFIG}, so it is not an adapter; {hint}")
+    named = given or read_json(folder / CONFIG).get("base_model_name_or_path")
+    if not named:
+        raise UsageError(f"{folder}/{CONFIG} names no base model; give it with --base.")
     return str(named)
-
-
-def _has_config(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
 
 
 def saved_fingerprint(folder: Path) -> str:

@@ -87,7 +87,7 @@ def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Ten
         with handle.disable():
             bare = logits(base.model, ids)
             found = written(base.model, ids)
-            in_low = (None, None)
+            in_low: tuple[float | None, float | None] = (None, None)
             if low:
                 # The config is shared: copying it is slow and nothing writes it.
                 memo = {id(base.model.config): base.model.config}

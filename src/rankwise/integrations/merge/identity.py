@@ -34,7 +34,7 @@ def check_base(model: Any, shards: Shards, saved: str, name: str, adapter: Path)
         shape = "x".join(str(size) for size in tensor.shape)
         for dtype, digest in digests.items():
             digest.update(f"{parameter} {shape} {dtype}\n".encode())
-            digest.update(memoryview(tensor.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy()))
+            digest.update(tensor.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data)
     found = {dtype: digest.hexdigest() for dtype, digest in digests.items()}
     if saved not in found.values():
         raise UsageError(

@@ -106,7 +106,7 @@ def write(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], make: 
             begin, stop = header[name]["data_offsets"]
             if tensor.numel() * tensor.element_size() != stop - begin:
                 raise AssertionError(f"{name}: {tensor.numel()} values of {tensor.dtype} do not fill its place")
-            file.write(memoryview(tensor.view(torch.uint8).numpy()))
+            file.write(tensor.view(torch.uint8).numpy().data)
             del tensor
     return end
 

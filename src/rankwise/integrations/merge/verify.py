@@ -89,7 +89,7 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     """Compare logits; one model is in memory at a time.
 
     Args:
-        dtypes: of the merged weight of every adapted module.
+        dtypes: as written: of the weight of every adapted module, and of every replaced tensor by its name.
 
     Raises:
         RunError: they differ by more than rounding.
@@ -102,9 +102,8 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     _add(handle)
     sums = _run(model, ids)
     with torch.no_grad():
-        for path, dtype in dtypes.items():
-            weight = handle.layers[path].weight
-            weight.copy_(weight.to(dtype))
+        for path, layer in handle.layers.items():
+            layer.weight.copy_(layer.weight.to(dtypes[path]))
         if handle.overlay is not None:
             for name in handle.overlay.tensors:
                 tensor = model.get_parameter(name)
