@@ -68,7 +68,7 @@ def test_the_adapter_acts_in_llama_cpp_as_here(method, quantized, tmp_path):
     tokens, adapter = ids[0].tolist(), tmp_path / "g" / "adapter.gguf"
     wide = gguf_base.write(live.base.model, quantized, tmp_path / "base.gguf")
     effect = _rms(ours - bare)
-    for name, model, allowed in (("float32 base", wide, 0.03), ("Q4_1 base", quantized, 0.6)):
+    for name, model, allowed in (("float32 base", wide, 0.03), ("Q4_1 base", quantized, 0.9)):
         without = client(model, tokens, tmp_path / "without.npy")
         found = client(model, tokens, tmp_path / "with.npy", adapter)
         change = _rms((found - without) - (ours - bare)) / effect
