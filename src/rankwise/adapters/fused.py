@@ -55,15 +55,15 @@ def segmented(layer: AdaptedLayer, x: Tensor, segments: tuple[Segment, ...]) -> 
 
 def _with_updates(layer: AdaptedLayer, x: Tensor, y: Tensor, slots: list[tuple[Segment, Slot]]) -> Tensor:
     """Add the updates that have a formula of their own, piece by piece: no row meets another adapter's numbers."""
-    wide = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    ids = not x.is_floating_point()  # of an embedding
+    wide = x.reshape(-1) if ids else x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
     pieces, done = [], 0
     for (_, start, stop), slot in slots:
-        own = slot.sits_on(layer.weight)
         if stop is None:
             x = x.view_as(x)  # as a slice is: the update's own gradients of x are summed first, packed or alone
-            return y + slot(x, y if own else None)
+            return y + layer.update(slot, x, y)
         rows, base = (t[start:stop] for t in wide)
-        pieces += [wide[1][done:start], base + slot(rows, base if own else None)]
+        pieces += [wide[1][done:start], base + layer.update(slot, rows, base)]
         done = stop
     return torch.cat([*pieces, wide[1][done:]]).view(y.shape)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
 from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
@@ -13,6 +14,7 @@ from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.studies.config import Arm, StudyConfig, default_settings
 from rankwise.studies.exact_match import base_right
+from rankwise.studies.modelcard import write_run_card
 from rankwise.studies.progress import Progress
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
@@ -79,6 +81,9 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
             if result is None:
                 raise RunError(f"the run failed: {runner.failures()[-1]['reason']}")
             saved = folder.run_folder(runner.key(arm, lr, config.seed, fresh=True)) / "adapter"
+            spec = config.train_spec(arm, lr, config.seed)
+            if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
+                write_run_card(saved, spec.target, spec, base, config.data, result, base_test)
     return Trained(result, base_test, saved if saved.exists() else None, before)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Factors, Parametrization
+from rankwise.adapters.parametrizations.base import Factors, Host, Parametrization
 from rankwise.adapters.parametrizations.low_rank import LowRank
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Chained(Parametrization):
     def delta(self, factors: Factors, start: Factors) -> Tensor:
         """Dense B A + B_m A_m."""
         return factors["B"] @ factors["A"] + start[_B] @ start[_A]
+
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """[A; A_m] and s [B, B_m]: plain LoRA of rank (k + 1) r."""
+        A, B = torch.cat([factors["A"], start[_A]]), torch.cat([factors["B"], start[_B]], dim=1)
+        return A, host.scaling * B
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) (B A + sum of merged B_i A_i)``."""
