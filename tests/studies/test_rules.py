@@ -5,6 +5,7 @@ import pytest
 
 from rankwise.engine import RunResult, Score
 from rankwise.studies.conduct import ArmOutcome, Outcome
+from rankwise.studies.outcome import Search
 from rankwise.studies.presets import resolve_study
 from rankwise.studies.rules import rules
 
@@ -19,7 +20,8 @@ def score(mean, seed):
 
 def run(mean, seed=0, test=False):
     own = score(mean, seed)
-    return RunResult(selection=own, best_step=4, trainable=10, flops=10, test=own if test else None)
+    curve = [(4, own.mean)]
+    return RunResult(curve=curve, selection=own, best_step=4, trainable=10, flops=10, test=own if test else None)
 
 
 def outcome_of(config, means, rates, fresh=(), base=BASE):
@@ -31,7 +33,9 @@ def outcome_of(config, means, rates, fresh=(), base=BASE):
         if arm.name in fresh:
             found.fresh = {seed: run(means[arm.name], seed, test=True) for seed in config.fresh_seeds}
         arms[arm.name] = found
-    return Outcome(score(base, 99), score(base, 99), arms, [name for name in fresh if name != "full"])
+    return Outcome(
+        score(base, 99), score(base, 99), arms, [name for name in fresh if name != "full"], Search((), (), 0, 0)
+    )
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from torch import nn
 from rankwise.adapters import Adapter
 from rankwise.cost import Workload, adapter_flops, evaluation_flops, full_flops, model_shape
 from rankwise.cost.count import adapter_parameters
-from rankwise.cost.memory import caps_logits, pass_bytes, state_bytes
+from rankwise.cost.memory import caps_logits, pass_bytes, probability_bytes, state_bytes
 from rankwise.data import Encoded
 from rankwise.engine import TrainSpec
 from rankwise.engine.batches import workload
+from rankwise.engine.fast.attention import KEPT
 from rankwise.engine.trainees import trains_alone
 
 FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs (ENGINE 1), an assumption on GPUs
@@ -118,6 +119,8 @@ def run_cost(
     rows = tokens if caps_logits(model) else targets
     itemsize = next(model.parameters()).element_size()
     graph = pass_bytes(model, shape, spec.target, tokens, rows, itemsize)
+    on_cpu = next(model.parameters()).device.type in ("cpu", "meta")
+    scores = probability_bytes(model, examples * min(train.longest, KEPT) ** 2, itemsize) if on_cpu else 0
     share = (spec.steps if steps is None else steps) * spec.batch / train.examples
     work = Workload(*(round(share * n) for n in (train.work.tokens, train.work.targets, train.work.squared)))
     products = 0
@@ -134,7 +137,7 @@ def run_cost(
         pass_tokens=examples * train.work.tokens / train.examples,
         base_bytes=parts["frozen base"],
         own_bytes=sum(size for part, size in parts.items() if part != "frozen base") + best,
-        pass_bytes=sum(graph.values()),
+        pass_bytes=sum(graph.values()) + scores,
         train_flops=flops,
         evaluation_flops=sum(evaluation_flops(shape, split.work, products) for split in evaluated),
     )

@@ -22,7 +22,7 @@ def rand(*shape, seed=0):
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("keep", [512, 4])
 def test_attention(window, keep, monkeypatch):
-    monkeypatch.setattr(attention, "_KEEP", keep)  # 4: the probabilities of longer sequences are computed again
+    monkeypatch.setattr(attention, "KEPT", keep)  # 4: the probabilities of longer sequences are computed again
     layout = lay_out([batch((7, 6, 6)), batch((3,))])
     q, k, v = (rand(22, heads, 5, seed=heads).requires_grad_() for heads in (4, 2, 3))
     v = rand(22, 2, 5, seed=9).requires_grad_()
