@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rankwise.adapters.inits import OLoRA, OLoRAControl
-from rankwise.analysis.olora_study import duels, shared_rate
+from rankwise.analysis.olora_study import at_one_rate, duels
 from rankwise.analysis.study_files import steps_to
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
@@ -72,7 +72,9 @@ def test_steps_to_a_threshold():
 
 def _arm(name, method, scores, reference=False):
     rates = [
-        {"lr": lr, "selection_nll": nll, "curve": [] if nll is None else [[1, nll + 1], [2, nll]]}
+        {"lr": lr, "status": "diverged", "selection_nll": None, "curve": [[1, 0.01]]}
+        if nll is None
+        else {"lr": lr, "status": "done", "selection_nll": nll, "curve": [[1, nll + 1], [2, nll]]}
         for lr, nll in scores.items()
     ]
     rank = None if reference else int(name.rsplit("-r", 1)[1])
@@ -83,11 +85,23 @@ def test_own_rates_and_a_shared_one_can_disagree():
     """OLoRA is ahead at LoRA's rate and behind when each has its own: the learning rate, not the init."""
     lora = _arm("lora-r4", "lora", {1e-4: 1.0, 1e-3: 0.5, 1e-2: None})
     olora = _arm("olora-r4", "olora", {1e-5: 0.7, 1e-4: 0.6, 1e-2: 0.1})
-    assert shared_rate([olora, lora]) == 1e-4
+    assert at_one_rate(olora, lora) == (2, (0.6, 1.0))
     (duel,) = duels({"cell": {"arms": [_arm("full", "full", {1e-4: 0.1}, True), lora, olora]}})
     assert duel.own == (0.1, 0.5)
     assert duel.shared == (0.6, 1.0)
     assert duel.steps == (2, 2)
+
+
+def test_a_shared_rate_that_was_stopped_early_is_read_where_both_were_scored():
+    lora = _arm("lora-r4", "lora", {1e-4: 1.0, 1e-3: 0.5})
+    olora = _arm("olora-r4", "olora", {1e-4: 0.6, 1e-2: 0.1})
+    stopped = lora["learning_rates"][0]
+    stopped.update(status="stopped", selection_nll=None, curve=stopped["curve"][:1])
+    assert at_one_rate(olora, lora) == (1, (1.6, 2.0))
+    olora["learning_rates"] = [dict(r, curve=[[2, 0.3]]) for r in olora["learning_rates"]]
+    assert at_one_rate(olora, lora) is None
+    (duel,) = duels({"cell": {"arms": [lora, olora]}})
+    assert (duel.shared, duel.shared_step) == (None, None)
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +111,27 @@ def study(tmp_path_factory):
     return out
 
 
+def test_arms_composed_by_hand_go_through_halving_like_any_other(study):
+    results = json.loads((study / "results.json").read_text())["results"]
+    assert results["search"]["kind"] == "halving"
+    assert results["search"]["rungs"]
+    arms = {arm["name"]: arm for arm in results["arms"]}
+    for name in ("orthonormal-r4", "spectrum-r4"):
+        rates = arms[name]["learning_rates"]
+        assert [r["lr"] for r in rates] == [r["lr"] for r in arms["olora-r4"]["learning_rates"]], "the same family"
+        assert {r["status"] for r in rates} == {"done", "stopped"}
+        assert arms[name]["formula"].startswith("W = ")
+        assert arms[name]["verdict"]["word"]
+    assert "custom" not in {cited["method"] for cited in results["citations"]}
+
+
 def test_the_olora_analysis_reads_its_study(study, tmp_path, capsys):
     assert main(["analyze", "olora", "--study", str(study), "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["word"] == "undecided", "two ranks in one cell are too few"
     assert set(found["numbers"]["own"]) >= {"olora", "pissa", "orthonormal", "spectrum"}
-    assert found["numbers"]["own"]["olora"]["wins"] + found["numbers"]["own"]["olora"]["losses"] == 2
+    for counts in (found["numbers"]["own"], found["numbers"]["shared"]):
+        assert counts["olora"]["wins"] + counts["olora"]["losses"] == 2
     assert "controls" in found["interpretation"]
 
 

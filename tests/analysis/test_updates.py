@@ -9,7 +9,7 @@ from rankwise.analysis.one_sided import OneSided
 from rankwise.analysis.request import Request
 from rankwise.analysis.subspace_trainee import SubspaceTrainee
 from rankwise.analysis.updates import spread, update_of
-from rankwise.engine import Forward, TrainSpec, Watch, train
+from rankwise.engine import Forward, PackJob, TrainSpec, Watch, train, train_pack
 from rankwise.errors import UsageError
 from rankwise.methods import dora, lora, olora, pissa, rslora
 from rankwise.models import fingerprint, tiny_model
@@ -85,6 +85,8 @@ def test_one_sided_training_moves_one_factor_only(tiny_base, tiny_splits, trains
     torch.testing.assert_close(gram, torch.eye(4), rtol=0, atol=1e-5)
     assert not slot.delta().any(), "the model is unchanged at the start"
     train(tiny_base, TrainSpec(target=lora(4), lr=1e-2, steps=2, batch=4), tiny_splits, trainee=trainee)
+    assert trainee.handle.layers, "its maker closes it"
+    trainee.close()
     assert torch.equal(slot.factors[frozen], start)
     assert slot.factors[frozen].grad is None
     assert slot.factors[trains].any()
@@ -123,7 +125,11 @@ def test_the_subspace_moves_only_its_modules(tiny_base, tiny_splits):
     before = fingerprint(tiny_base.model)
     trainee = SubspaceTrainee(tiny_base.model, Forward(tiny_base.model), [NAME], 8, seed=1)
     own = trainee.model
-    result = train(tiny_base, TrainSpec(target=Full(), lr=0.5, steps=2, batch=4), tiny_splits, trainee=trainee)
+    spec = TrainSpec(target=Full(), lr=0.5, steps=2, batch=4)
+    neighbor = TrainSpec(target=lora(4), lr=1e-2, steps=2, batch=4)
+    jobs = [PackJob(neighbor), PackJob(spec, trainee=trainee), PackJob(neighbor)]
+    one, result, two = train_pack(tiny_base, jobs, tiny_splits)
+    assert one == two == train(tiny_base, neighbor, tiny_splits)
     assert result.trainable == 8
     assert fingerprint(tiny_base.model) == before
     moved = {n for n, p in own.named_parameters() if not torch.equal(p, dict(tiny_base.model.named_parameters())[n])}

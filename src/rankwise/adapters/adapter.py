@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rankwise.adapters.axis import resolve
+from rankwise.adapters.events import EVENTS, Event
 from rankwise.adapters.inits import INITS, Init, Kaiming
 from rankwise.adapters.optimizers import OPTIMIZERS, AdamW, Optimizer
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS, LowRank, Parametrization
+from rankwise.adapters.penalties import PENALTIES, Penalty
 from rankwise.adapters.placements import PLACEMENTS, AllLinear, Placement
 from rankwise.adapters.scalings import SCALINGS, AlphaOverRank, Scaling
 from rankwise.errors import UsageError
@@ -28,6 +30,7 @@ _KINDS = {
     "placement": Placement,
     "optimizer": Optimizer,
 }
+_MANY: dict[str, tuple[type[Any], Mapping[str, Any]]] = {"events": (Event, EVENTS), "penalties": (Penalty, PENALTIES)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,8 @@ class Adapter:
         rank: inner dimension, at least 1. Above min(d_in, d_out) it is an error only where the init needs it.
         alpha: numerator of the scaling. 32 at every rank is the convention of "LoRA Without Regret".
         dropout: probability in [0, 1) of dropping an input of the adapter path during training.
+        events: what happens during training, in this order at every moment.
+        penalties: what the loss adds.
 
     Raises:
         UsageError: an illegal value or combination, naming the parameter, the requirement and the value found.
@@ -51,6 +56,8 @@ class Adapter:
     placement: Placement = field(default_factory=AllLinear)
     dropout: float = 0.0
     optimizer: Optimizer = field(default_factory=AdamW)
+    events: tuple[Event, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
 
     def __post_init__(self) -> None:
         for axis, kind in _KINDS.items():
@@ -76,6 +83,12 @@ class Adapter:
                 f"dropout {self.dropout:g} with init {self.init.name!r} would change the model before training "
                 "starts; use dropout 0 or an init that starts from zero, such as 'kaiming'."
             )
+        for axis, (kind, _) in _MANY.items():
+            for choice in (choices := tuple(getattr(self, axis))):
+                if not isinstance(choice, kind):
+                    raise UsageError(f"{axis} must hold objects of class {kind.__name__}, found {choice!r}.")
+                choice.check(self)
+            object.__setattr__(self, axis, choices)  # a list would not hash
 
     @property
     def s(self) -> float:
@@ -91,12 +104,16 @@ class Adapter:
     def __repr__(self) -> str:
         extra = f", dropout {self.dropout:g}" if self.dropout else ""
         extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
+        extra += "".join(f", {event.describe()}" for event in self.events)
+        extra += "".join(f", {penalty.describe()}" for penalty in self.penalties)
         return f"W = {self.formula}, rank {self.rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values from which :meth:`from_dict` builds an equal adapter."""
         axes = {axis: getattr(self, axis).to_dict() for axis in _AXES}
-        return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes}
+        # Only when there are any: an adapter without them keeps the form, and the run key, that it always had.
+        many = {axis: [c.to_dict() for c in getattr(self, axis)] for axis in _MANY if getattr(self, axis)}
+        return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes, **many}
 
     @classmethod
     def from_dict(cls, spec: Mapping[str, Any]) -> Adapter:
@@ -107,8 +124,10 @@ class Adapter:
         Raises:
             UsageError: an unknown key, axis choice or option.
         """
-        known = {"rank", "alpha", "dropout", *_AXES}
+        known = {"rank", "alpha", "dropout", *_AXES, *_MANY}
         if extra := sorted(set(spec) - known):
             raise UsageError(f"an adapter has no {extra[0]!r}; it takes {', '.join(sorted(known))}.")
         values = {k: resolve(k, _AXES[k], v) if k in _AXES else v for k, v in spec.items()}
+        for axis, (_, registry) in _MANY.items():
+            values[axis] = tuple(resolve(axis, registry, choice) for choice in spec.get(axis, ()))
         return cls(**values)

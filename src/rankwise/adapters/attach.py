@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.layers import AdaptedLayer, Slot, adapt, restore
+from rankwise.adapters.overlay import Overlay
 from rankwise.errors import UsageError, unknown
 
 
@@ -69,11 +70,49 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int = 0, name: str = "de
         UsageError: nothing matches, the rank is too large for the init, or the name is taken. On any error the
             model is as it was.
     """
-    if not name or "." in name:
-        raise UsageError(f"an adapter's name must be non-empty and without dots, found {name!r}.")
+    _check_name(name)
+    modules = check(model, adapter)
+    _check_free(modules, name)
+    # Every start before the first change: an SVD that fails must not leave half an adapter behind.
+    return install(model, adapter, _slots(modules, adapter, seed), seed=seed, name=name)
+
+
+def install(
+    model: nn.Module,
+    adapter: Adapter,
+    slots: Mapping[str, Slot],
+    *,
+    seed: int = 0,
+    name: str = "default",
+    overlay: Overlay | None = None,
+) -> Handle:
+    """Put finished ``slots`` (by dotted module name) on ``model``, and ``overlay`` over it; see :func:`attach`.
+
+    Raises:
+        UsageError: the name is taken or cannot be one, or a module cannot be adapted; the model is as it was.
+    """
+    _check_name(name)
+    modules = {path: model.get_submodule(path) for path in slots}
+    _check_free(modules, name)
+    if overlay is not None:
+        overlay.on()
+    _freeze_base(model)
+    for path, module in modules.items():
+        layer = adapt(module)
+        layer.adapters[name] = slots[path].train(module.training)
+        layer.enabled.append(name)
+    layers = {path: cast(AdaptedLayer, module) for path, module in modules.items()}
+    return Handle(model, adapter, name, seed, layers, overlay)
+
+
+def _check_name(name: str) -> None:
+    if not name or not set(name).isdisjoint("./\\"):
+        raise UsageError(f"an adapter's name must be non-empty and without dots or slashes, found {name!r}.")
     if hasattr(nn.ModuleDict(), name):
         raise UsageError(f"an adapter cannot be named {name!r}, which torch.nn.ModuleDict uses itself; pick a name.")
-    modules = check(model, adapter)
+
+
+def _check_free(modules: Mapping[str, nn.Module], name: str) -> None:
     for path, module in modules.items():
         if isinstance(module, AdaptedLayer) and name in module.adapters:
             raise UsageError(f"an adapter named {name!r} is already attached to {path}; detach it or pick a name.")
@@ -82,16 +121,6 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int = 0, name: str = "de
                 f"{path} has a forward of its own, put there by another library (for instance accelerate's "
                 "offloading), which would bypass the adapter; load the model without it."
             )
-
-    # Every start before the first change: an SVD that fails must not leave half an adapter behind.
-    slots = _slots(modules, adapter, seed)
-    _freeze_base(model)
-    for path, module in modules.items():
-        layer = adapt(module)
-        layer.adapters[name] = slots[path].train(module.training)
-        layer.enabled.append(name)
-    layers = {path: cast(AdaptedLayer, module) for path, module in modules.items()}
-    return Handle(model, adapter, name, seed, layers)
 
 
 def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
@@ -152,9 +181,12 @@ class Handle:
         name: str,
         seed: int,
         layers: dict[str, AdaptedLayer],
+        overlay: Overlay | None = None,
     ) -> None:
         self.model, self.adapter, self.name, self.seed = model, adapter, name, seed
         self._layers = layers
+        self.overlay = overlay
+        self.file_dtypes: dict[str, torch.dtype] = {}  # of a loaded adapter, by name in the file
 
     @property
     def layers(self) -> dict[str, AdaptedLayer]:
@@ -173,7 +205,7 @@ class Handle:
         for path, slot in self.slots.items():
             d_out, d_in = orientation.shape(self._layers[path])
             count = sum(p.numel() for p in slot.factors.values())
-            rows.append(Match(path, d_in, d_out, self.adapter.rank, slot.scaling, count))
+            rows.append(Match(path, d_in, d_out, slot.rank or self.adapter.rank, slot.scaling, count))
         return Matched(rows)
 
     @property
@@ -222,6 +254,8 @@ class Handle:
         for layer in self._layers.values():
             if self.name in layer.enabled:
                 layer.enabled.remove(self.name)
+        if self.overlay is not None:
+            self.overlay.off()
         return self._enable_at_exit()
 
     @contextlib.contextmanager
@@ -240,6 +274,8 @@ class Handle:
         for layer in self._layers.values():
             # In the order of attaching: sums must round as they did before disabling.
             layer.enabled = [n for n in layer.adapters if n == self.name or n in layer.enabled]
+        if self.overlay is not None:
+            self.overlay.on()
 
     def detach(self) -> None:
         """Remove the adapter; the last one to leave gives the model its own classes back."""
@@ -253,5 +289,7 @@ class Handle:
             if not layer.adapters:
                 restore(layer)
         self._layers = {}
+        if self.overlay is not None:
+            self.overlay.off()
         if not any(isinstance(module, AdaptedLayer) for module in self.model.modules()):
             _unfreeze_base(self.model)

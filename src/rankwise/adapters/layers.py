@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import orientation
+from rankwise.adapters.fused import Segment, segmented
 from rankwise.adapters.parametrizations import Host, Parametrization
 from rankwise.errors import UsageError
 
@@ -27,6 +28,7 @@ class Slot(nn.Module):
         layer: the layer it sits on; its weight of this moment is W0, whatever is merged there later.
         factors: the init's starting values by name; they become parameters, float32 or wider.
         edits_base: keep a frozen copy of the start, subtracted from the update (DESIGN 3, rule 1).
+        start: that copy when ``factors`` are not the start any more, but all of a saved adapter's.
         generator: source of the dropout masks, shared by all layers of one adapter.
     """
 
@@ -40,6 +42,7 @@ class Slot(nn.Module):
         dropout: float,
         edits_base: bool,
         generator: torch.Generator,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.parametrization = parametrization
@@ -48,14 +51,18 @@ class Slot(nn.Module):
         self.generator = generator
         self.edits_base = edits_base
         # In a tuple, so that the base's tensors do not become parameters of ours too.
-        self._base = (cast(nn.Parameter, layer.weight), cast("nn.Parameter | None", layer.bias))
-        self._transposed = orientation.is_conv1d(layer)
+        self._base = (cast(nn.Parameter, layer.weight), cast("nn.Parameter | None", getattr(layer, "bias", None)))
+        self._transposed = orientation.is_transposed(layer)
         for name, value in factors.items():
             # Contiguous, as a loaded factor is: strides choose the matrix kernel, and so the last bits.
             value = value.clone(memory_format=torch.contiguous_format)
             self.register_parameter(name, nn.Parameter(value))
-            if edits_base:
+            if edits_base and start is None:
                 self.register_buffer(f"{name}_start", value.clone())
+        if start is not None:
+            for name, value in start.items():
+                self.register_buffer(f"{name}_start", value.clone(memory_format=torch.contiguous_format))
+            return
         for name, value in parametrization.complete(self.factors, self.start, self._host()).items():
             self.register_parameter(name, nn.Parameter(value.contiguous()))
 
@@ -77,14 +84,27 @@ class Slot(nn.Module):
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
         return self.parametrization.update(x, self.factors, self.start, self._drop, self._host(x, y))
 
-    def delta(self) -> Tensor:
-        """Return the scaled dense update (d_out, d_in), float32 or wider, detached."""
-        with torch.no_grad():
-            return self.parametrization.dense(self.factors, self.start, self._host())
+    @property
+    def rank(self) -> int:
+        """Rank of the factors, which a saved adapter may choose for each module."""
+        return next((f.shape[0] for name, f in self.factors.items() if name == "A"), 0)
 
-    def _host(self, x: Tensor | None = None, y: Tensor | None = None) -> Host:
+    def delta(self, W0: Tensor | None = None) -> Tensor:
+        """Return the scaled dense update (d_out, d_in), float32 or wider, detached; ``W0`` for a layer not loaded."""
+        with torch.no_grad():
+            return self.parametrization.dense(self.factors, self.start, self._host(W0=W0))
+
+    def plain(self, W0: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """Return (A, B) with ``B A`` exactly the scaled update, detached, or None; see the parametrization."""
+        with torch.no_grad():
+            found = self.parametrization.plain(self.factors, self.start, self._host(W0=W0))
+        return None if found is None else (found[0].detach(), found[1].detach())
+
+    def _host(self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None) -> Host:
         weight, bias = self._base[0].detach(), self._base[1]
-        return Host(self.scaling, weight.T if self._transposed else weight, x, y, bias)
+        if W0 is None:
+            W0 = weight.T if self._transposed else weight
+        return Host(self.scaling, W0, x, y, bias)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):
@@ -119,11 +139,14 @@ class AdaptedLayer(nn.Module):
     enabled: list[str]
     merged: list[tuple[str, nn.Parameter]]
     routes: Routes | None
+    segments: tuple[Segment, ...] | None  # set by the engine for the length of a pass; see fused.py
     unfused: RemovableHandle
     weight: nn.Parameter
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the base output plus every enabled, unmerged update."""
+        if self.segments is not None:
+            return segmented(self, x, self.segments)
         base = y = cast(Tensor, super().forward(x))
         if self.routes is not None:
             return self._routed(self.routes, x, base)
@@ -131,8 +154,20 @@ class AdaptedLayer(nn.Module):
         for name in self.enabled:
             if name not in merged:
                 slot = cast(Slot, self.adapters[name])
-                y = y + slot(x, base if slot.sits_on(self.weight) else None)
+                y = y + self.update(slot, x, base)
         return y
+
+    def untouched(self, x: Tensor) -> Tensor:
+        """Return the output of the layer's own class."""
+        return cast(Tensor, super().forward(x))
+
+    def update(self, slot: Slot, x: Tensor, base: Tensor) -> Tensor:
+        """Return what ``slot`` adds to ``base``, the layer's own output for ``x``."""
+        if x.is_floating_point():
+            return cast(Tensor, slot(x, base if slot.sits_on(self.weight) else None))
+        # An embedding: x holds ids, so the compute dtype is the output's; Gemma's multiplies its rows by embed_scale.
+        scale = getattr(self, "embed_scale", 1.0)
+        return cast(Tensor, slot(x) * scale).to(base.dtype)
 
     def _routed(self, routes: Routes, x: Tensor, base: Tensor) -> Tensor:
         """Return the base output, and for each adapter its update of its own rows; see ``several.mixed``."""
@@ -144,7 +179,7 @@ class AdaptedLayer(nn.Module):
         y = base
         for name, members in routes.members.items():
             rows, slot = members.to(x.device), cast(Slot, self.adapters[name])
-            update = slot(x[rows], base[rows] if slot.sits_on(self.weight) else None)
+            update = self.update(slot, x[rows], base[rows])
             y = y.index_add(0, rows, update.to(y.dtype))
         return y
 
@@ -189,7 +224,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
         module.__class__ = _adapted_class(type(module))
         layer = cast(AdaptedLayer, module)
         layer.adapters = nn.ModuleDict()
-        layer.enabled, layer.merged, layer.routes = [], [], None
+        layer.enabled, layer.merged, layer.routes, layer.segments = [], [], None, None
         # In eval, torch's TransformerEncoderLayer reads our weight without calling us, unless it finds a hook.
         layer.unfused = layer.register_forward_pre_hook(_no_hook)
     return cast(AdaptedLayer, module)
@@ -198,7 +233,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
 def restore(layer: AdaptedLayer) -> nn.Module:
     """Turn an adapted layer without adapters back into what it was."""
     layer.unfused.remove()
-    for attribute in ("adapters", "enabled", "merged", "routes", "unfused"):
+    for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused"):
         delattr(layer, attribute)
     original: Any = type(layer).__mro__[2]  # (Adapted<Original>, AdaptedLayer, <Original>, ...)
     layer.__class__ = original

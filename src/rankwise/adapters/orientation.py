@@ -1,6 +1,7 @@
-"""Linear layers that store their weight one way or the other, seen always as (d_out, d_in).
+"""Layers that store their weight one way or the other, seen always as (d_out, d_in).
 
-``nn.Linear`` stores (d_out, d_in); the Conv1D of GPT-2 in transformers stores (d_in, d_out).
+``nn.Linear`` stores (d_out, d_in); the Conv1D of GPT-2 in transformers stores (d_in, d_out). An embedding is the linear
+map of a one-hot vector: its table (vocabulary, dimension) is (d_in, d_out).
 """
 
 from __future__ import annotations
@@ -26,15 +27,25 @@ def is_linear(module: nn.Module) -> bool:
     )
 
 
+def is_embedding(module: nn.Module) -> bool:
+    """Return whether ``module`` looks up rows of a table."""
+    return isinstance(module, nn.Embedding)
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Return whether ``module`` stores its weight as (d_in, d_out)."""
+    return is_conv1d(module) or is_embedding(module)
+
+
 def weight(module: nn.Module) -> Tensor:
     """Return the weight as (d_out, d_in), detached: a view, never to be written."""
     stored = cast(Tensor, module.weight).detach()
-    return stored.T if is_conv1d(module) else stored
+    return stored.T if is_transposed(module) else stored
 
 
 def stored(module: nn.Module, W: Tensor) -> Tensor:
     """Turn a (d_out, d_in) matrix into the layout in which ``module`` stores it."""
-    return W.T.contiguous() if is_conv1d(module) else W
+    return W.T.contiguous() if is_transposed(module) else W
 
 
 def shape(module: nn.Module) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import closing
 from typing import Any, Literal
 
 from rankwise.adapters import orientation
@@ -40,9 +41,9 @@ def run(request: Request, progress: Progress) -> Finding:
     for side in SIDES:
         tried = []
         for factor in factors:
-            trainee = OneSided(bench.base.model, bench.forward, adapter, seed, trains=side)
             label = f"{side} only, lr={rate * factor:.1e}"
-            tried.append((rate * factor, bench.trial(label, adapter, data, trainee=trainee, lr=rate * factor)))
+            with closing(OneSided(bench.base.model, bench.forward, adapter, seed, trains=side)) as trainee:
+                tried.append((rate * factor, bench.trial(label, adapter, data, trainee=trainee, lr=rate * factor)))
         runs[side] = max(tried, key=lambda pair: pair[1].gain)
     gains = {"A and B": both.gain, **{f"{side} only": run[1].gain for side, run in runs.items()}}
     margin = APART * abs(both.gain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Tra
 from rankwise.errors import RunError, UsageError
 from rankwise.models import Base, load_base
 from rankwise.studies.device import pick_device
+from rankwise.studies.prior import WIDTH
 from rankwise.studies.progress import Progress
 from rankwise.studies.scales import grid
 
@@ -115,12 +117,19 @@ class Bench:
             self._base_nll[data] = evaluate(self.forward, self.splits(data).selection).mean
         return self._base_nll[data]
 
-    def rate(self, target: Adapter | Full) -> float:
-        """Return the learning rate: the middle of this scale's grid; ``--lr`` moves all of them by one factor."""
-        usual = _middle(grid(self.request.scale, target))
+    def rate(self, target: Adapter | Full, steps: int | None = None) -> float:
+        """Return the learning rate: the middle of a study's grid; ``--lr`` moves all of them by one factor."""
+        usual = self._usual(target, steps)
         if self.request.lr is None:
             return usual
-        return usual * self.request.lr / _middle(grid(self.request.scale, Adapter()))
+        return usual * self.request.lr / self._usual(Adapter(), steps)
+
+    def _usual(self, target: Adapter | Full, steps: int | None) -> float:
+        # The grids of the smoke scale are the tiny model's.
+        scale = "quick" if str(self.request.setting("model")) != "tiny" else self.request.scale
+        config: Any = self.base.model.config
+        rates = grid(scale, target, width=getattr(config, "hidden_size", WIDTH), steps=steps or self.steps)
+        return rates[len(rates) // 2]
 
     def trial(
         self,
@@ -138,6 +147,8 @@ class Bench:
     ) -> Trial:
         """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
 
+        A given ``trainee`` is its maker's to close.
+
         Raises:
             RunError: the run diverged.
         """
@@ -145,7 +156,7 @@ class Bench:
         every = min(int(self.request.setting("eval_every")), steps)
         spec = TrainSpec(
             target=target,
-            lr=lr or self.rate(target),
+            lr=lr or self.rate(target, steps),
             steps=steps,
             batch=int(self.request.setting("batch")),
             eval_steps=tuple(range(every, steps + 1, every)),
@@ -227,7 +238,3 @@ def updates(trainee: Trainee, W0: dict[str, Tensor]) -> dict[str, Update]:
         return {}
     own = linear_modules(trainee.model)
     return {name: difference(own[name], W0[name], trainee.parameters[f"{name}.weight"]) for name in W0}
-
-
-def _middle(rates: tuple[float, ...]) -> float:
-    return rates[len(rates) // 2]

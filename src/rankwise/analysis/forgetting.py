@@ -7,7 +7,8 @@ from rankwise.analysis.bench import Bench
 from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide
 from rankwise.analysis.measures.pareto import pareto_front
 from rankwise.analysis.request import Request
-from rankwise.engine import Trainee, Watch, evaluate
+from rankwise.engine import Trainee, Watch
+from rankwise.engine.scoring import score
 from rankwise.errors import UsageError
 from rankwise.methods import lora
 from rankwise.studies.progress import Progress
@@ -25,7 +26,8 @@ class SourceScore(Watch):
     def weights(self, step: int, trainee: Trainee) -> None:
         """Score when the run is over."""
         if step == self.bench.steps:
-            self.nll = evaluate(trainee.forward, self.bench.splits(self.source).selection).mean
+            (found,) = score(trainee.forward, [trainee], self.bench.splits(self.source).selection)
+            self.nll = found.mean
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -41,11 +43,11 @@ def run(request: Request, progress: Progress) -> Finding:
     points = []
     for label, what in arms.items():
         for factor in FACTORS:
-            lr, score = bench.rate(what) * factor, SourceScore(bench, source)
-            trial = bench.trial(f"{label} lr={lr:.1e}", what, target, lr=lr, watch=score)
+            lr, kept = bench.rate(what) * factor, SourceScore(bench, source)
+            trial = bench.trial(f"{label} lr={lr:.1e}", what, target, lr=lr, watch=kept)
             points.append(
-                {"arm": label, "lr": lr, "target": trial.nll, "source": score.nll, "gain": trial.gain}
-                | {"forgotten": score.nll - base_source}
+                {"arm": label, "lr": lr, "target": trial.nll, "source": kept.nll, "gain": trial.gain}
+                | {"forgotten": kept.nll - base_source}
             )
     front = pareto_front([(p["target"], p["source"]) for p in points])  # type: ignore[misc]
     for i, point in enumerate(points):

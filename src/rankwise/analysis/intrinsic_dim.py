@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 
 from rankwise.adapters import Full
@@ -57,12 +58,13 @@ def measured(bench: Bench, data: str, dimensions: tuple[int, ...], kinds: dict[s
             )
         gains = []
         for d in tried:
-            trainee = SubspaceTrainee(
+            subspace = SubspaceTrainee(
                 bench.base.model, bench.forward, names, d, seed=bench.request.seed, layerwise=layerwise
             )
             # The rate that moves the weights as far per step as full fine-tuning's does: |z| against |theta|.
             lr = bench.rate(Full()) * math.sqrt(size / d)
-            gains.append(bench.trial(f"{kind} d={d}", Full(), data, trainee=trainee, lr=lr).gain)
+            with closing(subspace) as trainee:
+                gains.append(bench.trial(f"{kind} d={d}", Full(), data, trainee=trainee, lr=lr).gain)
         sweeps[kind] = Sweep(tried, gains, crossing(tried, gains, full.gain, SHARE))
     return Dimension(sweeps, full.gain, size)
 

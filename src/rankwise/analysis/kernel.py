@@ -18,7 +18,6 @@ from rankwise.analysis.request import Request
 from rankwise.analysis.updates import spread
 from rankwise.engine import Trainee, Watch
 from rankwise.engine.batches import collate
-from rankwise.engine.forward import Forward
 from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
@@ -140,10 +139,7 @@ class _After(Watch):
     def weights(self, step: int, trainee: Trainee) -> None:
         """Score when the run is over."""
         if step == self.bench.steps:
-            self.losses = _losses(trainee.forward, self.bench, self.data)
-
-
-def _losses(forward: Forward, bench: Bench, data: str) -> Tensor:
-    with torch.no_grad():
-        examples = bench.splits(data).train[:EXAMPLES]
-        return torch.stack([forward.nll(collate([e], bench.device)).sum() for e in examples])
+            examples = self.bench.splits(self.data).train[:EXAMPLES]
+            with torch.no_grad():
+                parts = [trainee.forward.nll_many([(trainee.name, collate([e], self.bench.device))]) for e in examples]
+            self.losses = torch.stack([nll.sum() for (nll,) in parts])

@@ -13,7 +13,7 @@ from rankwise.analysis.intrinsic_dim import measured
 from rankwise.analysis.measures.magnitudes import pearson
 from rankwise.analysis.measures.wins import Count, count_wins
 from rankwise.analysis.request import Request
-from rankwise.analysis.study_files import Results, best, rate, read_scores, read_study, steps_to
+from rankwise.analysis.study_files import Results, best, read_scores, read_study, steps_to
 from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
@@ -27,13 +27,20 @@ ENOUGH = 4
 
 @dataclass(frozen=True)
 class Duel:
-    """One challenger against LoRA at one rank in one cell; selection NLLs, ``own`` at each one's best rate."""
+    """One challenger against LoRA at one rank in one cell; selection NLLs, the challenger's first.
+
+    Attributes:
+        own: at each one's best rate.
+        shared: at one rate for both, up to ``shared_step``; None when they have no rate in common.
+        steps: until LoRA's best is reached.
+    """
 
     cell: str
     rank: int
     method: str
     own: tuple[float, float]
     shared: tuple[float, float] | None
+    shared_step: int | None
     steps: tuple[int | None, int | None]
 
 
@@ -51,22 +58,41 @@ def duels(cells: dict[str, Results]) -> list[Duel]:
             assert one is not None
             assert two is not None
             threshold = two["selection_nll"]
-            lr = shared_rate([arm, lora])
-            pair = tuple(rate(a, lr) for a in (arm, lora)) if lr is not None else (None, None)
-            shared = (pair[0]["selection_nll"], pair[1]["selection_nll"]) if pair[0] and pair[1] else None
+            step, shared = at_one_rate(arm, lora) or (None, None)
             steps = (steps_to(one["curve"], threshold), steps_to(two["curve"], threshold))
             name = arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0]
-            found.append(Duel(cell, arm["rank"], name, (one["selection_nll"], threshold), shared, steps))
+            found.append(Duel(cell, arm["rank"], name, (one["selection_nll"], threshold), shared, step, steps))
     return found
 
 
-def shared_rate(arms: list[Results]) -> float | None:
-    """Return the learning rate that all arms finished and that is best for the last of them (LoRA)."""
-    done = [
-        {r["lr"]: r["selection_nll"] for r in arm["learning_rates"] if r["selection_nll"] is not None} for arm in arms
+def at_one_rate(arm: Results, lora: Results) -> tuple[int, tuple[float, float]] | None:
+    """Compare at one learning rate that both tried: the one at which both went furthest, then the best for LoRA.
+
+    A search by halving stops runs early, so the scores are the best up to the last step that both were scored at.
+    Runs that diverged are left out.
+
+    Returns:
+        That step and the two NLLs; None without such a rate.
+    """
+    curves = [
+        {r["lr"]: dict(r["curve"]) for r in a["learning_rates"] if r["curve"] and r["status"] != "diverged"}
+        for a in (arm, lora)
     ]
-    common = set.intersection(*(set(d) for d in done))
-    return min(common, key=lambda lr: done[-1][lr], default=None)
+    found = []
+    for lr in curves[0].keys() & curves[1].keys():
+        own, other = curves[0][lr], curves[1][lr]
+        if common := own.keys() & other.keys():
+            step = max(common)
+            pair = (_lowest(own, step), _lowest(other, step))
+            found.append((-step, pair[1], lr, pair))
+    if not found:
+        return None
+    depth, _, _, pair = min(found)
+    return -int(depth), pair
+
+
+def _lowest(curve: dict[int, float], step: int) -> float:
+    return min(nll for at, nll in curve.items() if at <= step)
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -108,10 +134,13 @@ def run(request: Request, progress: Progress) -> Finding:
                 "LoRA's",
                 "NLL, shared rate",
                 "LoRA's",
+                "at step",
                 "steps to LoRA's best",
                 "LoRA's",
             ),
-            tuple((d.cell, d.rank, d.method, *d.own, *(d.shared or (None, None)), *d.steps) for d in found),
+            tuple(
+                (d.cell, d.rank, d.method, *d.own, *(d.shared or (None, None)), d.shared_step, *d.steps) for d in found
+            ),
         ),
     ]
     panels = [_ahead_panel(found)]
@@ -158,8 +187,9 @@ def _interpret(shared: list[float], own: list[float], found: list[Duel], dimensi
     text = f"With its own learning rate for each, OLoRA's lead is {statistics.mean(own):+.3f} nats on average. "
     if shared:
         text += (
-            f"At the one learning rate that both tried and that is best for LoRA it is {statistics.mean(shared):+.3f}: "
-            "the difference of the two is what the choice of the learning rate does, not the init. "
+            f"At one learning rate for both, the one trained furthest and best for LoRA, it is "
+            f"{statistics.mean(shared):+.3f}, up to the step in the table (a search stops poor rates). Where that "
+            "is the last step, what the two leads differ by is due to the choice of learning rate, not to the init. "
         )
     controls = {d.method: d.own for d in found if d.method in ("orthonormal", "spectrum")}
     if controls:

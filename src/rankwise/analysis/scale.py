@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Adapter
+from rankwise.adapters.layers import AdaptedLayer, Slot
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
 from rankwise.analysis.bench import Bench, Trial
 from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide
@@ -46,14 +48,18 @@ class Norms(Watch):
         assert isinstance(trainee, AdapterTrainee)
         ratios: list[float] = []
 
-        def measure(slot: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-            own, base = (float(torch.linalg.vector_norm(t.float())) for t in (output, inputs[1]))
-            ratios.append(own / base)
+        def measure(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            # The engine adds the update inside the layer's own product, so it is computed here once more.
+            assert isinstance(layer, AdaptedLayer)
+            base = layer.untouched(inputs[0])
+            update = layer.update(cast(Slot, layer.adapters[trainee.handle.name]), inputs[0], base)
+            own, whole = (float(torch.linalg.vector_norm(t.float())) for t in (update, base))
+            ratios.append(own / whole)
 
-        hooks = [slot.register_forward_hook(measure) for slot in trainee.handle.slots.values()]
+        hooks = [layer.register_forward_hook(measure) for layer in trainee.handle.layers.values()]
         try:
             with torch.no_grad():
-                trainee.forward.nll(self.batch)
+                trainee.forward.nll_many([(trainee.name, self.batch)])
         finally:
             for hook in hooks:
                 hook.remove()

@@ -64,11 +64,6 @@ def read_scores(path: Path) -> list[Score]:
     return scores
 
 
-def rate(arm: Results, lr: float) -> Results | None:
-    """Return an arm's finished screening run at a learning rate."""
-    return next((r for r in arm["learning_rates"] if r["lr"] == lr and r["selection_nll"] is not None), None)
-
-
 def best(arm: Results) -> Results | None:
     """Return an arm's best finished screening run."""
     done = [r for r in arm["learning_rates"] if r["selection_nll"] is not None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,6 +22,7 @@ from rankwise.adapters.placements import linear_modules
 from rankwise.analysis.measures.projection import Fastfood, fastfood
 from rankwise.cost import ModelShape, Workload, full_flops
 from rankwise.engine import Forward, Trainee
+from rankwise.models import Base
 
 
 class SubspaceTrainee(Trainee):
@@ -31,6 +33,8 @@ class SubspaceTrainee(Trainee):
         d: trained numbers, lambda included.
         layerwise: SAID instead of DID.
     """
+
+    alone = True
 
     def __init__(
         self, model: nn.Module, forward: Forward, names: list[str], d: int, *, seed: int, layerwise: bool = False
@@ -72,6 +76,11 @@ class SubspaceTrainee(Trainee):
                 self._moves[name] = share * self._maps[name].project(self.z.detach())
                 moved = (self.multipliers[place] * self._moves[name]).reshape(weight.shape)
                 weight.copy_(self._start[name].to(moved.dtype) + moved)
+
+    def save(self, folder: Path, base: Base) -> None:
+        """Write the whole model, moved, and its tokenizer."""
+        self.model.save_pretrained(folder)
+        base.tokenizer.save_pretrained(folder)
 
     def close(self) -> None:
         """Free the copy."""

@@ -1,26 +1,40 @@
 """What trains: an adapter on the shared frozen base, or a private copy of the whole model.
 
-Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step.
+Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step. Several
+adapters train on one base at once, told apart by name; what owns weights of the base trains alone.
 """
 
 from __future__ import annotations
 
 import abc
 import copy
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from rankwise.adapters import Adapter, Full, Handle, attach
+from rankwise.adapters import Adapter, Full, Handle, attach, save
+from rankwise.adapters.parametrizations.chained import merged, set_merged
 from rankwise.cost import ModelShape, Workload, adapter_flops, full_flops
 from rankwise.engine.forward import Forward
+from rankwise.engine.private import PrivateBase
+from rankwise.errors import UsageError
+from rankwise.models import Base
 
 
 class Trainee(abc.ABC):
-    """The trained part of one run."""
+    """The trained part of one run.
+
+    Attributes:
+        forward: runs the model it is on.
+        name: of its adapter on that model, None where the model itself trains.
+        alone: it cannot share a pass with neighbors.
+    """
 
     forward: Forward
+    name: str | None = None
+    alone: bool = False
 
     @property
     @abc.abstractmethod
@@ -35,6 +49,22 @@ class Trainee(abc.ABC):
     def close(self) -> None:
         """Leave the base as it was found."""
 
+    @abc.abstractmethod
+    def save(self, folder: Path, base: Base) -> None:
+        """Write what was trained."""
+
+    def training(self, mode: bool) -> None:  # noqa: B027 (only adapters have dropout)
+        """Switch this run's dropout on or off."""
+
+    def extra(self) -> dict[str, Tensor]:
+        """Return the tensors besides the parameters that decide what the model computes."""
+        return {}
+
+    def set_extra(self, tensors: dict[str, Tensor]) -> None:
+        """Put :meth:`extra` back."""
+        if tensors:
+            raise UsageError(f"a snapshot has {len(tensors)} tensors this run has no place for: {sorted(tensors)[0]}.")
+
     def after_step(self) -> None:  # noqa: B027 (nothing to do is the common case)
         """Bring the model in line with the parameters after they changed."""
 
@@ -44,11 +74,12 @@ class Trainee(abc.ABC):
         return None
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return a copy of the parameters."""
-        return {name: p.detach().clone() for name, p in self.parameters.items()}
+        """Return a copy of the parameters and of :meth:`extra`."""
+        return {name: p.detach().clone() for name, p in (self.parameters | self.extra()).items()}
 
     def restore(self, values: dict[str, Tensor]) -> None:
         """Put a snapshot back, gradients cleared."""
+        self.set_extra({name: value for name, value in values.items() if name not in self.parameters})
         with torch.no_grad():
             for name, p in self.parameters.items():
                 p.copy_(values[name])
@@ -57,13 +88,22 @@ class Trainee(abc.ABC):
 
 
 class AdapterTrainee(Trainee):
-    """An adapter attached to the shared base for the length of the run."""
+    """An adapter attached to the shared base for the length of the run.
 
-    def __init__(self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int) -> None:
-        self.forward = forward
-        self.handle: Handle = attach(model, adapter, seed=seed, name="run")
-        for slot in self.handle.slots.values():
-            slot.train()
+    With an event that owns the base, attached to a private copy instead: the tensors of the base that the adapter does
+    not touch are shared, the weights under it are copies with fp32 masters.
+    """
+
+    _MERGED: ClassVar[str] = "merged/"
+
+    def __init__(self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int, name: str = "run") -> None:
+        owner = any(event.owns_base for event in adapter.events)
+        self.private = PrivateBase(model, adapter) if owner else None
+        self.alone = owner
+        self.forward = forward.like(self.private.model) if self.private else forward
+        self.name: str = name
+        self.handle: Handle = attach(self.private.model if self.private else model, adapter, seed=seed, name=name)
+        self.training(True)
         self._parameters = self.handle.trainable()
 
     @property
@@ -76,16 +116,50 @@ class AdapterTrainee(Trainee):
         """The adapter's dropout stream."""
         return self.handle.generator
 
+    def training(self, mode: bool) -> None:
+        """Dropout acts in training mode only."""
+        for slot in self.handle.slots.values():
+            slot.train(mode)
+
+    def extra(self) -> dict[str, Tensor]:
+        """Merged pairs by module, and the private weights."""
+        tensors = {
+            f"{self._MERGED}{path}.{factor}": value
+            for path, slot in self.handle.slots.items()
+            for factor, value in merged(slot).items()
+        }
+        return tensors | (self.private.masters_by_name() if self.private else {})
+
+    def set_extra(self, tensors: dict[str, Tensor]) -> None:
+        """Restore merged pairs and private weights."""
+        for path, slot in self.handle.slots.items():
+            prefix = f"{self._MERGED}{path}."
+            own = {key: tensors[prefix + key].clone() for key in ("A", "B") if prefix + key in tensors}
+            set_merged(slot, own)
+        if self.private:
+            self.private.restore(tensors)
+
     def flops(self, shape: ModelShape, work: Workload) -> int:
-        """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products."""
+        """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products.
+
+        Merged pairs are not counted: they are frozen weights of the base in all but place.
+        """
         products = sum(p.numel() for p in self._parameters.values())
         return adapter_flops(
             shape, work, list(self.handle.layers), products * (1 + self.handle.adapter.init.edits_base)
         )
 
+    def save(self, folder: Path, base: Base) -> None:
+        """Write the adapter in PEFT layout; an owner of base weights writes the whole model, adapter merged in."""
+        if self.private:
+            self.private.save(self.handle, folder, base)
+        else:
+            save(self.handle, folder, base_model=base.name, base_fingerprint=base.fingerprint)
+
     def close(self) -> None:
         """Detach."""
-        self.handle.detach()
+        if self.handle.layers:
+            self.handle.detach()
 
 
 class FullTrainee(Trainee):
@@ -94,6 +168,8 @@ class FullTrainee(Trainee):
     With a low-precision base the gradients of each pass are moved into the masters at once, so they accumulate in
     fp32, and after each step the masters are rounded into the copy.
     """
+
+    alone = True
 
     def __init__(self, model: nn.Module, forward: Forward) -> None:
         self.model: Any = copy.deepcopy(model).requires_grad_(True)
@@ -123,6 +199,11 @@ class FullTrainee(Trainee):
                 if self._masters[name] is not p:
                     p.copy_(self._masters[name])
 
+    def save(self, folder: Path, base: Base) -> None:
+        """Write the model and its tokenizer."""
+        self.model.save_pretrained(folder)
+        base.tokenizer.save_pretrained(folder)
+
     def close(self) -> None:
         """Free the copy."""
         self._working, self._masters = {}, {}
@@ -145,8 +226,13 @@ def _move_gradient_to(master: nn.Parameter) -> Any:
     return move
 
 
-def make_trainee(model: nn.Module, forward: Forward, target: Adapter | Full, seed: int) -> Trainee:
-    """Attach an adapter, or copy the model for full fine-tuning."""
+def make_trainee(model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run") -> Trainee:
+    """Attach an adapter under ``name``, or copy the model for full fine-tuning."""
     if isinstance(target, Full):
         return FullTrainee(model, forward)
-    return AdapterTrainee(model, forward, target, seed)
+    return AdapterTrainee(model, forward, target, seed, name)
+
+
+def trains_alone(target: Adapter | Full) -> bool:
+    """Return whether ``target`` owns weights of the base, so that it cannot share a pass."""
+    return isinstance(target, Full) or any(event.owns_base for event in target.events)

@@ -6,10 +6,15 @@ from rankwise.engine.trainees import Trainee
 
 
 class Watch:
-    """Called by :func:`train` around every optimizer step; it reads and must change nothing. Override what you need."""
+    """Called around every optimizer step of one run; it reads and must change nothing. Override what you need.
+
+    Dropout is off while it looks. Other runs may sit on the same base: to compute with this one alone, use
+    :func:`rankwise.engine.scoring.score` or ``trainee.forward.only(trainee.name)``. A resumed run shows only the steps
+    it still trains, and a step whose loss or gradient is not finite is not shown.
+    """
 
     def gradients(self, step: int, trainee: Trainee) -> None:
         """Read the gradients of step ``step`` (0-based) before clipping; the weights are those the step starts from."""
 
     def weights(self, step: int, trainee: Trainee) -> None:
-        """Read the weights after ``step`` steps."""
+        """Read the weights after ``step`` steps, as the next step starts from them."""

@@ -1,9 +1,9 @@
 """Preset ``olora``: does starting from W's own factors pay, and is it the QR that pays? (arXiv 2406.01775)
 
 LoRA, OLoRA, PiSSA and MiLoRA (where the catalogue has it) at two ranks, all at scale 1 (alpha = rank), so that one
-learning rate means one thing; and two controls of OLoRA's start at the lower rank. The grids of LoRA and of inits that
-edit the base share a rate, so every study of this preset also compares all arms at one shared learning rate.
-`rankwise analyze olora --study DIR` reads the result.
+learning rate means one thing; and two controls of OLoRA's start at the lower rank. `rankwise analyze olora --study DIR`
+reads the result: at each arm's own best rate, and at a rate that it shares with LoRA as far as both were trained there
+(`--set search=grid` trains every rate to the end).
 """
 
 from __future__ import annotations

@@ -68,6 +68,13 @@ class Parametrization(Choice, abc.ABC):
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return ``s * delta`` as text, with ``scale`` put in."""
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """Return (A (k, d_in), B (d_out, k)) with ``B A`` exactly the scaled update, or None when there are none.
+
+        Exporting takes these where they are given, and the SVD of :meth:`dense` (with its error) where not.
+        """
+        return None
+
     def weight_formula(self, scale: str, edits_base: bool) -> str:
         """Return the adapted weight as text."""
         return f"W0 + {self.formula(scale, edits_base)}"

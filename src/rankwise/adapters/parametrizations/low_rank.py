@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
-from rankwise.adapters.parametrizations.base import Factors, Parametrization
+from rankwise.adapters.parametrizations.base import Factors, Host, Parametrization
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class LowRank(Parametrization):
     def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor]) -> Tensor:
         """Two thin products (four with a start); dropout acts on ``x`` of the adapter path only."""
         A, B = factors["A"], factors["B"]
+        if not x.is_floating_point():
+            return _look_up(x, A, B, start)
         x = drop(x)
         if not start:
             return linear(linear(x, A.to(x.dtype)), B.to(x.dtype))
@@ -47,6 +50,21 @@ class LowRank(Parametrization):
             return B @ A
         return (B - start["B"]) @ A + start["B"] @ (A - start["A"])
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """[A; A - A0] and s [B - B0, B0]: rank r, or 2r with a start, without subtracting large products."""
+        A, B = factors["A"], factors["B"]
+        if start:
+            A, B = torch.cat([A, A - start["A"]]), torch.cat([B - start["B"], start["B"]], dim=1)
+        return A, host.scaling * B
+
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B A``."""
         return f"{scale} (B A - B0 A0)" if edits_base else f"{scale} B A"
+
+
+def _look_up(ids: Tensor, A: Tensor, B: Tensor, start: Factors) -> Tensor:
+    """Return the update of an embedding's rows ``ids``: A's columns, as PEFT's ``lora_embedding_A`` stores them."""
+    if not start:
+        return linear(embedding(ids, A.T), B)
+    moved_A, moved_B = A - start["A"], B - start["B"]
+    return linear(embedding(ids, A.T), moved_B) + linear(embedding(ids, moved_A.T), start["B"])
