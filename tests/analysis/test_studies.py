@@ -125,6 +125,19 @@ def test_arms_composed_by_hand_go_through_halving_like_any_other(study):
     assert "custom" not in {cited["method"] for cited in results["citations"]}
 
 
+def test_an_arm_composed_by_hand_can_be_the_best_one(tmp_path, capsys):
+    out = tmp_path / "study"
+    typed = ["study", "olora", "--scale", "smoke", *SMALL, "--methods", "orthonormal-r4", "--out", str(out), "--json"]
+    assert main(typed) == 0
+    assert "olora-control" in (out / "best" / "README.md").read_text() + (out / "best" / "rankwise.json").read_text()
+    assert len(list((out / "recipes").iterdir())) == 5
+    assert "Random orthonormal r=4" in (out / "report.html").read_text()
+    capsys.readouterr()
+    again = ["train", "--from", str(out), "--arm", "orthonormal-r4", "--steps", "2", "--out", str(tmp_path / "long")]
+    assert main([*again, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["status"] == "done"
+
+
 def test_the_olora_analysis_reads_its_study(study, tmp_path, capsys):
     assert main(["analyze", "olora", "--study", str(study), "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -46,6 +46,24 @@ def test_command(document: dict[str, Any], command: str) -> None:
     assert next_step(document).command == command
 
 
+@pytest.mark.parametrize(
+    ("typed", "folder"),
+    [
+        ("rankwise study olora", "runs/olora-quick"),
+        ("rankwise study olora --out 'my runs'", "'my runs'"),
+        ("rankwise study --out=there own.yaml", "there"),
+        ("rankwise study deep/own.yaml", "runs/own"),
+    ],
+)
+def test_an_arm_composed_by_hand_is_trained_from_its_study(typed: str, folder: str) -> None:
+    document = documents.quick()
+    document["results"]["study"]["preset"] = "olora"
+    document["provenance"]["command"] = typed
+    name = document["results"]["verdict"]["recommended"]
+    next(arm for arm in document["results"]["arms"] if arm["name"] == name)["method"] = "custom"
+    assert next_step(document).command == f"rankwise train --from {folder} --steps 24"
+
+
 def test_model_and_data_are_repeated_as_typed_and_quoted() -> None:
     document = documents.quick()
     document["provenance"]["command"] = "rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x'"

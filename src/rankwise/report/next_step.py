@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rankwise.report import wording
@@ -38,6 +39,9 @@ def next_step(document: Document) -> NextStep:
         return NextStep("This was a smoke test. Ask the same question of a real model:", shlex.join(real))
     if chosen is not None:
         why = "Train the recommended recipe (raise --steps for a longer run):"
+        if chosen["method"] == "custom":  # composed by hand: no name says what it is, its study does
+            command = ["rankwise", "train", "--from", _folder(document), "--steps", str(results["training"]["steps"])]
+            return NextStep(why, shlex.join(command))
         return NextStep(why, shlex.join(_train(chosen, results["training"], typed)))
     if any(arm["best_lr"] is not None for arm in results["arms"]) and (
         "undecided" in words or words == {"screened"} or ("falls short" not in words and seeds < ENOUGH_SEEDS)
@@ -58,6 +62,17 @@ def _train(arm: dict[str, Any], training: dict[str, Any], typed: dict[str, str])
     command += ["--lr", wording.learning_rate(arm["best_lr"])]
     command += ["--batch", str(arm.get("batch") or training["batch"]), "--steps", str(training["steps"])]
     return command + _flat({name: value for name, value in typed.items() if name != "--reference"})
+
+
+def _folder(document: Document) -> str:
+    """Where the study is: as typed, else where the command puts it."""
+    words, study = _split(document["provenance"]["command"]), document["results"]["study"]
+    for here, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = here.partition("=")
+        if name == "--out":
+            return value if equals else following
+    file = next((word for word in words if word.endswith((".yaml", ".yml"))), None)
+    return f"runs/{Path(file).stem}" if file else f"runs/{study['preset']}-{study['scale']}"
 
 
 def _options(command: str) -> dict[str, str]:
