@@ -78,9 +78,8 @@ def forecast(config: StudyConfig, progress: Progress) -> Forecast:
     evaluate(forward, few)
     per_token = (time.monotonic() - started) / sum(len(e.input_ids) for e in few)
     sizes = [SplitSize.of(split) for split in (splits.train, splits.selection, splits.test)]
-    timing = Timing(reference, adapter, *(per_token * size.work.tokens for size in sizes[1:]), load=loading)
-
     train, selection, test = sizes
+    timing = Timing(reference, adapter, per_token * selection.work.tokens, per_token * test.work.tokens, load=loading)
     device = str(next(base.model.parameters()).device)
     wanted = [(arm, lr) for arm in config.arms for lr in config.learning_rates[arm.name]]
     specs = [config.train_spec(arm, lr, config.seed) for arm, lr in wanted]
