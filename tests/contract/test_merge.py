@@ -27,7 +27,7 @@ def test_merged_equals_unmerged_and_unmerge_restores_the_same_tensors(row, tiny)
     assert handle.merged
     close(run(model, tiny), adapted)
     factors = {name: p.detach() for name, p in handle.trainable().items()}
-    for name, expected in dense_weights(base, row, factors).items():
+    for name, expected in dense_weights(base, row, factors, handle).items():
         merged = model.get_parameter(name)
         close(merged.detach(), expected)
         assert merged.is_contiguous()

@@ -78,13 +78,20 @@ def as_stored(module: nn.Module, W: Tensor) -> Tensor:
     return W if isinstance(module, nn.Linear) else W.T
 
 
-def dense_weights(base: nn.Module, row: Row, factors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``{"<module>.weight": W0 + delta}`` by the row's oracle; differentiable in ``factors``."""
+def dense_weights(base: nn.Module, row: Row, factors: dict[str, Tensor], handle: Handle) -> dict[str, Tensor]:
+    """``{"<module>.weight": W0 + delta}`` by the row's oracle, and biases that move; differentiable in ``factors``.
+
+    Frozen and shared factors are read off the handle.
+    """
     weights = {}
     for path in {name.rpartition(".")[0] for name in factors}:
         module = base.get_submodule(path)
         W0 = as_stored(module, module.weight.detach())  # a transposition is its own inverse
-        own = {name.removeprefix(f"{path}."): f for name, f in factors.items() if name.startswith(f"{path}.")}
+        own = {name: f.detach() for name, f in handle.slots[path].factors.items()}
+        own |= {name.removeprefix(f"{path}."): f for name, f in factors.items() if name.startswith(f"{path}.")}
         delta = row.oracle(W0, own)
         weights[f"{path}.weight"] = as_stored(module, W0 + delta)
+        if row.bias is not None and module.bias is not None:
+            bias = module.bias.detach()
+            weights[f"{path}.bias"] = bias + row.bias(bias, own)
     return weights

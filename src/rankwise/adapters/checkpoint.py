@@ -3,6 +3,7 @@
 adapter_config.json          PEFT's configuration
 adapter_model.safetensors    PEFT's tensors
 rankwise.json                our spec (all axes), the attach seed, the base's fingerprint
+(Adapters that PEFT's LoRA cannot express have a layout of our own: native_format.py.)
 rankwise_start.safetensors   only for base-editing inits: B and A0 in full precision, so that loading gives
                              the very same factors back (A and B0 are parts of PEFT's tensors)
 """
@@ -19,8 +20,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.attach import Handle, attach
+from rankwise.adapters.attach import Handle, attach, place
+from rankwise.adapters.native_format import (
+    LAYOUT,
+    fill_native,
+    native_config,
+    native_spec,
+    native_tensors,
+    needs_own_layout,
+    saved_start,
+)
 from rankwise.adapters.peft_format import PREFIX, magnitude_key, peft_config, peft_tensors, plain_lora
+from rankwise.adapters.starting import Saved
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
 
@@ -46,6 +57,13 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
         if not torch.isfinite(factor).all():
             raise UsageError(f"{name} holds NaN or infinity; nothing was saved. Train with a lower learning rate.")
     folder.mkdir(parents=True, exist_ok=True)
+    spec = {"adapter": handle.adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
+    if needs_own_layout(handle):
+        write_tensors(folder / "adapter_model.safetensors", native_tensors(handle))
+        (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
+        write_json(folder / "adapter_config.json", native_config(handle, base_model))
+        write_json(folder / "rankwise.json", {**spec, **native_spec(handle)})
+        return folder
     start: dict[str, Tensor] = {}
     for path, slot in handle.slots.items():
         if slot.edits_base:
@@ -57,7 +75,6 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
     else:
         (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
     write_json(folder / "adapter_config.json", peft_config(handle, base_model))
-    spec = {"adapter": handle.adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
     write_json(folder / "rankwise.json", spec)
     return folder
 
@@ -87,8 +104,15 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
                 f"{folder} was trained on another base (fingerprint {saved[:12]}, this model has "
                 f"{base_fingerprint[:12]}); load the base named in its adapter_config.json."
             )
-    handle = attach(model, adapter, seed=seed, name=name)
+    native = ours is not None and ours.get("layout") == LAYOUT
+    if native or adapter.init.needs_data:
+        handle = place(model, adapter, seed, name, saved=saved_start(ours, tensors) if ours and native else Saved())
+    else:
+        handle = attach(model, adapter, seed=seed, name=name)
     try:
+        if native:
+            fill_native(handle, tensors, folder)
+            return handle
         start_file = folder / "rankwise_start.safetensors"
         start = _load_tensors(start_file) if adapter.init.edits_base else {}
         if ours is not None:

@@ -36,10 +36,14 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     Raises:
         UsageError: nothing matches, or the rank is too large for the init.
     """
-    counts = {}
-    for name, module in check(model, adapter).items():
-        shapes = adapter.parametrization.shapes(*orientation.shape(module), adapter.rank)
+    counts, modules = {}, check(model, adapter)
+    for name, module in modules.items():
+        shapes = adapter.trained_shapes(name, *orientation.shape(module))
         counts[name] = sum(prod(shape) for shape in shapes.values())
+    if adapter.parametrization.trains_shared:  # counted where they are met first
+        layers = [orientation.shape(module) for module in modules.values()]
+        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
     return counts
 
 

@@ -78,7 +78,8 @@ class AdapterTrainee(Trainee):
 
     def flops(self, shape: ModelShape, work: Workload) -> int:
         """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products."""
-        products = sum(p.numel() for p in self._parameters.values())
+        slots = self.handle.slots.values()
+        products = sum(p.numel() for slot in slots for p in slot.factors.values())
         return adapter_flops(
             shape, work, list(self.handle.layers), products * (1 + self.handle.adapter.init.edits_base)
         )

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Factors, Parametrization
+from rankwise.adapters.parametrizations.base import Delta, Factors, project
 
 
 @dataclass(frozen=True)
-class LowRank(Parametrization):
+class LowRank(Delta):
     """B A, with a frozen start subtracted when there is one."""
 
     name: ClassVar[str] = "low-rank"
-    kind: ClassVar[Literal["delta"]] = "delta"
+    takes_start: ClassVar[bool] = True
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
         """A is (rank, d_in), B is (d_out, rank): rank * (d_in + d_out) parameters."""
@@ -35,10 +35,11 @@ class LowRank(Parametrization):
         A, B = factors["A"], factors["B"]
         x = drop(x)
         if not start:
-            return linear(linear(x, A.to(x.dtype)), B.to(x.dtype))
+            h = project(x, A)
+            return linear(h, B.to(h.dtype))
         # Differences are taken in the factors' own precision, before any cast to the compute dtype.
-        moved_A, moved_B = (A - start["A"]).to(x.dtype), (B - start["B"]).to(x.dtype)
-        return linear(linear(x, A.to(x.dtype)), moved_B) + linear(linear(x, moved_A), start["B"].to(x.dtype))
+        h, moved = project(x, A), project(x, A - start["A"])
+        return linear(h, (B - start["B"]).to(h.dtype)) + linear(moved, start["B"].to(h.dtype))
 
     def delta(self, factors: Factors, start: Factors) -> Tensor:
         """Dense B A, or (B - B0) A + B0 (A - A0)."""
