@@ -370,4 +370,5 @@ def test_rows_cover_every_choice():
         ("scaling", SCALINGS),
         ("optimizer", OPTIMIZERS),
     ):
-        assert {getattr(row.adapter, axis).name for row in ROWS} == set(registry)
+        on_codes = {name for name, choice in registry.items() if getattr(choice, "quantized", False)}  # test_nf4
+        assert {getattr(row.adapter, axis).name for row in ROWS} == set(registry) - on_codes

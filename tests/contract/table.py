@@ -99,6 +99,11 @@ def minus_window(s: float, rank: int, first: int | None) -> Oracle:
     return delta
 
 
+def minus_start(s: float) -> Oracle:
+    """CorDA, LoRA-GA: W0 - s B0 A0 + s B A, seen from W0. What B0 and A0 are is tested in adapters/test_data_inits."""
+    return lambda W0, f: s * (f["B"] @ f["A"] - f["B0"] @ f["A0"])
+
+
 def rescaled_outputs(W0: Tensor, f: Factors) -> Tensor:
     """(IA)3 on keys and values: diag(l) W0, seen from W0."""
     return f["l"].diag() @ W0 - W0
@@ -126,6 +131,7 @@ class Row:
         counts: trainable parameters of one layer from (d_out, d_in, rank), when they are not LoRA's.
         updates: rank of the update of one layer from (d_out, d_in), when it is not the factors'.
         bias: what the adapter adds to the bias, from the bias and the factors.
+        data: the start looks at data, so at other modules' weights too.
         bases: the tiny models it can sit on.
     """
 
@@ -142,6 +148,7 @@ class Row:
     counts: Callable[[int, int, int], int] | None = None
     updates: Callable[[int, int], int] | None = None
     bias: Callable[[Tensor, Factors], Tensor] | None = None
+    data: bool = False
     bases: tuple[str, ...] = ("sequential", "llama", "gpt2")
 
     @property
@@ -238,6 +245,10 @@ ROWS = (
     Row("lora-fa-frozen-a", methods.lora_fa(4, alpha=8), product(2.0), 2.0, random=False, counts=lambda m, n, r: r * m),
     Row("milora", methods.milora(4), minus_window(1.0, 4, None), 1.0, **EDITED),
     Row("milora-max-alpha", methods.milora(3, 6, window="max"), minus_window(2.0, 3, 0), 2.0, **EDITED),
+    Row("corda", methods.corda(4), minus_start(1.0), 1.0, **EDITED, data=True),
+    Row("corda-kpm-alpha", methods.corda(3, 6, mode="kpm"), minus_start(2.0), 2.0, **EDITED, data=True),
+    Row("lora-ga", methods.lora_ga(3, alpha=6), minus_start(2.0), 2.0, **EDITED, data=True),
+    Row("eva", methods.eva(4, alpha=8, rho=1), product(2.0), 2.0, random=False, data=True),
     Row(
         "adalora",
         methods.adalora(4, alpha=8),

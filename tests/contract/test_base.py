@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rankwise.adapters import attach
 from rankwise.adapters.inits import INITS, PiSSA
 from rankwise.methods import lora, pissa
 
 from .models import LLAMA, SEQUENTIAL
-from .tools import base_hash, base_tensors, every_model, every_row, move, run, train
+from .tools import attach, base_hash, base_tensors, every_model, every_row, move, run, train
 
 
 @every_model

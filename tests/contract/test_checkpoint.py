@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rankwise.adapters import attach, load, save
+from rankwise.adapters import load, save
 from rankwise.methods import lora, placement
 
 from .models import LLAMA
 from .table import ROWS
-from .tools import base_hash, every_model, every_row, move, run, train
+from .tools import attach, base_hash, every_model, every_row, move, run, train
 
 
 @every_model

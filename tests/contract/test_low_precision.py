@@ -15,13 +15,12 @@ import pytest
 import torch
 from torch import nn
 
-from rankwise.adapters import attach
 from rankwise.adapters.peft_format import peft_tensors
 from rankwise.methods import olora, pissa
 
 from .models import LLAMA
 from .table import ROWS
-from .tools import move, run
+from .tools import attach, move, run
 
 U = 1.01 * 2.0**-8
 WIDTH = 256

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rankwise.adapters import Handle, attach, mixed, switch
+from rankwise.adapters import Handle, mixed, switch
 from rankwise.errors import UsageError
 from rankwise.methods import lora, olora, pissa
 
 from .models import LLAMA, SEQUENTIAL
 from .table import ROWS
-from .tools import as_stored, close, every_model, every_row, move, run, with_weights
+from .tools import as_stored, attach, close, every_model, every_row, move, run, with_weights
 
 
 def _factors(handle):

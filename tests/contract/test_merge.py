@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rankwise.adapters import attach, switch
+from rankwise.adapters import switch
 from rankwise.errors import UsageError
 from rankwise.methods import dora, lora, pissa
 
 from .models import LLAMA
-from .tools import close, dense_weights, every_model, every_row, move, run
+from .tools import attach, close, dense_weights, every_model, every_row, move, run
 
 
 @every_model

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rankwise.adapters import attach
 from rankwise.errors import UsageError
 from rankwise.methods import lora
 
 from .models import LLAMA
-from .tools import close, dense_weights, every_model, every_row, loss, move, run, with_weights
+from .tools import attach, close, dense_weights, every_model, every_row, loss, move, run, with_weights
 
 
 @every_model

@@ -67,6 +67,8 @@ def test_a_card_describes_the_adapter_that_its_builder_makes(card):
         assert getattr(adapter, axis).name == choice
     if not isinstance(adapter.parametrization, Delta) or adapter.parametrization.reads_base:
         assert card.export_rank == "-", "its update has full rank"
+    elif adapter.init.quantized:
+        assert card.export_rank == "-", "the codes are another base"
     else:
         assert card.export_rank == ("2r" if adapter.init.edits_base else "r")
     assert card.merges == (not adapter.parametrization.not_merged)
@@ -80,6 +82,8 @@ def test_every_option_has_a_default_and_reaches_the_adapter(card):
     default = methods.build(card.name)
     other = {"rank": 6, "alpha": 5.0, "placement": "attention", "dropout": 0.2, "init": "gaussian"}
     other |= {"axis": "in", "ratio": 4.0, "d_init": 0.2, "form": "paper", "window": "mid", "side": "out"}
+    other |= {"mode": "kpm", "rho": 1.0, "whiten": True, "direction": "random", "gamma": 8.0, "singular_values": True}
+    other |= {"double": False, "block": 128, "steps": 1}
     for option in parameters:
         changed = methods.build(card.name, **{option: other[option]})
         assert changed != default, f"{option} has no effect"
@@ -153,4 +157,5 @@ def test_every_method_has_a_row_in_the_contract_table():
         return tuple(getattr(adapter, axis).name for axis in ("parametrization", "init", "scaling", "optimizer"))
 
     rows = {kind(row.adapter) for row in ROWS}
-    assert {kind(card.build()) for card in ADAPTERS} <= rows
+    on_codes = {"qlora", "loftq", "qpissa"}  # adapters/test_nf4.py
+    assert {kind(card.build()) for card in ADAPTERS if card.name not in on_codes} <= rows

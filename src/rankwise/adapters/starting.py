@@ -135,7 +135,8 @@ def _factors(
         empty = {"A": wide.new_zeros(rank, d_in), "B": wide.new_zeros(d_out, rank)}
         return {name: empty[name] for name in init.gives}, stored
     if isinstance(init, DataInit):
-        return init.start_from(found[path], wide, rank, adapter.s, stream), stored
+        start = init.start_from(found[path], wide, rank, adapter.s, stream)
+        return {name: value.contiguous() for name, value in start.items()}, stored
     if isinstance(init, QuantizedInit):
         plain = host.weight(module)
 

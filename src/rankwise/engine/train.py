@@ -30,6 +30,7 @@ from rankwise.engine.batches import collate, passes, window, workload
 from rankwise.engine.checkpoint import CHECKPOINT, load_state, save_state
 from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
+from rankwise.engine.sample import sample
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee, make_trainee
 from rankwise.models import Base
@@ -90,7 +91,8 @@ class Run:
     def __init__(self, base: Base, forward: Forward, spec: TrainSpec, splits: Splits) -> None:
         self.base, self.spec, self.splits = base, spec, splits
         self.shape = model_shape(base.model)
-        self.trainee: Trainee = make_trainee(base.model, forward, spec.target, spec.seed)
+        data = sample(spec, splits.train, next(base.model.parameters()).device)
+        self.trainee: Trainee = make_trainee(base.model, forward, spec.target, spec.seed, data)
         self.parameters = list(self.trainee.parameters.values())
         self.optimizer = make_optimizer(self.trainee.parameters, spec)
         self.scheduler = make_schedule(self.optimizer, spec)

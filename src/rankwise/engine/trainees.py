@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -59,9 +60,12 @@ class Trainee(abc.ABC):
 class AdapterTrainee(Trainee):
     """An adapter attached to the shared base for the length of the run."""
 
-    def __init__(self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int, data: Iterable[Any] = ()
+    ) -> None:
         self.forward = forward
-        self.handle: Handle = attach(model, adapter, seed=seed, name="run")
+        looks = data if adapter.init.needs_data else None
+        self.handle: Handle = attach(model, adapter, seed=seed, name="run", data=looks)
         for slot in self.handle.slots.values():
             slot.train()
         self._parameters = self.handle.trainable()
@@ -146,8 +150,10 @@ def _move_gradient_to(master: nn.Parameter) -> Any:
     return move
 
 
-def make_trainee(model: nn.Module, forward: Forward, target: Adapter | Full, seed: int) -> Trainee:
-    """Attach an adapter, or copy the model for full fine-tuning."""
+def make_trainee(
+    model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, data: Iterable[Any] = ()
+) -> Trainee:
+    """Attach an adapter, or copy the model for full fine-tuning; ``data`` is for inits that look at it."""
     if isinstance(target, Full):
         return FullTrainee(model, forward)
-    return AdapterTrainee(model, forward, target, seed)
+    return AdapterTrainee(model, forward, target, seed, data)
