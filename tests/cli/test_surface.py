@@ -13,7 +13,7 @@ from rankwise.cli.main import app, main
 SURFACE = {
     "study": "preset model data scale methods steps batch seeds seed reference out report-to set json dry-run",
     "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
-    "methods": "name json",
+    "methods": "name model composes json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
     "report": "folder json",
     "doctor": "model data json",

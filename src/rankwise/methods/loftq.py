@@ -28,7 +28,7 @@ CARD = Card(
     arxiv="2310.08659",
     title="LoftQ: LoRA-Fine-Tuning-Aware Quantization for Large Language Models",
     axes={"parametrization": "low-rank", "init": "loftq", "scaling": "alpha/r", "storage": "nf4"},
-    formula="W = W0 + (alpha/r) B A, W0 read from NF4 codes Q, (alpha/r) B A from the best rank-r approximation of W0 - Q",
+    formula="W = W0 + (alpha/r) B A, W0 read from NF4 codes Q, B A started as [W0 - Q]_r",
     merges=True,
     export_rank="-",
     fidelity="agrees with the authors' published formula; valid on its own quantized base, which is saved with it",

@@ -30,7 +30,7 @@ CARD = Card(
     arxiv="2404.02948",
     title="PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language Models",
     axes={"parametrization": "low-rank", "init": "qpissa", "scaling": "alpha/r", "storage": "nf4"},
-    formula="W = W0 + (alpha/r) B A, W0 read from NF4 codes of the residual, (alpha/r) B A from the principal part",
+    formula="W = W0 + (alpha/r) B A, W0 read from NF4 codes of W0 - [W0]_r, B A started as [W0]_r",
     merges=True,
     export_rank="-",
     fidelity="agrees with the authors' published formula; valid on its own quantized base, which is saved with it",
