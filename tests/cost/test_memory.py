@@ -12,7 +12,9 @@ from rankwise.engine.batches import collate
 from rankwise.engine.train import Run
 from rankwise.models import load_base, tiny_model
 
-TARGETS = {card.name: card.build(rank=4) for card in methods.catalogue() if not card.owns_base}
+from .conftest import adapters
+
+TARGETS = {name: build() for name, build in adapters(rank=4, frozen=False).items()}
 TARGETS |= {"lora-mlp": methods.lora(3, placement="mlp"), "full": Full()}
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rankwise.adapters.attach import Handle
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
+from rankwise.adapters.peft_format import target_modules
 from rankwise.adapters.starting import Saved
 from rankwise.errors import UsageError
 
@@ -43,11 +44,11 @@ def native_tensors(handle: Handle) -> dict[str, Tensor]:
 
 def native_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
     """Return ``adapter_config.json``."""
-    method = handle.adapter.parametrization.name
     return {
         "peft_type": "RANKWISE",
         "base_model_name_or_path": base_model,
-        "method": method,
+        "method": handle.adapter.parametrization.name,
+        "target_modules": target_modules(handle),
     }
 
 

@@ -76,7 +76,7 @@ def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
         "use_rslora": rs,
         "use_dora": decomposed is not None,
         "lora_dropout": adapter.dropout,
-        "target_modules": _targets(handle),
+        "target_modules": target_modules(handle),
         "bias": "none",
         "fan_in_fan_out": any("Conv1D" in type(layer).__name__ for layer in handle.layers.values()),
         "init_lora_weights": True,
@@ -84,7 +84,7 @@ def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
     }
 
 
-def _targets(handle: Handle) -> list[str] | str:
+def target_modules(handle: Handle) -> list[str] | str:
     """Return suffixes when they select exactly the adapted modules, else one regex of full names."""
     adapted = set(handle.layers)
     suffixes = {path.rsplit(".", 1)[-1] for path in adapted}

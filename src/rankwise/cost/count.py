@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import nn
 
 from rankwise.adapters import Adapter, orientation
@@ -45,6 +46,19 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
         shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
         counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
     return counts
+
+
+def adapter_products(model: nn.Module, adapter: Adapter) -> int:
+    """Return how many numbers the adapter multiplies an input with: its factors on every layer, frozen ones too."""
+    parametrization, modules = adapter.parametrization, check(model, adapter)
+    layers = [orientation.shape(module) for module in modules.values()]
+    shared = parametrization.shared_shapes(layers, adapter.rank)
+    pair = {name: torch.empty(shape, device="meta") for name, shape in shared.items()}
+    total = 0
+    for name, size in zip(modules, layers, strict=True):
+        total += sum(prod(shape) for shape in parametrization.at(name).shapes(*size, adapter.rank).values())
+        total += sum(part.numel() for part in parametrization.local(pair, *size).values())
+    return total
 
 
 def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:
