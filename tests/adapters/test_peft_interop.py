@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rankwise.adapters import attach, load, save
+from rankwise.adapters import load, save
 from rankwise.adapters.inits import INITS
 from rankwise.adapters.optimizers import OPTIMIZERS
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS
@@ -21,7 +21,7 @@ from rankwise.methods import build, dora, lora, olora, pissa, placement
 
 from ..contract.models import GPT2, LLAMA
 from ..contract.table import ROWS
-from ..contract.tools import close, move, run
+from ..contract.tools import attach, close, move, run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT warns of tied heads and of options that we refuse
 
