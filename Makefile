@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study test test-slow test-page check bench docs clean
+.PHONY: help setup study test test-slow test-page check bench bench-halving simulation-figure controls docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -26,7 +26,7 @@ test: setup ## every quick test (about five minutes on two cores)
 	$(PYTEST) -n $(WORKERS)
 
 test-slow: setup ## the long ones: ten kills, the whole simulation, real model, a clean install from the wheel
-	$(PYTEST) -m 'slow or model or statistics_full' --timeout 3000
+	$(PYTEST) -m 'slow or model or statistics' --timeout 3000
 
 test-page: setup ## the report in a real browser
 	$(PYTEST) tests/report/test_page_browser.py -rs
@@ -36,8 +36,17 @@ check: setup ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## time per step beside TRL + PEFT; nothing else may run meanwhile
-	$(BIN)/python benchmarks/step.py
+bench: setup ## rankwise beside TRL + PEFT (benchmarks/README.md); nothing else may run meanwhile
+	$(BIN)/python benchmarks/run.py
+
+bench-halving: setup ## halving against full grids: examples saved, and at what regret
+	$(BIN)/python benchmarks/halving.py
+
+simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (about a minute)
+	$(BIN)/python docs/coverage.py
+
+controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)
+	$(BIN)/python benchmarks/controls.py
 
 docs: setup ## rewrite docs/methods.md from the catalogue
 	$(BIN)/python docs/build.py

@@ -40,3 +40,19 @@ def test_both_readmes_show_the_same_numbers():
     )
     assert english
     assert english == vietnamese
+
+
+def test_the_coverage_page_says_what_its_numbers_say():
+    import importlib.util
+    import json
+
+    from rankwise.stats.simulation import Cell
+
+    spec = importlib.util.spec_from_file_location("coverage_page", ROOT / "docs" / "coverage.py")
+    coverage = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(coverage)
+    folder = ROOT / "docs" / "studies"
+    cells = tuple(Cell(**cell) for cell in json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["cells"])
+    assert len(cells) == 90
+    assert all(cell.replicates >= 2000 for cell in cells)
+    assert (folder / "coverage.md").read_text(encoding="utf-8") == coverage.page(cells), "run make simulation-figure"

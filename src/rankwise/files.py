@@ -6,10 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from rankwise.errors import UsageError
 
 
 @contextlib.contextmanager
@@ -31,6 +34,33 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside ``path``; on success it becomes ``path``, on any error it is removed.
+
+    Raises:
+        UsageError: something is at ``path`` already; nothing is ever overwritten.
+    """
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already and is not overwritten; give another --out, or remove it first.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+        if os.path.lexists(path):  # an empty folder made meanwhile would be replaced without a word
+            raise UsageError(f"{path} was made by another program meanwhile; nothing was written.")
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -242,3 +245,12 @@ def test_a_model_that_transformers_loaded_in_four_bits_is_a_host():
     torch.testing.assert_close(model(x), before + x @ handle.delta("0").T, rtol=1e-4, atol=1e-5)
     with pytest.raises(UsageError, match="kept in four bits by bitsandbytes"):
         handle.merge()
+
+
+def test_importing_bitsandbytes_says_nothing_and_its_warnings_are_still_shown():
+    code = (
+        "import logging; from rankwise.adapters.four_bits import functional; functional(); "
+        "logging.getLogger('bitsandbytes.backends.cpu.ops').warning('this matters')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "this matters"

@@ -230,9 +230,6 @@ def test_the_same_factors_converted_by_peft_are_loaded(peft, init, rs, tmp_path)
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
-        ({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"layers_to_transform": [0]}, "layers_to_transform"),
         ({"exclude_modules": ["v_proj"]}, "exclude_modules"),
         ({"lora_bias": True, "init_lora_weights": True}, "lora_bias"),

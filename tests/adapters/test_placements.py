@@ -153,3 +153,24 @@ class EveryOther(AllLinear):
 def test_a_placement_of_ones_own():
     handle = attach(LLAMA.make(), Adapter(rank=2, placement=EveryOther()))
     assert list(handle.layers) == list(LLAMA.shapes)[::2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attention", "mlp"),
+    [
+        ("llama", "q_proj k_proj v_proj o_proj", "gate_proj up_proj down_proj"),
+        ("qwen2", "q_proj k_proj v_proj o_proj", "gate_proj up_proj down_proj"),
+        ("gemma2", "q_proj k_proj v_proj o_proj", "gate_proj up_proj down_proj"),
+        ("opt", "q_proj k_proj v_proj out_proj", "fc1 fc2"),
+        ("gpt2", "c_attn c_proj", "c_fc c_proj"),
+    ],
+)
+def test_every_shape_of_model_divides_into_attention_and_mlp(kind, attention, mlp):
+    from rankwise.models import tiny_model
+
+    model = tiny_model(kind=kind)
+    found = {place.name: list(place.select(model)) for place in (AllLinear(), Attention(), MLP())}
+    assert {path.rpartition(".")[2] for path in found["attention"]} == set(attention.split())
+    assert {path.rpartition(".")[2] for path in found["mlp"]} == set(mlp.split())
+    assert sorted(found["attention"] + found["mlp"]) == sorted(found["all-linear"])
+    assert len(found["attention"]) == 2 * len(attention.split())

@@ -1,6 +1,7 @@
 """Commands as a person types them, on the tiny model."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,35 @@ def test_report_again_and_as_json(study, capsys):
     capsys.readouterr()
     assert main(["report", str(study), "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == {"results", "cost", "provenance"}
+
+
+def test_studies_side_by_side(study, tmp_path, capsys):
+    page = tmp_path / "c.html"
+    assert main(["report", str(study), str(study), "--out", str(page)]) == 0
+    assert "no difference shown, for these seeds" in capsys.readouterr().out
+    assert "<h1>Studies side by side</h1>" in page.read_text()
+    assert main(["report", str(study), str(study), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"studies", "cells"}
+    assert main(["report", str(study), "--out", str(page)]) == 2
+    assert "--out names the page of a comparison" in capsys.readouterr().err
+
+
+def test_the_ledger_as_tables(study, tmp_path, capsys):
+    assert main(["ledger", "export", str(study), "--to", "csv", "--out", str(tmp_path / "r.csv"), "--json"]) == 0
+    paths = json.loads(capsys.readouterr().out)
+    assert len(Path(paths["runs"]).read_text().splitlines()) > 5
+    assert main(["ledger", "export", str(study)]) == 0
+    assert (study / "runs.parquet").exists()
+    assert (study / "runs-examples.parquet").exists()
+    assert main(["ledger", "export", str(tmp_path)]) == 2
+
+
+def test_cheapest_by_acts_on_a_finished_folder(study, capsys):
+    assert main([*STUDY, "--out", str(study), "--cheapest-by", "params", "--json"]) == 0
+    verdict = json.loads(capsys.readouterr().out)["results"]["verdict"]
+    assert verdict["cheapest_by"] == "params"
+    assert main([*STUDY, "--out", str(study), "--cheapest-by", "price"]) == 2
+    assert "flops" in capsys.readouterr().err
 
 
 def test_two_seeds_say_so(study):

@@ -10,15 +10,14 @@ from rankwise import methods
 from rankwise.adapters import Adapter
 
 
-def adapters(rank: int, *, frozen: bool = True) -> dict[str, Callable[[], Adapter]]:
-    """Builders by name. ``frozen=False`` leaves out those that keep tensors besides factors and their start."""
+def adapters(rank: int) -> dict[str, Callable[[], Adapter]]:
+    """Builders by name."""
     found = {}
     for card in methods.catalogue():
         if card.owns_base or card.name == "bitfit":  # the tiny Llama has no bias
             continue
         options = {"rank": rank} if "rank" in inspect.signature(card.build).parameters else {}
         adapter = card.build(**options)
-        keeps = adapter.freezing.describe() or adapter.parametrization.shared_shapes([(1, 1)], 1)
-        if not (adapter.init.needs_data or adapter.storage.quantizes or (keeps and not frozen)):
+        if not (adapter.init.needs_data or adapter.storage.quantizes):
             found[card.name] = functools.partial(card.build, **options)
     return found

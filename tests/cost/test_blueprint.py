@@ -10,7 +10,7 @@ from rankwise.errors import UsageError
 from rankwise.models import tiny_model
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2", "gemma2", "opt"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_config_gives_the_shapes_of_the_loaded_model(tmp_path, kind, tied):
     model = tiny_model(kind=kind, tied=tied)

@@ -24,7 +24,7 @@ def losses(model, examples):
     return forward, per_example, plain
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "opt"])
 def test_both_shortcuts_hold_on_common_models(kind, examples):
     forward, fast, plain = losses(tiny_model(kind=kind).eval(), examples)
     assert forward.targets_only

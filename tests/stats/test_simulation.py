@@ -16,7 +16,6 @@ def test_a_cell_does_not_depend_on_its_neighbors():
     assert alone != simulate([5], [48], ["small"], [True], replicates=50, seed=1)
 
 
-@pytest.mark.statistics
 def test_intervals_cover_reduced():
     cells = simulate(replicates=400)
     assert len(cells) == 3 * 3 * len(NOISES) * 2
@@ -34,9 +33,13 @@ def test_three_seeds_with_dominant_noise_need_the_guarded_degrees_of_freedom():
     assert 0.94 <= cell.coverage <= 0.96
 
 
-@pytest.mark.statistics_full
+@pytest.mark.statistics
+@pytest.mark.timeout(600)
 def test_intervals_cover():
-    for cell in simulate():
+    cells = simulate(seeds=(3, 5, 8), examples=(48, 96, 256), replicates=4000)
+    assert {cell.noise for cell in cells} == {"none", "interaction", "small", "equal", "dominant"}
+    assert {cell.paired for cell in cells} == {True, False}
+    for cell in cells:
         assert cell.replicates >= 2000
         assert cell.coverage >= 0.93, cell
         assert cell.seeds < 5 or cell.coverage <= 0.975, cell

@@ -20,6 +20,8 @@ from rankwise.studies.setup import check_arms
 from rankwise.studies.study import run_study
 
 SMALL = {
+    "search": "grid",
+    "refine": None,
     "methods": ["lora-r4", "lora-r1"],
     "steps": 6,
     "eval_every": 2,

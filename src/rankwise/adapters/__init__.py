@@ -2,7 +2,7 @@
 
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import Handle, Match, Matched, attach, check, stream_seed
-from rankwise.adapters.checkpoint import load, save
+from rankwise.adapters.checkpoint import adapters_in, load, load_all, save, save_all
 from rankwise.adapters.full import Full
 from rankwise.adapters.several import mixed, switch
 
@@ -12,11 +12,14 @@ __all__ = [
     "Handle",
     "Match",
     "Matched",
+    "adapters_in",
     "attach",
     "check",
     "load",
+    "load_all",
     "mixed",
     "save",
+    "save_all",
     "stream_seed",
     "switch",
 ]

@@ -8,10 +8,12 @@ from typing import Any
 
 from rankwise.adapters.axis import resolve
 from rankwise.adapters.compatibility import objection
+from rankwise.adapters.events import EVENTS, Event
 from rankwise.adapters.freezing import FREEZING, Freezing, Nothing
 from rankwise.adapters.inits import INITS, Init, Kaiming
 from rankwise.adapters.optimizers import OPTIMIZERS, AdamW, Optimizer
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS, LowRank, Parametrization, Shapes
+from rankwise.adapters.penalties import PENALTIES, Penalty
 from rankwise.adapters.placements import PLACEMENTS, AllLinear, Placement
 from rankwise.adapters.scalings import SCALINGS, AlphaOverRank, Scaling
 from rankwise.adapters.storages import STORAGES, AsIs, Storage
@@ -37,6 +39,7 @@ _KINDS = {
 }
 # Written only when chosen: the keys of runs from before these axes existed must not move.
 _LATER: dict[str, Any] = {"freezing": Nothing(), "storage": AsIs()}
+_MANY: dict[str, tuple[type[Any], Mapping[str, Any]]] = {"events": (Event, EVENTS), "penalties": (Penalty, PENALTIES)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,6 +50,8 @@ class Adapter:
         rank: inner dimension, at least 1. Above min(d_in, d_out) it is an error only where the init needs it.
         alpha: numerator of the scaling. 32 at every rank is the convention of "LoRA Without Regret".
         dropout: probability in [0, 1) of dropping an input of the adapter path during training.
+        events: what happens during training, in this order at every moment.
+        penalties: what the loss adds.
 
     Raises:
         UsageError: an illegal value or combination, naming the parameter, the requirement and the value found.
@@ -62,6 +67,8 @@ class Adapter:
     optimizer: Optimizer = field(default_factory=AdamW)
     freezing: Freezing = field(default_factory=Nothing)
     storage: Storage = field(default_factory=AsIs)
+    events: tuple[Event, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
 
     def __post_init__(self) -> None:
         for axis, kind in _KINDS.items():
@@ -89,6 +96,12 @@ class Adapter:
             )
         if reason := objection(self.parametrization, self.init, self.storage, self.freezing, self.dropout):
             raise UsageError(f"{reason}.")
+        for axis, (kind, _) in _MANY.items():
+            for choice in (choices := tuple(getattr(self, axis))):
+                if not isinstance(choice, kind):
+                    raise UsageError(f"{axis} must hold objects of class {kind.__name__}, found {choice!r}.")
+                choice.check(self)
+            object.__setattr__(self, axis, choices)  # a list would not hash
 
     def trained_shapes(self, module: str, d_out: int, d_in: int) -> Shapes:
         """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name."""
@@ -112,6 +125,8 @@ class Adapter:
         extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
         extra += f", {frozen}" if (frozen := self.freezing.describe()) else ""
         extra += f", W0 in {self.storage.name}" if self.storage.quantizes else ""
+        extra += "".join(f", {event.describe()}" for event in self.events)
+        extra += "".join(f", {penalty.describe()}" for penalty in self.penalties)
         rank = f", rank {self.rank}" if self.parametrization.ranked else ""
         side = "W" if self.parametrization.kind == "delta" else "y"
         return f"{side} = {self.formula}{rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
@@ -120,7 +135,9 @@ class Adapter:
         """Return plain JSON values from which :meth:`from_dict` builds an equal adapter."""
         default = {axis for axis, value in _LATER.items() if getattr(self, axis) == value}
         axes = {axis: getattr(self, axis).to_dict() for axis in _AXES if axis not in default}
-        return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes}
+        # Only when there are any: an adapter without them keeps the form, and the run key, that it always had.
+        many = {axis: [c.to_dict() for c in getattr(self, axis)] for axis in _MANY if getattr(self, axis)}
+        return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes, **many}
 
     @classmethod
     def from_dict(cls, spec: Mapping[str, Any]) -> Adapter:
@@ -131,8 +148,10 @@ class Adapter:
         Raises:
             UsageError: an unknown key, axis choice or option.
         """
-        known = {"rank", "alpha", "dropout", *_AXES}
+        known = {"rank", "alpha", "dropout", *_AXES, *_MANY}
         if extra := sorted(set(spec) - known):
             raise UsageError(f"an adapter has no {extra[0]!r}; it takes {', '.join(sorted(known))}.")
         values = {k: resolve(k, _AXES[k], v) if k in _AXES else v for k, v in spec.items()}
+        for axis, (_, registry) in _MANY.items():
+            values[axis] = tuple(resolve(axis, registry, choice) for choice in spec.get(axis, ()))
         return cls(**values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +16,9 @@ from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.calibration import Batch, collect
 from rankwise.adapters.inits import DataInit
 from rankwise.adapters.layers import AdaptedLayer, Slot, adapt, restore
-from rankwise.adapters.starting import Saved, Started, begin
+from rankwise.adapters.overlay import Overlay
+from rankwise.adapters.starting import begin
+from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError, unknown
 
 
@@ -85,24 +87,64 @@ def attach(
         raise UsageError(f"init {adapter.init.name!r} needs data; pass attach(..., data=batches).")
     if data is not None and not adapter.init.needs_data:
         raise UsageError(f"init {adapter.init.name!r} does not look at data; leave data out.")
-    return place(model, adapter, seed, name, data=data)
+    _check_name(name)
+    modules = check(model, adapter)
+    _check_free(modules, adapter, name)
+    # Every start before the first change: an SVD that fails must not leave half an adapter behind.
+    found = {}
+    if needs := adapter.init.needs_data:
+        normalizes = cast(DataInit, adapter.init).normalizes
+        found = collect(model, modules, data or (), needs, normalizes=normalizes)
+    started = begin(modules, adapter, lambda *what: stream_seed(seed, *what), found)
+    dropout_stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
+    slots = {path: start.slot(modules[path], adapter, dropout_stream) for path, start in started.items()}
+    stored = {path: start.stored for path, start in started.items() if start.stored is not None}
+    return install(model, adapter, slots, seed=seed, name=name, stored=stored)
 
 
-def place(
+def install(
     model: nn.Module,
     adapter: Adapter,
-    seed: int,
-    name: str,
+    slots: Mapping[str, Slot],
     *,
-    data: Iterable[Batch] | None = None,
-    saved: Saved | None = None,
+    seed: int = 0,
+    name: str = "default",
+    stored: Mapping[str, StoredWeight] | None = None,
+    overlay: Overlay | None = None,
 ) -> Handle:
-    """Attach as :func:`attach` does, or with ``saved`` leave the start empty for :func:`load` to fill."""
-    if not name or "." in name:
-        raise UsageError(f"an adapter's name must be non-empty and without dots, found {name!r}.")
+    """Put finished ``slots`` (by dotted module name) on ``model``, and ``overlay`` over it; see :func:`attach`.
+
+    Args:
+        stored: the codes that W0 is kept in from now on, by dotted module name.
+
+    Raises:
+        UsageError: the name is taken or cannot be one, or a module cannot be adapted; the model is as it was.
+    """
+    _check_name(name)
+    modules = {path: model.get_submodule(path) for path in slots}
+    _check_free(modules, adapter, name)
+    if overlay is not None:
+        overlay.on()
+    _freeze_base(model)
+    for path, module in modules.items():
+        layer = adapt(module)
+        if stored and path in stored and layer.stored is None:
+            layer.stored = stored[path]
+            layer.register_parameter("weight", None)  # read from the codes from now on
+        layer.adapters[name] = slots[path].train(module.training)
+        layer.enabled.append(name)
+    layers = {path: cast(AdaptedLayer, module) for path, module in modules.items()}
+    return Handle(model, adapter, name, seed, layers, overlay)
+
+
+def _check_name(name: str) -> None:
+    if not name or not set(name).isdisjoint("./\\"):
+        raise UsageError(f"an adapter's name must be non-empty and without dots or slashes, found {name!r}.")
     if hasattr(nn.ModuleDict(), name):
         raise UsageError(f"an adapter cannot be named {name!r}, which torch.nn.ModuleDict uses itself; pick a name.")
-    modules = check(model, adapter)
+
+
+def _check_free(modules: Mapping[str, nn.Module], adapter: Adapter, name: str) -> None:
     for path, module in modules.items():
         if isinstance(module, AdaptedLayer) and name in module.adapters:
             raise UsageError(f"an adapter named {name!r} is already attached to {path}; detach it or pick a name.")
@@ -111,34 +153,7 @@ def place(
                 f"{path} has a forward of its own, put there by another library (for instance accelerate's "
                 "offloading), which would bypass the adapter; load the model without it."
             )
-
         _check_storage(path, module, adapter)
-
-    # Every start before the first change: an SVD that fails must not leave half an adapter behind.
-    needs = adapter.init.needs_data
-    found = {}
-    if needs and saved is None:
-        normalizes = cast(DataInit, adapter.init).normalizes
-        found = collect(model, modules, data or (), needs, normalizes=normalizes)
-    started = begin(modules, adapter, lambda *what: stream_seed(seed, *what), found, saved)
-    _freeze_base(model)
-    dropout_stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
-    layers = {path: _settle(modules[path], adapter, name, start, dropout_stream) for path, start in started.items()}
-    return Handle(model, adapter, name, seed, layers)
-
-
-def _settle(
-    module: nn.Module, adapter: Adapter, name: str, start: Started, dropout_stream: torch.Generator
-) -> AdaptedLayer:
-    """Put one layer's part of the adapter in its place."""
-    slot = start.slot(module, adapter, dropout_stream)
-    layer = adapt(module)
-    if start.stored is not None and layer.stored is None:
-        layer.stored = start.stored
-        layer.register_parameter("weight", None)  # read from the codes from now on
-    layer.adapters[name] = slot.train(module.training)
-    layer.enabled.append(name)
-    return layer
 
 
 def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
@@ -200,9 +215,12 @@ class Handle:
         name: str,
         seed: int,
         layers: dict[str, AdaptedLayer],
+        overlay: Overlay | None = None,
     ) -> None:
         self.model, self.adapter, self.name, self.seed = model, adapter, name, seed
         self._layers = layers
+        self.overlay = overlay
+        self.file_dtypes: dict[str, torch.dtype] = {}  # of a loaded adapter, by name in the file
 
     @property
     def layers(self) -> dict[str, AdaptedLayer]:
@@ -286,6 +304,8 @@ class Handle:
         for layer in self._layers.values():
             if self.name in layer.enabled:
                 layer.enabled.remove(self.name)
+        if self.overlay is not None:
+            self.overlay.off()
         return self._enable_at_exit()
 
     @contextlib.contextmanager
@@ -304,6 +324,8 @@ class Handle:
         for layer in self._layers.values():
             # In the order of attaching: sums must round as they did before disabling.
             layer.enabled = [n for n in layer.adapters if n == self.name or n in layer.enabled]
+        if self.overlay is not None:
+            self.overlay.on()
 
     def detach(self) -> None:
         """Remove the adapter; the last one to leave gives the model its own classes back."""
@@ -317,5 +339,7 @@ class Handle:
             if not layer.adapters:
                 restore(layer)
         self._layers = {}
+        if self.overlay is not None:
+            self.overlay.off()
         if not any(isinstance(module, AdaptedLayer) for module in self.model.modules()):
             _unfreeze_base(self.model)

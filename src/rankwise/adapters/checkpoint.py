@@ -3,35 +3,30 @@
 adapter_config.json          PEFT's configuration
 adapter_model.safetensors    PEFT's tensors
 rankwise.json                our spec (all axes), the attach seed, the base's fingerprint
-(Adapters that PEFT's LoRA cannot express have a layout of our own: native_format.py.)
 rankwise_start.safetensors   only for base-editing inits: B and A0 in full precision, so that loading gives
                              the very same factors back (A and B0 are parts of PEFT's tensors)
+<name>/                      further adapters of the same base, one folder each, as PEFT puts them
+
+What PEFT's LoRA layout cannot hold has a layout of our own: native_format.py.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.attach import Handle, attach, place
-from rankwise.adapters.native_format import (
-    LAYOUT,
-    fill_native,
-    native_config,
-    native_spec,
-    native_tensors,
-    needs_own_layout,
-    saved_start,
-)
-from rankwise.adapters.peft_format import PREFIX, magnitude_key, peft_config, peft_tensors, plain_lora
-from rankwise.adapters.starting import Saved
+from rankwise.adapters.attach import Handle, install
+from rankwise.adapters.chain import plain
+from rankwise.adapters.filling import build
+from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
+from rankwise.adapters.peft_config import plain_lora, read_terms
+from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
+from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, read_json, read_tensors
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
 
@@ -39,7 +34,7 @@ from rankwise.files import write_json, write_tensors
 def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, base_fingerprint: str = "") -> Path:
     """Write the adapter to ``folder`` and return it. Loads with ``peft.PeftModel.from_pretrained``.
 
-    PEFT refuses the one kind that it does not have: DoRA with a magnitude per input.
+    PEFT refuses what its LoRA does not have, such as DoRA with a magnitude per input.
 
     Args:
         base_model: name or path of the base, for PEFT's config.
@@ -57,142 +52,134 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
         if not torch.isfinite(factor).all():
             raise UsageError(f"{name} holds NaN or infinity; nothing was saved. Train with a lower learning rate.")
     folder.mkdir(parents=True, exist_ok=True)
-    spec = {"adapter": handle.adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
-    if needs_own_layout(handle):
-        write_tensors(folder / "adapter_model.safetensors", native_tensors(handle))
-        (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
-        write_json(folder / "adapter_config.json", native_config(handle, base_model))
-        write_json(folder / "rankwise.json", {**spec, **native_spec(handle)})
-        return folder
+    adapter = plain(handle.adapter, handle.slots)
+    spec = {"adapter": adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
     start: dict[str, Tensor] = {}
+    if is_peft(adapter, handle.layers.values()):
+        tensors, config = peft_tensors(handle), peft_config(handle, base_model)
+        start = _starts(handle)
+    else:
+        tensors, config = native_tensors(handle), native_config(handle, base_model)
+        spec |= native_spec(handle)
+    write_tensors(folder / TENSORS, tensors)
+    if start:
+        write_tensors(folder / START, start)
+    else:
+        (folder / START).unlink(missing_ok=True)
+    write_json(folder / CONFIG, config)
+    write_json(folder / OURS, spec)
+    return folder
+
+
+def _starts(handle: Handle) -> dict[str, Tensor]:
+    found = {}
     for path, slot in handle.slots.items():
         if slot.edits_base:
-            start[f"{path}.B"] = slot.factors["B"].detach().cpu().contiguous()
-            start[f"{path}.A_start"] = slot.start["A"].cpu().contiguous()
-    write_tensors(folder / "adapter_model.safetensors", peft_tensors(handle))
-    if start:
-        write_tensors(folder / "rankwise_start.safetensors", start)
-    else:
-        (folder / "rankwise_start.safetensors").unlink(missing_ok=True)
-    write_json(folder / "adapter_config.json", peft_config(handle, base_model))
-    write_json(folder / "rankwise.json", spec)
-    return folder
+            found[f"{path}.B"] = slot.factors["B"].detach().cpu().contiguous()
+            found[f"{path}.A_start"] = slot.start["A"].cpu().contiguous()
+    return found
 
 
 def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fingerprint: str = "") -> Handle:
     """Attach the adapter saved in ``folder`` (ours, or LoRA, rsLoRA or DoRA made by PEFT) to ``model``.
 
-    It can be trained on from there.
+    It can be trained on from there; whole tensors it brings along (``modules_to_save``) act but stay as they are.
 
     Raises:
         UsageError: a missing or truncated file, a wrong base, a method we do not know, or tensors that are
             missing, extra, of another shape or not finite; nothing stays attached.
     """
     folder = Path(folder)
-    config = _read_json(folder / "adapter_config.json")
-    tensors = _load_tensors(folder / "adapter_model.safetensors")
-    ours = _read_json(folder / "rankwise.json") if (folder / "rankwise.json").exists() else None
+    config = read_json(folder / CONFIG, hint=_others(folder))
+    tensors = read_tensors(folder / TENSORS)
+    ours = read_json(folder / OURS) if (folder / OURS).exists() else None
+    if ours is not None and ours.get("layout") == LAYOUT:
+        adapter, seed = _our_spec(ours, folder, base_fingerprint)
+        slots, stored = build_native(model, adapter, seed, ours, tensors, folder)
+        return install(model, adapter, slots, seed=seed, name=name, stored=stored)
+    terms = read_terms(config, folder)
     if ours is None:
-        adapter, seed = plain_lora(config, folder), 0
+        adapter, seed = plain_lora(config, terms, folder), 0
     else:
-        if missing := {"adapter", "seed"} - set(ours):
-            raise UsageError(f"{folder}/rankwise.json lacks {sorted(missing)[0]!r}; copy it again.")
-        adapter, seed = Adapter.from_dict(ours["adapter"]), int(ours["seed"])
-        saved = ours.get("base_fingerprint", "")
-        if saved and base_fingerprint and saved != base_fingerprint:
-            raise UsageError(
-                f"{folder} was trained on another base (fingerprint {saved[:12]}, this model has "
-                f"{base_fingerprint[:12]}); load the base named in its adapter_config.json."
-            )
-    native = ours is not None and ours.get("layout") == LAYOUT
-    if native or adapter.init.needs_data:
-        handle = place(model, adapter, seed, name, saved=saved_start(ours, tensors) if ours and native else Saved())
-    else:
-        handle = attach(model, adapter, seed=seed, name=name)
-    try:
-        if native:
-            fill_native(handle, tensors, folder)
-            return handle
-        start_file = folder / "rankwise_start.safetensors"
-        start = _load_tensors(start_file) if adapter.init.edits_base else {}
-        if ours is not None:
-            _check_config(config, peft_config(handle, None), folder)
-        _fill(handle, tensors, start, folder)
-    except Exception:
-        handle.detach()
-        raise
+        adapter, seed = _our_spec(ours, folder, base_fingerprint)
+        _check_config(config, peft_scale(adapter), folder)
+    start = read_tensors(folder / START) if adapter.init.edits_base else {}
+    slots, stored, overlay = build(model, adapter, seed, terms, tensors, start, folder, exact=ours is not None)
+    handle = install(model, adapter, slots, seed=seed, name=name, stored=stored, overlay=overlay)
+    handle.file_dtypes = {key: tensor.dtype for key, tensor in tensors.items()}
     return handle
+
+
+def adapters_in(folder: str | Path) -> dict[str, Path]:
+    """Return the adapters of a folder by name: ``default`` in the folder itself, others in ``<folder>/<name>/``."""
+    folder = Path(folder)
+    found = {"default": folder} if (folder / CONFIG).is_file() else {}
+    try:
+        inside = sorted(child for child in folder.iterdir() if (child / CONFIG).is_file())
+    except OSError:
+        inside = []
+    return found | {child.name: child for child in inside if not child.name.startswith(".")}
+
+
+def load_all(model: nn.Module, folder: str | Path, *, base_fingerprint: str = "") -> dict[str, Handle]:
+    """Load every adapter of a folder, each under its own name; the first stays on, the others are disabled.
+
+    Raises:
+        UsageError: as :func:`load`, or there is none; nothing stays attached.
+    """
+    handles: dict[str, Handle] = {}
+    try:
+        for name, place in adapters_in(folder).items():
+            handles[name] = load(model, place, name=name, base_fingerprint=base_fingerprint)
+            if len(handles) > 1:
+                handles[name].disable()
+    except Exception:
+        for handle in reversed(handles.values()):
+            handle.detach()
+        raise
+    if not handles:
+        raise UsageError(f"{folder} holds no adapter (no {CONFIG} in it or in a folder inside).")
+    return handles
+
+
+def save_all(handles: Mapping[str, Handle], folder: str | Path, **about: str) -> Path:
+    """Save several adapters of one model as PEFT does: ``default`` in ``folder``, others in ``<folder>/<name>/``.
+
+    Raises:
+        UsageError: a name that leads out of the folder; nothing is written.
+    """
+    folder = Path(folder)
+    for name in handles:
+        if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+            raise UsageError(f"an adapter's name must be a plain folder name, found {name!r}; nothing was written.")
+    for name, handle in handles.items():
+        save(handle, folder if name == "default" else folder / name, **about)
+    return folder
+
+
+def _others(folder: Path) -> str:
+    names = [name for name in adapters_in(folder) if name != "default"]
+    return f" It holds adapters {', '.join(names)}: give {folder / names[0]}." if names else ""
+
+
+def _our_spec(ours: dict[str, Any], folder: Path, base_fingerprint: str) -> tuple[Adapter, int]:
+    if missing := {"adapter", "seed"} - set(ours):
+        raise UsageError(f"{folder}/rankwise.json lacks {sorted(missing)[0]!r}; copy it again.")
+    saved = ours.get("base_fingerprint", "")
+    if saved and base_fingerprint and saved != base_fingerprint:
+        raise UsageError(
+            f"{folder} was trained on another base (fingerprint {saved[:12]}, this model has "
+            f"{base_fingerprint[:12]}); load the base named in its adapter_config.json."
+        )
+    return Adapter.from_dict(ours["adapter"]), int(ours["seed"])
 
 
 def _check_config(found: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
     """Refuse a PEFT config that no longer says what rankwise.json says: which of the two was meant?"""
-    for key in ("r", "lora_alpha", "use_rslora", "use_dora"):
-        if found.get(key, False) != ours[key]:
+    for option in ours:
+        if found.get(option, False) != ours[option]:
             raise UsageError(
-                f"{folder}/adapter_config.json has {key}={found.get(key)!r} but rankwise.json implies {ours[key]!r}; "
-                "if another program changed the adapter, remove rankwise.json to load what adapter_config.json says."
+                f"{folder}/adapter_config.json has {option}={found.get(option)!r} but rankwise.json implies "
+                f"{ours[option]!r}; if another program changed the adapter, remove rankwise.json to load what "
+                "adapter_config.json says."
             )
-
-
-def _fill(handle: Handle, tensors: dict[str, Tensor], start: dict[str, Tensor], folder: Path) -> None:
-    expected = {key: tensor.shape for key, tensor in peft_tensors(handle).items()}
-    if missing := sorted(set(expected) - set(tensors)):
-        raise UsageError(f"{folder} lacks {len(missing)} tensors of this model, first {missing[0]}: another base?")
-    if extra := sorted(set(tensors) - set(expected)):
-        raise UsageError(f"{folder} has {len(extra)} tensors this adapter has no place for, first {extra[0]}.")
-    for key, shape in expected.items():
-        if tensors[key].shape != shape:
-            raise UsageError(f"{key} in {folder} is {tuple(tensors[key].shape)}, this model needs {tuple(shape)}.")
-        if not torch.isfinite(tensors[key]).all():
-            raise UsageError(f"{key} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
-    rank = handle.adapter.rank
-    with torch.no_grad():
-        for path, slot in handle.slots.items():
-            A = tensors[f"{PREFIX}{path}.lora_A.weight"]
-            B = tensors[f"{PREFIX}{path}.lora_B.weight"]
-            if slot.edits_base:
-                own_B, A0 = start.get(f"{path}.B"), start.get(f"{path}.A_start")
-                if own_B is None or A0 is None:
-                    raise UsageError(f"{folder}/rankwise_start.safetensors lacks the factors of {path}.")
-                B0 = B[:, rank:]
-                # The PEFT tensors hold A, A - A0, B - B0 and B0: the two files must tell the same story.
-                if not (_is_difference(A[rank:], A[:rank], A0) and _is_difference(B[:, :rank], own_B, B0)):
-                    raise UsageError(
-                        f"{folder}/rankwise_start.safetensors does not belong to adapter_model.safetensors ({path}): "
-                        "a copy went wrong, or another program trained the adapter on. In the second case remove "
-                        "rankwise_start.safetensors and rankwise.json to load it as plain LoRA."
-                    )
-                slot.start["A"].copy_(A0)
-                slot.start["B"].copy_(B0)
-                A, B = A[:rank], own_B
-            slot.factors["A"].copy_(A)
-            slot.factors["B"].copy_(B)
-            if "m" in slot.factors:
-                slot.factors["m"].copy_(tensors[magnitude_key(path)])
-
-
-def _is_difference(difference: Tensor, left: Tensor, right: Tensor) -> bool:
-    return left.shape == right.shape and torch.equal(difference, left - right)
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        if path.with_suffix(".bin").exists():
-            raise UsageError(f"{path.parent} holds a pickle (.bin), which is never opened; convert it to safetensors.")
-        raise UsageError(f"{path} does not exist; an adapter folder holds adapter_config.json and {path.name}.")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path} is damaged or truncated ({error}); copy it again.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; an adapter folder holds {path.name}.") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} does not hold a JSON object.")
-    return value

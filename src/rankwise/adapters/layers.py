@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import orientation
+from rankwise.adapters.fused import Segment, segmented
 from rankwise.adapters.parametrizations import Host, Parametrization
 from rankwise.adapters.storages import Codes
 from rankwise.adapters.stored import StoredWeight
@@ -54,6 +55,7 @@ class Slot(nn.Module):
         trains: names of the factors that train; all of the parametrization's by default.
         stream: source of whatever the parametrization draws itself.
         shared: tensors of the whole adapter; ``owner`` is the one slot that they are registered in.
+        start: the frozen copy when ``factors`` are not the start any more, but all of a saved adapter's.
     """
 
     def __init__(
@@ -67,11 +69,12 @@ class Slot(nn.Module):
         edits_base: bool,
         generator: torch.Generator,
         rank: int,
-        trains: frozenset[str],
-        stream: torch.Generator,
+        trains: frozenset[str] | None = None,
+        stream: torch.Generator | None = None,
         origin: Codes | None = None,
         shared: Shared | None = None,
         owner: bool = False,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.parametrization = parametrization
@@ -89,31 +92,35 @@ class Slot(nn.Module):
         self._size = self.kind.shape(layer)
         if owner:
             self.shared = shared
+        self._frozen: set[str] = set()
         for name, value in factors.items():
-            self._add(name, value, name in trains)
-            if edits_base:
-                self.register_buffer(f"{name}_start", value.clone())
+            self._add(name, value, trains)
+        if edits_base or start is not None:
+            for name, value in (factors if start is None else start).items():
+                self.register_buffer(f"{name}_start", _copy(value))
+        if start is not None:
+            return
+        stream = stream or torch.Generator()
         for name, value in parametrization.complete(self.factors, self.start, self._host(), rank, stream).items():
-            self._add(name, value, name in trains)
+            self._add(name, value, trains)
 
-    def _add(self, name: str, value: Tensor, trains: bool) -> None:
-        # Contiguous, as a loaded factor is: strides choose the matrix kernel, and so the last bits.
-        value = value.clone(memory_format=torch.contiguous_format)
-        if trains:
-            self.register_parameter(name, nn.Parameter(value))
+    def _add(self, name: str, value: Tensor, trains: frozenset[str] | None) -> None:
+        if trains is None or name in trains:
+            self.register_parameter(name, nn.Parameter(_copy(value)))
         else:
-            self.register_buffer(name, value)
+            self.register_buffer(name, _copy(value))
+            self._frozen.add(name)
 
     @property
     def factors(self) -> dict[str, Tensor]:
         """All tensors of this layer by name: trainable, frozen, and its view of the shared ones."""
         own = cast("dict[str, Tensor]", self._parameters)
         shared = self._shared[0]
-        if shared is None and not self._buffers:
+        if shared is None and not self._frozen:
             return own
-        frozen = {name: value for name, value in self._buffers.items() if not name.endswith("_start")}
+        frozen = {name: cast(Tensor, self._buffers[name]) for name in sorted(self._frozen)}
         common = {} if shared is None else self.parametrization.local(shared.tensors, *self._size)
-        return {**common, **cast("dict[str, Tensor]", frozen), **own}
+        return {**common, **frozen, **own}
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -132,11 +139,11 @@ class Slot(nn.Module):
 
     @property
     def start(self) -> dict[str, Tensor]:
-        """Frozen starting values by factor name; empty when the init does not edit the base."""
+        """Frozen starting values by factor name, and merged pairs; empty when there is none of either."""
         return {
             name.removesuffix("_start"): cast(Tensor, value)
             for name, value in self._buffers.items()
-            if name.endswith("_start")
+            if name not in self._frozen
         }
 
     def sits_on(self, layer: AdaptedLayer) -> bool:
@@ -145,12 +152,12 @@ class Slot(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
+        layer = self._layer[0]
         if self.kind.lookup:
             update = self.parametrization.update(x, self.factors, self.start, _keep, self._host(x, y))
-            return update.to(self.W0.dtype)
+            return self.kind.leave(layer, update, x)
         if self.kind.rows:
             return self.parametrization.update(x, self.factors, self.start, self._drop, self._host(x, y))
-        layer = self._layer[0]
         rows = self.kind.enter(layer, x)
         host = self._host(rows, None if y is None else self.kind.back(layer, y))
         if self.training and self.dropout:  # dropped before the patches overlap
@@ -164,18 +171,27 @@ class Slot(nn.Module):
         kept = self._base[0]
         return self.kind.matrix(kept.read() if isinstance(kept, Codes) else kept).detach()
 
-    def delta(self) -> Tensor:
-        """Return the scaled dense update (d_out, d_in), float32 or wider, detached."""
+    def delta(self, W0: Tensor | None = None) -> Tensor:
+        """Return the scaled dense update (d_out, d_in), float32 or wider, detached; ``W0`` for a layer not loaded."""
         with torch.no_grad():
-            return self.parametrization.dense(self.factors, self.start, self._host())
+            return self.parametrization.dense(self.factors, self.start, self._host(W0=W0))
 
-    def delta_bias(self) -> Tensor | None:
-        """Return the dense update of the bias (d_out,), None when it keeps its value."""
+    def delta_bias(self, bias: Tensor | None = None) -> Tensor | None:
+        """Return the dense update of the bias (d_out,), None when it keeps its value; ``bias`` as for :meth:`delta`."""
         with torch.no_grad():
-            return self.parametrization.dense_bias(self.factors, self.start, self._host())
+            return self.parametrization.dense_bias(self.factors, self.start, self._host(bias=bias))
 
-    def _host(self, x: Tensor | None = None, y: Tensor | None = None) -> Host:
-        return Host(self.scaling, lambda: self.W0, x, y, self._base[1])
+    def plain(self, W0: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """Return (A, B) with ``B A`` exactly the scaled update, detached, or None; see the parametrization."""
+        with torch.no_grad():
+            found = self.parametrization.plain(self.factors, self.start, self._host(W0=W0))
+        return None if found is None else (found[0].detach(), found[1].detach())
+
+    def _host(
+        self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None, bias: Tensor | None = None
+    ) -> Host:
+        own = self._base[1] if bias is None else bias
+        return Host(self.scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):
@@ -188,6 +204,11 @@ class Slot(nn.Module):
         # Drawn from the adapter's own stream: a neighbour's dropout must not move ours.
         keep = torch.rand(x.shape, generator=self.generator, device=self.generator.device) >= self.dropout
         return x * keep.to(device=x.device, dtype=x.dtype) / (1 - self.dropout)
+
+
+def _copy(value: Tensor) -> Tensor:
+    # Contiguous, as a loaded factor is: strides choose the matrix kernel, and so the last bits.
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def _keep(x: Tensor) -> Tensor:
@@ -225,6 +246,7 @@ class AdaptedLayer(nn.Module):
     enabled: list[str]
     merged: list[tuple[str, Kept]]
     routes: Routes | None
+    segments: tuple[Segment, ...] | None  # set by the engine for the length of a pass; see fused.py
     unfused: RemovableHandle
     stored: StoredWeight | None
 
@@ -245,16 +267,27 @@ class AdaptedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the base output plus every enabled, unmerged update."""
-        with nullcontext() if self.stored is None else self.stored.reading():
-            base = y = cast(Tensor, super().forward(x))
+        if self.segments is not None:
+            return segmented(self, x, self.segments)
+        base = y = self.untouched(x)
         if self.routes is not None:
             return self._routed(self.routes, x, base)
         merged = {name for name, _ in self.merged}
         for name in self.enabled:
             if name not in merged:
                 slot = cast(Slot, self.adapters[name])
-                y = y + slot(x, base if slot.sits_on(self) else None)
+                y = y + self.update(slot, x, base)
         return y
+
+    def untouched(self, x: Tensor) -> Tensor:
+        """Return the output of the layer's own class."""
+        with nullcontext() if self.stored is None else self.stored.reading():
+            return cast(Tensor, super().forward(x))
+
+    def update(self, slot: Slot, x: Tensor, base: Tensor) -> Tensor:
+        """Return what ``slot`` adds to ``base``, the layer's own output for ``x``."""
+        update = cast(Tensor, slot(x, base if slot.sits_on(self) else None))
+        return update if x.is_floating_point() else update.to(base.dtype)  # ids do not say what dtype is computed in
 
     def _routed(self, routes: Routes, x: Tensor, base: Tensor) -> Tensor:
         """Return the base output, and for each adapter its update of its own rows; see ``several.mixed``."""
@@ -266,7 +299,7 @@ class AdaptedLayer(nn.Module):
         y = base
         for name, members in routes.members.items():
             rows, slot = members.to(x.device), cast(Slot, self.adapters[name])
-            update = slot(x[rows], base[rows] if slot.sits_on(self) else None)
+            update = self.update(slot, x[rows], base[rows])
             y = y.index_add(0, rows, update.to(y.dtype))
         return y
 
@@ -318,7 +351,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
         module.__class__ = _adapted_class(type(module))
         layer = cast(AdaptedLayer, module)
         layer.adapters = nn.ModuleDict()
-        layer.enabled, layer.merged, layer.routes, layer.stored = [], [], None, None
+        layer.enabled, layer.merged, layer.routes, layer.segments, layer.stored = [], [], None, None, None
         # In eval, torch's TransformerEncoderLayer reads our weight without calling us, unless it finds a hook.
         layer.unfused = layer.register_forward_pre_hook(_no_hook)
     return cast(AdaptedLayer, module)
@@ -329,7 +362,7 @@ def restore(layer: AdaptedLayer) -> nn.Module:
     layer.unfused.remove()
     if layer.stored is not None:
         layer.register_parameter("weight", layer.stored.original)
-    for attribute in ("adapters", "enabled", "merged", "routes", "unfused", "stored"):
+    for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused", "stored"):
         delattr(layer, attribute)
     original: Any = type(layer).__mro__[2]  # (Adapted<Original>, AdaptedLayer, <Original>, ...)
     layer.__class__ = original

@@ -1,13 +1,14 @@
 """A layer's weight seen always as (d_out, d_in); how each class of layer stores it is in :mod:`.hosts`.
 
-``nn.Linear`` stores (d_out, d_in); the Conv1D of GPT-2 in transformers stores (d_in, d_out).
+``nn.Linear`` stores (d_out, d_in); the Conv1D of GPT-2 in transformers stores (d_in, d_out). An embedding is the linear
+map of a one-hot vector: its table (vocabulary, width) is (d_in, d_out).
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rankwise.adapters.hosts import HostKind, host_of
+from rankwise.adapters.hosts import Conv1D, HostKind, host_of
 from rankwise.errors import UsageError
 
 
@@ -29,9 +30,25 @@ def is_linear(module: nn.Module) -> bool:
     return found is not None and found.linear
 
 
+def is_conv1d(module: nn.Module) -> bool:
+    """Return whether ``module`` is transformers' Conv1D."""
+    return isinstance(host_of(module), Conv1D)
+
+
+def is_embedding(module: nn.Module) -> bool:
+    """Return whether ``module`` is a table that can be adapted."""
+    found = host_of(module)
+    return found is not None and found.lookup
+
+
 def weight(module: nn.Module) -> Tensor:
     """Return the weight as (d_out, d_in), detached: a view where it can be one, never to be written."""
     return host(module).weight(module)
+
+
+def matrix(module: nn.Module, stored: Tensor) -> Tensor:
+    """Turn a tensor in the layout in which ``module`` stores its weight into (d_out, d_in)."""
+    return host(module).matrix(stored)
 
 
 def stored(module: nn.Module, W: Tensor) -> Tensor:

@@ -2,89 +2,145 @@
 
 Low-rank factors are written as they are, with DoRA's magnitudes beside them. A base-editing init is written as LoRA
 of rank 2r in the form that does not cancel: A' = [A; A - A0], B' = [B - B0, B0], with alpha' chosen so that the scale
-is unchanged.
+is unchanged. A module whose rank or scale is its own gets an entry in ``rank_pattern`` or ``alpha_pattern``.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import Handle
-from rankwise.adapters.inits import Kaiming
+from rankwise.adapters.chain import pairs, plain
+from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
-from rankwise.adapters.placements import Placement, Regex, Suffixes
-from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
-from rankwise.errors import UsageError
+from rankwise.adapters.scalings import AlphaOverSqrtRank
 
 PREFIX = "base_model.model."
+_LINEAR = {"A": "lora_A.weight", "B": "lora_B.weight", "m": "lora_magnitude_vector"}
+_EMBEDDING = {**_LINEAR, "A": "lora_embedding_A", "B": "lora_embedding_B"}
 
-# PEFT options that change what the factors mean, or where they go, and that we do not read.
-_NOT_LOADED = (
-    *("use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "monteclora_config"),
-    *("kasa_config", "arrow_config", "velora_config", "rank_pattern", "alpha_pattern", "modules_to_save"),
-    *("target_parameters", "trainable_token_indices", "layers_to_transform", "layer_replication", "exclude_modules"),
-)
-_PEFT_INITS_THAT_KEEP_W0 = (True, False, "gaussian", "orthogonal", "eva", "mica")
+
+def key(path: str, factor: str, *, embedding: bool = False) -> str:
+    """Return the name in the file of one factor of module ``path``."""
+    return f"{PREFIX}{path}.{(_EMBEDDING if embedding else _LINEAR)[factor]}"
+
+
+def is_peft(adapter: Adapter, layers: Iterable[nn.Module]) -> bool:
+    """Return whether PEFT's LoRA layout can hold this adapter; one magnitude per input, for instance, it would misread.
+
+    A base whose codes were chosen with the factors must be saved with them, which that layout has no place for.
+    """
+    shape = adapter.parametrization
+    known = type(shape) is LowRank or (type(shape) is WeightDecomposed and shape.axis == "out")
+    kinds = (orientation.host(layer) for layer in layers)
+    return known and not adapter.init.quantized and all(kind.linear or kind.lookup for kind in kinds)
+
+
+def disk_rank(slot: Slot) -> int:
+    """Return the rank of the factors in the file."""
+    return slot.rank * 2 if slot.edits_base else len(pairs(slot)[0])
+
+
+def disk_factors(slot: Slot) -> dict[str, Tensor]:
+    """Return the factors in the form the file has, on the CPU."""
+    factors = {name: value.detach() for name, value in slot.factors.items()}
+    if slot.edits_base:
+        A, B, A0, B0 = factors["A"], factors["B"], slot.start["A"], slot.start["B"]
+        factors |= {"A": torch.cat([A, A - A0]), "B": torch.cat([B - B0, B0], dim=1)}
+    else:
+        factors["A"], factors["B"] = pairs(slot)
+    return {name: value.cpu().contiguous() for name, value in factors.items()}
 
 
 def peft_tensors(handle: Handle) -> dict[str, Tensor]:
-    """Return the tensors of ``adapter_model.safetensors`` by PEFT's names, on the CPU, in the factors' dtype."""
+    """Return the tensors of ``adapter_model.safetensors`` by PEFT's names, on the CPU.
+
+    They have the factors' dtype; a tensor that was loaded from a narrower one goes back to it while nothing is lost.
+    """
     tensors: dict[str, Tensor] = {}
     for path, slot in handle.slots.items():
-        A, B = slot.factors["A"].detach(), slot.factors["B"].detach()
-        if slot.edits_base:
-            A0, B0 = slot.start["A"], slot.start["B"]
-            A, B = torch.cat([A, A - A0]), torch.cat([B - B0, B0], dim=1)
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = A.cpu().contiguous()
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = B.cpu().contiguous()
-        if "m" in slot.factors:
-            tensors[magnitude_key(path)] = slot.factors["m"].detach().cpu().contiguous()
+        embedding = orientation.is_embedding(handle.layers[path])
+        for factor, value in disk_factors(slot).items():
+            name = key(path, factor, embedding=embedding)
+            tensors[name] = _narrow(value, handle.file_dtypes.get(name))
+    if handle.overlay is not None:
+        tensors |= {handle.overlay.keys[name]: tensor for name, tensor in handle.overlay.tensors.items()}
+        tensors |= handle.overlay.copies
     return tensors
 
 
-def magnitude_key(path: str) -> str:
-    """Return PEFT's name for the magnitudes of module ``path``."""
-    return f"{PREFIX}{path}.lora_magnitude_vector"
+def _narrow(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is None or dtype == value.dtype:
+        return value
+    narrow = value.to(dtype)
+    return narrow if torch.equal(narrow.to(value.dtype), value) else value
 
 
-def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
-    """Return ``adapter_config.json``: only keys that every PEFT version since 0.10 knows.
-
-    PEFT has no magnitude per input; such an adapter gets a ``peft_type`` that PEFT refuses, not one it would misread.
-    """
-    adapter = handle.adapter
-    rank, alpha, rs = adapter.rank, adapter.alpha, isinstance(adapter.scaling, AlphaOverSqrtRank)
-    decomposed = adapter.parametrization if isinstance(adapter.parametrization, WeightDecomposed) else None
+def peft_scale(adapter: Adapter) -> dict[str, Any]:
+    """Return the part of the config that decides rank and scale."""
+    rs = isinstance(adapter.scaling, AlphaOverSqrtRank)
+    rank, alpha = adapter.rank, adapter.alpha
     if adapter.init.edits_base:
         rank *= 2
     if not rs:
         alpha = adapter.s * rank
     elif adapter.init.edits_base:
         alpha = adapter.s * rank**0.5
-    return {
-        "peft_type": "RANKWISE" if decomposed and decomposed.axis == "in" else "LORA",
+    dora = isinstance(adapter.parametrization, WeightDecomposed)
+    return {"r": rank, "lora_alpha": _whole(alpha), "use_rslora": rs, "use_dora": dora}
+
+
+def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
+    """Return ``adapter_config.json``: only keys that every PEFT version since 0.10 knows."""
+    adapter = plain(handle.adapter, handle.slots)
+    scale = peft_scale(adapter)
+    ranks, alphas = _patterns(handle, scale["r"], scale["lora_alpha"], scale["use_rslora"])
+    config = {
+        "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
-        "r": rank,
-        "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
-        "use_rslora": rs,
-        "use_dora": decomposed is not None,
+        **scale,
         "lora_dropout": adapter.dropout,
-        "target_modules": target_modules(handle),
+        "target_modules": targets(handle),
         "bias": "none",
-        "fan_in_fan_out": any("Conv1D" in type(layer).__name__ for layer in handle.layers.values()),
+        "fan_in_fan_out": any(orientation.is_conv1d(layer) for layer in handle.layers.values()),
         "init_lora_weights": True,
         "inference_mode": True,
     }
+    if ranks or alphas:
+        config |= {"rank_pattern": ranks, "alpha_pattern": alphas}
+    if handle.overlay is not None and handle.overlay.modules:
+        config["modules_to_save"] = handle.overlay.modules
+    return config
 
 
-def target_modules(handle: Handle) -> list[str] | str:
+def _patterns(handle: Handle, rank: int, alpha: float, rs: bool) -> tuple[dict[str, int], dict[str, float]]:
+    """Return rank and alpha of the modules that have their own."""
+    ranks: dict[str, int] = {}
+    alphas: dict[str, float] = {}
+    for path, slot in handle.slots.items():
+        own = disk_rank(slot)
+        needed = slot.scaling * (math.sqrt(own) if rs else own)
+        if own != rank:
+            ranks[re.escape(path)] = own
+        if not math.isclose(needed, alpha, rel_tol=1e-12):
+            alphas[re.escape(path)] = _whole(needed)
+    return ranks, alphas
+
+
+def _whole(alpha: float) -> float:
+    return int(alpha) if float(alpha).is_integer() else alpha
+
+
+def targets(handle: Handle) -> list[str] | str:
     """Return suffixes when they select exactly the adapted modules, else one regex of full names."""
     adapted = set(handle.layers)
     suffixes = {path.rsplit(".", 1)[-1] for path in adapted}
@@ -92,37 +148,3 @@ def target_modules(handle: Handle) -> list[str] | str:
     if everywhere == adapted:
         return sorted(suffixes)
     return "|".join(re.escape(path) for path in sorted(adapted))
-
-
-def plain_lora(config: dict[str, Any], folder: Path) -> Adapter:
-    """Translate ``adapter_config.json`` of a LoRA, rsLoRA or DoRA checkpoint made by PEFT.
-
-    Raises:
-        UsageError: another method, an option that we do not read, or an init whose factors need an edited base.
-    """
-    if config.get("peft_type") != "LORA":
-        raise UsageError(f"{folder} holds a {config.get('peft_type')!r} adapter; only PEFT LoRA can be loaded here.")
-    for key in _NOT_LOADED:
-        if config.get(key):
-            raise UsageError(f"{folder} uses {key}={config[key]!r}, which cannot be loaded here yet.")
-    init = config.get("init_lora_weights", True)
-    if init not in _PEFT_INITS_THAT_KEEP_W0:
-        raise UsageError(
-            f"{folder} was saved by PEFT with init_lora_weights={init!r}: its factors belong to a base that PEFT "
-            "edited, not to this one. Save it from PEFT with path_initial_model_for_weight_conversion, then load that."
-        )
-    targets = config.get("target_modules")
-    placement: Placement
-    if isinstance(targets, str):
-        placement = Regex(rf"^(?:{targets})$")
-    else:
-        placement = Suffixes(tuple(cast("list[str]", targets or [])))
-    return Adapter(
-        rank=int(config.get("r", 8)),
-        alpha=float(config.get("lora_alpha", 8)),
-        parametrization=WeightDecomposed() if config.get("use_dora") else LowRank(),
-        init=Kaiming(),
-        scaling=AlphaOverSqrtRank() if config.get("use_rslora") else AlphaOverRank(),
-        placement=placement,
-        dropout=float(config.get("lora_dropout", 0.0)),
-    )

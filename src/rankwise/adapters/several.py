@@ -13,6 +13,7 @@ from torch import nn
 
 from rankwise.adapters.attach import Handle
 from rankwise.adapters.layers import AdaptedLayer, Routes
+from rankwise.adapters.overlay import overlaid
 from rankwise.errors import UsageError
 
 
@@ -77,6 +78,11 @@ def mixed(model: nn.Module, rows: Sequence[Handle | None]) -> Iterator[None]:
             raise UsageError(f"adapter {layer.merged[-1][0]!r} is merged; unmerge it before mixing a batch.")
         if layer.routes is not None:
             raise UsageError("mixed() cannot be used inside another mixed() of the same model.")
+    if overlaid(model):
+        raise UsageError(
+            "an adapter on this model replaces whole tensors (modules_to_save), which all rows of a batch share; "
+            "disable or detach it before mixing a batch."
+        )
     for layer in layers:
         layer.routes = Routes(len(rows), {})
     for handle in dict.fromkeys(h for h in rows if h is not None):

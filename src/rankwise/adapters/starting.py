@@ -7,7 +7,7 @@ placement elsewhere do not change a layer's start.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -18,21 +18,8 @@ from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.calibration import Statistics
 from rankwise.adapters.inits import DataInit, QuantizedInit
 from rankwise.adapters.layers import AdaptedLayer, Shared, Slot
-from rankwise.adapters.storages import Codes
+from rankwise.adapters.storages import Codes, Storage
 from rankwise.adapters.stored import StoredWeight
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a checkpoint says about the start: it is filled in from the file, not computed.
-
-    Attributes:
-        ranks: rank by dotted module name; empty when every layer has the adapter's.
-        codes: saved tensors of W0's stored form, by dotted module name.
-    """
-
-    ranks: Mapping[str, int] = field(default_factory=dict)
-    codes: Mapping[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,33 +60,27 @@ def begin(
     adapter: Adapter,
     seed_of: Callable[..., int],
     found: Mapping[str, Statistics],
-    saved: Saved | None,
 ) -> dict[str, Started]:
     """Return every layer's start by dotted name; layers to which the init gives rank 0 are left out.
 
     Args:
         seed_of: the seed of the random stream of that name.
         found: what data said, for an init that looks at data.
-        saved: what a checkpoint says; then factors are left zero.
     """
-    ranks = _ranks(modules, adapter, found, saved)
+    ranks = _ranks(modules, adapter, found)
     modules = {path: module for path, module in modules.items() if ranks[path]}
     shared = _shared(modules, adapter, seed_of)
     started: dict[str, Started] = {}
     for path, module in modules.items():
         rank, stream = ranks[path], torch.Generator().manual_seed(seed_of("init", path))
-        factors, stored = _factors(path, module, adapter, rank, stream, found, saved)
+        factors, stored = _factors(path, module, adapter, rank, stream, found)
         device = cast(Tensor, module.weight).device
         factors = {name: value.to(device) for name, value in factors.items()}
         started[path] = Started(path, factors, rank, stream, stored, shared, owner=not started)
     return started
 
 
-def _ranks(
-    modules: Mapping[str, nn.Module], adapter: Adapter, found: Mapping[str, Statistics], saved: Saved | None
-) -> dict[str, int]:
-    if saved is not None:
-        return {path: saved.ranks.get(path, 0 if saved.ranks else adapter.rank) for path in modules}
+def _ranks(modules: Mapping[str, nn.Module], adapter: Adapter, found: Mapping[str, Statistics]) -> dict[str, int]:
     if isinstance(adapter.init, DataInit):
         return adapter.init.ranks(found, adapter.rank)
     return dict.fromkeys(modules, adapter.rank)
@@ -123,17 +104,12 @@ def _factors(
     rank: int,
     stream: torch.Generator,
     found: Mapping[str, Statistics],
-    saved: Saved | None,
 ) -> tuple[Mapping[str, Tensor], StoredWeight | None]:
     """Return the init's factors and W0's stored form."""
     init, host = adapter.init, orientation.host(module)
-    stored = _stored(path, module, adapter, saved)
+    stored = keep(module, adapter.storage)
     W0 = host.weight(module) if stored is None else host.matrix(stored.weight)
     wide = W0.detach().to(device="cpu", dtype=_wide(W0.dtype))
-    if saved is not None:
-        d_out, d_in = wide.shape
-        empty = {"A": wide.new_zeros(rank, d_in), "B": wide.new_zeros(d_out, rank)}
-        return {name: empty[name] for name in init.gives}, stored
     if isinstance(init, DataInit):
         start = init.start_from(found[path], wide, rank, adapter.s, stream)
         return {name: value.contiguous() for name, value in start.items()}, stored
@@ -153,16 +129,17 @@ def _factors(
     return init.start(wide, rank, adapter.s, stream), stored
 
 
-def _stored(path: str, module: nn.Module, adapter: Adapter, saved: Saved | None) -> StoredWeight | None:
-    """Return W0's stored form: the one that is there, a saved one, or a new one."""
-    if isinstance(module, AdaptedLayer) and (module.stored is not None or not adapter.storage.quantizes):
+def keep(module: nn.Module, storage: Storage) -> StoredWeight | None:
+    """Return what W0 is kept in while the adapter is on ``module``: what is there, or new codes; None: as it is.
+
+    A weight without storage (the meta device) stays as it is.
+    """
+    if isinstance(module, AdaptedLayer) and (module.stored is not None or not storage.quantizes):
         return module.stored
-    if not adapter.storage.quantizes:
+    if not storage.quantizes:
         return None
     own = cast(nn.Parameter, module.weight)
-    tensors = None if saved is None else saved.codes.get(path)
-    codes = adapter.storage.encode(own) if tensors is None else adapter.storage.revive(tensors, own)
-    return StoredWeight(adapter.storage, codes, own)
+    return None if own.is_meta else StoredWeight(storage, storage.encode(own), own)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

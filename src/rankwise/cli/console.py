@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rankwise.errors import UsageError
 from rankwise.studies.allocator import keep_freed_memory
 from rankwise.studies.progress import Progress as StudyProgress
 
@@ -22,6 +24,21 @@ def out() -> Console:
 def err() -> Console:
     """Standard error."""
     return Console(stderr=True)
+
+
+def say(console: Console, text: str) -> None:
+    """Print one plain line, whatever is in it."""
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def must_be_new(path: Path) -> None:
+    """Refuse an output that exists, before any model is loaded.
+
+    Raises:
+        UsageError: there is something at ``path``.
+    """
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already and is not overwritten; give another --out, or remove it first.")
 
 
 def make_progress(report_to: list[str], folder: Path, config: dict[str, Any]) -> StudyProgress:
@@ -65,6 +82,7 @@ class Lines(StudyProgress):
         self.finished += 1
         self.left.add(seconds)
         score = f"selection NLL {nll:.4f}" if nll is not None else status
+        score += ", paused" if status == "paused" else ""
         self._print(f"[{self.finished}/{self.total}] {label}: {score} ({seconds:.1f} s{self._rest()})")
 
     def _rest(self) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli import cost, doctor, methods, report, study, train
+from rankwise.cli import compress, cost, doctor, export, generate, ledger, merge, methods, report, study, train
+from rankwise.cli import eval as evaluation
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130
@@ -27,10 +28,16 @@ app = typer.Typer(
 )
 app.command("study")(study.study)
 app.command("train")(train.train)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
+app.command("compress")(compress.compress)
+app.command("generate")(generate.generate)
+app.command("eval")(evaluation.eval_)
 app.command("methods")(methods.methods)
 app.command("cost")(cost.cost)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(value: bool) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rankwise.cli import console
+from rankwise.studies.budget import words
 from rankwise.studies.cells import Cell
 from rankwise.studies.config import StudyConfig
 
@@ -24,6 +25,7 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
     for arm in config.arms:
         rates = ", ".join(f"{lr:g}" for lr in config.learning_rates[arm.name])
         table.add_row(escape(arm.label), escape(repr(arm.target())), rates)
+    stops = ", most of them stopped early" if config.search == "halving" else ""
     screening = sum(len(grid) for grid in config.learning_rates.values())
     fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
     seeds = ", ".join(map(str, config.fresh_seeds))
@@ -32,9 +34,15 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
     screen.print(table)
     screen.print(
         escape(
-            f"{screening} runs to choose learning rates (seed {config.seed}), then {then}; "
+            f"{screening} runs to choose learning rates (seed {config.seed}{stops}), then {then}; "
             f"{config.steps} steps of {config.batch} examples each, "
             f"on {'; '.join(f'{c.model} and {c.data}' for c in cells)}, into {folder}."
         ),
         highlight=False,
     )
+    if config.budget:
+        screen.print(
+            f"With --budget it first times a few steps, then leaves out what does not fit into "
+            f"{words(config.budget.seconds)} and says so.",
+            highlight=False,
+        )

@@ -1,4 +1,4 @@
-"""``rankwise report``: the report of a finished study, again."""
+"""``rankwise report``: the report of a finished study, again, or several studies side by side."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ from rankwise.cli.options import Json
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's folder, for instance runs/without-regret-quick.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="A study's folder, for instance runs/without-regret-quick; or several.")
+    ],
     json_: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Several studies: the page to write (default: comparison-A-B.html beside A).")
+    ] = None,
 ) -> int:
-    """Print a study's verdict and rewrite its report.html and figures from results.json."""
+    """Print a study's verdict and rewrite its report.html and figures from results.json.
+
+    With two folders or more: arms side by side, and the difference of their test scores where base and test examples
+    are the same; where they are not, why.
+    """
     import json
 
     from rankwise.cli import console
     from rankwise.errors import UsageError
     from rankwise.report import render_table, write_report
 
+    if len(folders) > 1:
+        return _compare(folders, out, as_json=json_)
+    if out is not None:
+        raise UsageError("--out names the page of a comparison; give two study folders or more, or leave it out.")
+    folder = folders[0]
     path = folder / "results.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -34,4 +48,21 @@ def report(
         return 0
     page = write_report(document, folder)
     render_table(document, console.out(), page=page)
+    return 0
+
+
+def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> int:
+    import json
+
+    from rankwise.cli import console
+    from rankwise.report.comparison import render_comparison, write_comparison
+    from rankwise.studies.compare import compare
+
+    found = compare(folders)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, sort_keys=True))
+        return 0
+    names = "-".join(folder.resolve().name for folder in folders)
+    page = write_comparison(found, out or folders[0].parent / f"comparison-{names}.html")
+    render_comparison(found, console.out(), page=page)
     return 0

@@ -36,6 +36,16 @@ def study(
     reference: Annotated[
         str | None, typer.Option(help="full, best-rank (the highest rank stands in), or auto (whichever fits).")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Fit into this time (20m, 2h, 90s): says what it leaves out; shared evenly by several cells."
+        ),
+    ] = None,
+    cheapest_by: Annotated[
+        str | None,
+        typer.Option("--cheapest-by", help="Recommend by flops (default), memory, time, params or bytes."),
+    ] = None,
     out: Out = None,
     report_to: ReportTo = None,
     setting: Set = None,
@@ -67,8 +77,13 @@ def study(
         batch=batch,
         seed=seed,
         reference=reference,
+        cheapest_by=cheapest_by,
         methods=listed(methods) or None,
     )
+    if budget is not None:
+        from rankwise.studies.budget import parse_budget
+
+        values["budget"] = {"seconds": parse_budget(budget)}
     if seeds is not None or seed is not None:
         values["fresh_seeds"] = list(range(first + 1, first + 1 + (seeds or 3)))
     why = None

@@ -58,7 +58,8 @@ def train(
     say_loading()
     from rankwise.methods import build
     from rankwise.studies.from_study import full_length, read_recipe
-    from rankwise.studies.scales import DEFAULT_RATES, family
+    from rankwise.studies.prior import family
+    from rankwise.studies.scales import DEFAULT_RATES
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
 

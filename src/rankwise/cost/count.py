@@ -48,6 +48,24 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     return counts
 
 
+def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
+    """Return what the adapter keeps besides what trains, by adapted module: frozen factors and a frozen start.
+
+    Shared tensors count where they are met first.
+    """
+    parametrization, modules, counts = adapter.parametrization, check(model, adapter), {}
+    layers = [orientation.shape(module) for module in modules.values()]
+    for name, size in zip(modules, layers, strict=True):
+        shapes, trained = parametrization.at(name).shapes(*size, adapter.rank), adapter.trained_shapes(name, *size)
+        counts[name] = sum(prod(shape) for factor, shape in shapes.items() if factor not in trained)
+        if adapter.init.edits_base:
+            counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
+    if not parametrization.trains_shared:
+        shared = parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
+    return counts
+
+
 def adapter_products(model: nn.Module, adapter: Adapter) -> int:
     """Return how many numbers the adapter multiplies an input with: its factors on every layer, frozen ones too."""
     parametrization, modules = adapter.parametrization, check(model, adapter)

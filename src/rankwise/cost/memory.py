@@ -8,7 +8,8 @@ gradients are dropped. Activations and logits are estimates for one pass, withou
 
 ``b`` is the bytes of the compute dtype. A linear module's output is kept by what follows it; its input is kept once
 for a gradient of its weight, so under an adapter only where it is adapted, and modules in front of the first adapted
-one keep nothing. Norms keep their input in float32. Attention keeps no scores. Float32 factors are cast to ``b`` bytes.
+one keep nothing. Norms keep their input in float32. Attention keeps no scores (the engine's own does, on a CPU: see
+:func:`probability_bytes`, heads S^2 a layer and sequence). Float32 factors are cast to ``b`` bytes.
 Logits are held in the compute dtype, as float32 log-probabilities and as their gradient.
 
 On SmolLM2-135M (8 x 128 tokens, LoRA r=16, bfloat16, CPU) autograd keeps 702 MB of activations where this says 681. The
@@ -17,10 +18,12 @@ process peaked 0.7 GB above the sum of all parts: temporaries, and what the allo
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from rankwise.adapters import Adapter, Full
-from rankwise.cost.count import adapter_parameters
+from rankwise.cost.count import adapter_parameters, frozen_parameters
 from rankwise.cost.shape import ModelShape
 
 PARTS = (
@@ -54,12 +57,14 @@ def state_bytes(model: nn.Module, target: Adapter | Full) -> dict[str, int]:
         masters = sum(4 * p.numel() for p in model.parameters() if p.element_size() < 4)
         copy = {"frozen base": base, "trained copy": base, "master weights": masters}
         return {**copy, "gradients": wide, "optimizer": 2 * wide}
-    wide = sum(
-        count * max(4, next(model.get_submodule(name).parameters()).element_size())
-        for name, count in adapter_parameters(model, target).items()
+    trained, frozen = (
+        sum(count * max(4, next(model.get_submodule(name).parameters()).element_size()) for name, count in of.items())
+        for of in (adapter_parameters(model, target), frozen_parameters(model, target))
     )
-    start = wide if target.init.edits_base else 0
-    return {"frozen base": base, "adapter": wide, "frozen start": start, "gradients": wide, "optimizer": 2 * wide}
+    return {
+        **{"frozen base": base, "adapter": trained, "frozen start": frozen},
+        **{"gradients": trained, "optimizer": 2 * trained},
+    }
 
 
 def pass_bytes(
@@ -90,6 +95,16 @@ def pass_bytes(
     casts = itemsize * sum(counts.values()) if itemsize < 4 else 0
     per_row = vocabulary * (itemsize + 8 if itemsize < 4 else 8)
     return {"activations": tokens * per_token + casts, "logits": rows * per_row}
+
+
+def probability_bytes(model: nn.Module, squared: int, itemsize: int) -> int:
+    """Return the bytes of attention probabilities that the engine keeps on a CPU for its own backward pass.
+
+    Args:
+        squared: sum of the squared lengths of the sequences of one pass.
+    """
+    config: Any = model.config
+    return int(config.num_hidden_layers) * int(config.num_attention_heads) * squared * itemsize
 
 
 def caps_logits(model: nn.Module) -> bool:

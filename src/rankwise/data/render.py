@@ -141,6 +141,21 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | No
     return shorten(tuple(ids), tuple(mask), len(ids))
 
 
+def prompt_ids(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, chat: bool = True) -> list[int]:
+    """Return the token ids of ``messages`` up to where the assistant's next words begin.
+
+    Written as :func:`render` writes an example: by the chat template where there is one, else as plain lines.
+    """
+    if chat and tokenizer.chat_template:
+        return list(tokenizer(_apply(messages, tokenizer, generate=True), add_special_tokens=False)["input_ids"])
+    stop = tokenizer.eos_token or ""
+    parts = [m.content + (stop if m.role == "assistant" else "\n" if chat else "") for m in messages]
+    ids = list(tokenizer("".join(parts))["input_ids"])
+    if messages[-1].role != "assistant" and ids[-1:] == [tokenizer.eos_token_id]:
+        ids.pop()  # a tokenizer that closes every sequence would leave nothing to continue
+    return ids[1:] if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] else ids
+
+
 def shorten(ids: tuple[int, ...], mask: tuple[bool, ...], length: int) -> Encoded | None:
     """Keep the first ``length`` tokens, then drop all after the last target. None when no target is left."""
     last = max((n for n, target in enumerate(mask[:length]) if target), default=None)

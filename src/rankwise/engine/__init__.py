@@ -3,7 +3,27 @@
 from rankwise.engine.checkpoint import CHECKPOINT, checkpoint_step
 from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
+from rankwise.engine.generate import greedy, prompt_of
+from rankwise.engine.job import PackJob
+from rankwise.engine.pack import train_pack
+from rankwise.engine.quiz import Quiz, make_quiz
+from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
-from rankwise.engine.train import RunResult, train
+from rankwise.engine.train import train
 
-__all__ = ["CHECKPOINT", "Forward", "RunResult", "Score", "TrainSpec", "checkpoint_step", "evaluate", "train"]
+__all__ = [
+    "CHECKPOINT",
+    "Forward",
+    "PackJob",
+    "Quiz",
+    "RunResult",
+    "Score",
+    "TrainSpec",
+    "checkpoint_step",
+    "evaluate",
+    "greedy",
+    "make_quiz",
+    "prompt_of",
+    "train",
+    "train_pack",
+]

@@ -69,6 +69,7 @@ class Batch:
         rows, columns: (M,) positions whose next token is a target, example by example.
         next_ids: (M,) those next tokens.
         counts: targets per example, in the order of the rows of ``ids``; sums to M.
+        lengths: real tokens per example, in the same order.
     """
 
     ids: Tensor
@@ -77,6 +78,7 @@ class Batch:
     columns: Tensor
     next_ids: Tensor
     counts: list[int]
+    lengths: list[int]
 
 
 def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu") -> Batch:
@@ -99,4 +101,5 @@ def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu") -> 
         columns=(at - 1).to(device),  # the position before predicts
         next_ids=next_ids.to(device),
         counts=[e.targets for e in examples],
+        lengths=[len(e.input_ids) for e in examples],
     )

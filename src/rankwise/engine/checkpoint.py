@@ -1,7 +1,8 @@
 """A run's state on disk: one safetensors file, replaced atomically; resuming from it changes no bit.
 
-Holds the trained tensors, Adam's moments and step count, the dropout stream, the best snapshot so far and the
-run's own record (curve, losses). The order of examples needs nothing: it is a function of the step.
+Holds the trained tensors (and merged or private ones), Adam's moments and step count, the dropout stream, the events'
+streams and memory, the best snapshot so far and the run's own record (curve, losses). The order of examples needs
+nothing: it is a function of the step.
 """
 
 from __future__ import annotations
@@ -22,10 +23,17 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save_state(
-    path: Path, trainee: Trainee, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], record: dict[str, Any]
+    path: Path,
+    trainee: Trainee,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    events: dict[str, Tensor],
+    record: dict[str, Any],
 ) -> None:
     """Write everything needed to go on; ``record`` must be JSON (it holds the step)."""
     tensors: dict[str, Tensor] = {f"best/{name}": value for name, value in best.items()}
+    tensors |= {f"event/{name}": value for name, value in events.items()}
+    tensors |= {f"extra/{name}": value for name, value in trainee.extra().items()}
     for name, p in trainee.parameters.items():
         tensors[f"parameter/{name}"] = p.detach()
         state = optimizer.state.get(p, {})
@@ -49,11 +57,12 @@ def checkpoint_step(path: Path) -> int | None:
 
 
 def load_state(
-    path: Path, trainee: Trainee, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Restore ``trainee`` and ``optimizer``; return (best, record), or None when there is no usable file.
+    path: Path, trainee: Trainee, optimizer: torch.optim.Optimizer, *, needs_best: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]] | None:
+    """Restore ``trainee`` and ``optimizer``; return (best, events, record), or None when there is no usable file.
 
-    A damaged file (a disk fault; our own writes cannot be torn) means starting this run again, not failing.
+    A damaged file (a disk fault; our own writes cannot be torn) means starting this run again, not failing. So does
+    one written without the best snapshot when the run now needs it.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -64,12 +73,18 @@ def load_state(
     names = trainee.parameters
     if {k for k in tensors if k.startswith("parameter/")} != {f"parameter/{n}" for n in names}:
         return None
-    trainee.restore({name: tensors[f"parameter/{name}"] for name in names})
+    best = _under("best/", tensors)
+    if needs_best and record["result"]["best_step"] is not None and not best:
+        return None
+    trainee.restore(_under("parameter/", tensors) | _under("extra/", tensors))
     for name, p in names.items():
         if f"step/{name}" in tensors:
             moments = {moment: tensors[f"{moment}/{name}"].to(p.device) for moment in _MOMENTS}
             optimizer.state[p] = {"step": tensors[f"step/{name}"].reshape(()), **moments}
     if trainee.generator is not None and "dropout" in tensors:
         trainee.generator.set_state(tensors["dropout"])
-    best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}
-    return best, record
+    return best, _under("event/", tensors), record
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

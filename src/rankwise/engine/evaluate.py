@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rankwise.adapters.fused import held_factors
 from rankwise.data import Encoded
 from rankwise.engine.batches import collate, evaluation_passes
 from rankwise.engine.forward import Forward
@@ -29,7 +30,7 @@ def evaluate(forward: Forward, examples: Sequence[Encoded]) -> Score:
     """Score a split. The passes depend on the split alone, so every run is scored in the same way."""
     device = next(forward.model.parameters()).device
     nll = [0.0] * len(examples)
-    with torch.no_grad():
+    with torch.no_grad(), held_factors():
         for indices in evaluation_passes(examples):
             batch = collate([examples[i] for i in indices], device)
             parts = forward.nll(batch).double().split(batch.counts)

@@ -1,6 +1,7 @@
 """What trains: an adapter on the shared frozen base, or a private copy of the whole model.
 
-Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step.
+Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step. Several
+adapters train on one base at once, told apart by name; what owns weights of the base trains alone.
 """
 
 from __future__ import annotations
@@ -8,20 +9,33 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from rankwise.adapters import Adapter, Full, Handle, attach
+from rankwise.adapters import Adapter, Full, Handle, attach, save
+from rankwise.adapters.parametrizations.chained import merged, set_merged
 from rankwise.cost import ModelShape, Workload, adapter_flops, full_flops
 from rankwise.engine.forward import Forward
+from rankwise.engine.private import PrivateBase
+from rankwise.errors import UsageError
+from rankwise.models import Base
 
 
 class Trainee(abc.ABC):
-    """The trained part of one run."""
+    """The trained part of one run.
+
+    Attributes:
+        forward: runs the model it is on.
+        name: of its adapter on that model, None where the model itself trains.
+        alone: it cannot share a pass with neighbors.
+    """
 
     forward: Forward
+    name: str | None = None
+    alone: bool = False
 
     @property
     @abc.abstractmethod
@@ -36,6 +50,22 @@ class Trainee(abc.ABC):
     def close(self) -> None:
         """Leave the base as it was found."""
 
+    @abc.abstractmethod
+    def save(self, folder: Path, base: Base) -> None:
+        """Write what was trained."""
+
+    def training(self, mode: bool) -> None:  # noqa: B027 (only adapters have dropout)
+        """Switch this run's dropout on or off."""
+
+    def extra(self) -> dict[str, Tensor]:
+        """Return the tensors besides the parameters that decide what the model computes."""
+        return {}
+
+    def set_extra(self, tensors: dict[str, Tensor]) -> None:
+        """Put :meth:`extra` back."""
+        if tensors:
+            raise UsageError(f"a snapshot has {len(tensors)} tensors this run has no place for: {sorted(tensors)[0]}.")
+
     def after_step(self) -> None:  # noqa: B027 (nothing to do is the common case)
         """Bring the model in line with the parameters after they changed."""
 
@@ -45,11 +75,12 @@ class Trainee(abc.ABC):
         return None
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Return a copy of the parameters."""
-        return {name: p.detach().clone() for name, p in self.parameters.items()}
+        """Return a copy of the parameters and of :meth:`extra`."""
+        return {name: p.detach().clone() for name, p in (self.parameters | self.extra()).items()}
 
     def restore(self, values: dict[str, Tensor]) -> None:
         """Put a snapshot back, gradients cleared."""
+        self.set_extra({name: value for name, value in values.items() if name not in self.parameters})
         with torch.no_grad():
             for name, p in self.parameters.items():
                 p.copy_(values[name])
@@ -58,16 +89,33 @@ class Trainee(abc.ABC):
 
 
 class AdapterTrainee(Trainee):
-    """An adapter attached to the shared base for the length of the run."""
+    """An adapter attached to the shared base for the length of the run.
+
+    With an event that owns the base, attached to a private copy instead: the tensors of the base that the adapter does
+    not touch are shared, the weights under it are copies with fp32 masters.
+    """
+
+    _MERGED: ClassVar[str] = "merged/"
 
     def __init__(
-        self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int, data: Iterable[Any] = ()
+        self,
+        model: nn.Module,
+        forward: Forward,
+        adapter: Adapter,
+        seed: int,
+        name: str = "run",
+        data: Iterable[Any] = (),
     ) -> None:
-        self.forward = forward
+        owner = any(event.owns_base for event in adapter.events)
+        self.private = PrivateBase(model, adapter) if owner else None
+        self.alone = trains_alone(adapter)
+        self.forward = forward.like(self.private.model) if self.private else forward
+        self.name: str = name
+        host = self.private.model if self.private else model
         looks = data if adapter.init.needs_data else None
-        self.handle: Handle = attach(model, adapter, seed=seed, name="run", data=looks)
-        for slot in self.handle.slots.values():
-            slot.train()
+        with self.forward.only(None):  # an init that looks at data sees the base, whoever trains beside it
+            self.handle: Handle = attach(host, adapter, seed=seed, name=name, data=looks)
+        self.training(True)
         self._parameters = self.handle.trainable()
 
     @property
@@ -80,17 +128,51 @@ class AdapterTrainee(Trainee):
         """The adapter's dropout stream."""
         return self.handle.generator
 
+    def training(self, mode: bool) -> None:
+        """Dropout acts in training mode only."""
+        for slot in self.handle.slots.values():
+            slot.train(mode)
+
+    def extra(self) -> dict[str, Tensor]:
+        """Merged pairs by module, and the private weights."""
+        tensors = {
+            f"{self._MERGED}{path}.{factor}": value
+            for path, slot in self.handle.slots.items()
+            for factor, value in merged(slot).items()
+        }
+        return tensors | (self.private.masters_by_name() if self.private else {})
+
+    def set_extra(self, tensors: dict[str, Tensor]) -> None:
+        """Restore merged pairs and private weights."""
+        for path, slot in self.handle.slots.items():
+            prefix = f"{self._MERGED}{path}."
+            own = {key: tensors[prefix + key].clone() for key in ("A", "B") if prefix + key in tensors}
+            set_merged(slot, own)
+        if self.private:
+            self.private.restore(tensors)
+
     def flops(self, shape: ModelShape, work: Workload) -> int:
-        """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products."""
-        slots = self.handle.slots.values()
-        products = sum(p.numel() for slot in slots for p in slot.factors.values())
+        """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products.
+
+        Frozen and shared factors count wherever they are multiplied with. Merged pairs are not counted: they are frozen
+        weights of the base in all but place.
+        """
+        products = sum(p.numel() for slot in self.handle.slots.values() for p in slot.factors.values())
         return adapter_flops(
             shape, work, list(self.handle.layers), products * (1 + self.handle.adapter.init.edits_base)
         )
 
+    def save(self, folder: Path, base: Base) -> None:
+        """Write the adapter in PEFT layout; an owner of base weights writes the whole model, adapter merged in."""
+        if self.private:
+            self.private.save(self.handle, folder, base)
+        else:
+            save(self.handle, folder, base_model=base.name, base_fingerprint=base.fingerprint)
+
     def close(self) -> None:
         """Detach."""
-        self.handle.detach()
+        if self.handle.layers:
+            self.handle.detach()
 
 
 class FullTrainee(Trainee):
@@ -99,6 +181,8 @@ class FullTrainee(Trainee):
     With a low-precision base the gradients of each pass are moved into the masters at once, so they accumulate in
     fp32, and after each step the masters are rounded into the copy.
     """
+
+    alone = True
 
     def __init__(self, model: nn.Module, forward: Forward) -> None:
         self.model: Any = copy.deepcopy(model).requires_grad_(True)
@@ -128,6 +212,11 @@ class FullTrainee(Trainee):
                 if self._masters[name] is not p:
                     p.copy_(self._masters[name])
 
+    def save(self, folder: Path, base: Base) -> None:
+        """Write the model and its tokenizer."""
+        self.model.save_pretrained(folder)
+        base.tokenizer.save_pretrained(folder)
+
     def close(self) -> None:
         """Free the copy."""
         self._working, self._masters = {}, {}
@@ -151,9 +240,22 @@ def _move_gradient_to(master: nn.Parameter) -> Any:
 
 
 def make_trainee(
-    model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, data: Iterable[Any] = ()
+    model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run", data: Iterable[Any] = ()
 ) -> Trainee:
-    """Attach an adapter, or copy the model for full fine-tuning; ``data`` is for inits that look at it."""
+    """Attach an adapter under ``name`` (``data`` for inits that look at it), or copy the model for full fine-tuning."""
     if isinstance(target, Full):
         return FullTrainee(model, forward)
-    return AdapterTrainee(model, forward, target, seed, data)
+    return AdapterTrainee(model, forward, target, seed, name, data)
+
+
+def trains_alone(target: Adapter | Full) -> bool:
+    """Return whether ``target`` owns weights of the base, or chooses their codes, so that it cannot share a pass."""
+    return isinstance(target, Full) or target.init.quantized or any(event.owns_base for event in target.events)
+
+
+def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:
+    """Return whether both see the same W0: codes, where there are any, of the same kind and under the same layers."""
+    if isinstance(one, Full) or isinstance(other, Full):
+        return isinstance(one, Full) and isinstance(other, Full)
+    quantized = one.storage.quantizes or other.storage.quantizes
+    return not quantized or (one.storage, one.placement) == (other.storage, other.placement)

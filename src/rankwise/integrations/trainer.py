@@ -5,7 +5,8 @@ lose the dropout stream. While a :class:`RankwiseCallback` holds an adapter, ``m
 adapter, as a ``PeftModel``'s does:
 
 checkpoint-N/adapter_config.json, adapter_model.safetensors, rankwise.json   PEFT layout, loads anywhere
-checkpoint-N/model.safetensors    what Trainer reads on resume: the adapter's own tensors, its spec, its dropout stream
+checkpoint-N/model.safetensors    what Trainer reads on resume: the adapter's own tensors, its spec, its dropout stream,
+                                  its events' streams and memory
 
 Trainer itself keeps optimizer, schedule, order of data and global random state in the same folder.
 """
@@ -13,6 +14,7 @@ Trainer itself keeps optimizer, schedule, order of data and global random state 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from rankwise.adapters import Handle, save
+from rankwise.adapters.parametrizations.chained import set_merged
 from rankwise.errors import UsageError
 from rankwise.files import replacing
+from rankwise.integrations.trainer_events import EVENT, TrainerEvents
 
 STREAM, SPEC = "rankwise.dropout_stream", "rankwise.spec"
 
@@ -34,23 +38,31 @@ class RankwiseCallback(TrainerCallback):
     """Saves and restores one attached adapter: ``SFTTrainer(model, ..., callbacks=[RankwiseCallback(handle)])``.
 
     ``trainer.train(resume_from_checkpoint=True)`` continues bit for bit. At the end the adapter is in ``output_dir``
-    (after ``load_best_model_at_end``, the best one). What an adapter does during training belongs in ``on_step_end``.
+    (after ``load_best_model_at_end``, the best one). The adapter's events and penalties act at the steps, and in the
+    way, they do under :func:`rankwise.train`; ``fired`` holds their records, which ``trainer_state.json`` keeps too.
 
     Args:
         handle: from :func:`rankwise.attach` or :func:`rankwise.load`, on the model that the Trainer gets.
+        probe: returns the loss on a batch of your choice, which events record before and after they act.
 
     Raises:
         UsageError: not a Hugging Face model, or another adapter of this model is already under a callback.
     """
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, probe: Callable[[], float] | None = None) -> None:
         if not isinstance(handle.model, PreTrainedModel):
             raise UsageError(
                 f"RankwiseCallback needs a Hugging Face model, found {type(handle.model).__name__}; "
                 "train it in a plain loop and save with rankwise.save(handle, folder)."
             )
         self.handle = handle
-        AdapterSaver(handle)
+        self.events = TrainerEvents(handle, probe)
+        AdapterSaver(handle, self.events)
+
+    @property
+    def fired(self) -> list[dict[str, Any]]:
+        """What the adapter's events did, in order, since this callback was made."""
+        return self.events.fired
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Refuse, before the first step, what would train or save something else than the adapter."""
@@ -89,6 +101,20 @@ class RankwiseCallback(TrainerCallback):
                 f"{others[0]}; freeze them or detach the other adapter."
             )
 
+        self.events.begin(args, state, objects["optimizer"])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Put the penalties' gradients in place, before the first pass of the window."""
+        self.events.open_window()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Gradients are there."""
+        self.events.before_step(state.global_step + 1)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """The step was taken; Trainer counts it later."""
+        self.events.after_step(state.global_step + 1)
+
     def on_train_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Write the adapter into ``output_dir``."""
         if state.is_world_process_zero:
@@ -103,7 +129,7 @@ class AdapterSaver:
 
     handle: Handle
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, events: TrainerEvents) -> None:
         model: Any = handle.model
         earlier: Any = vars(model).get("save_pretrained")
         if isinstance(earlier, AdapterSaver):
@@ -113,7 +139,7 @@ class AdapterSaver:
                     "detach it first: a Trainer checkpoint holds one adapter."
                 )
             earlier.remove()
-        self.handle = handle
+        self.handle, self.events = handle, events
         self.own = model.save_pretrained
         self.reading = False
         self.hooks = (
@@ -164,7 +190,7 @@ class AdapterSaver:
     def _state(self) -> dict[str, Tensor]:
         tensors = {key: value.cpu().contiguous() for key, value in self._tensors().items()}
         spec = torch.frombuffer(bytearray(_spec(self.handle).encode()), dtype=torch.uint8)
-        return {**tensors, SPEC: spec, STREAM: self.handle.generator.get_state()}
+        return {**tensors, **self.events.tensors(), SPEC: spec, STREAM: self.handle.generator.get_state()}
 
     def _read(self, module: Any, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         """Before a state dict is loaded: if it is one of ours, check that it fits and restore the dropout stream."""
@@ -172,12 +198,21 @@ class AdapterSaver:
         if not self.reading:
             return
         found = bytes(state_dict.pop(SPEC).tolist()).decode()
+        self.events.loaded = {key: state_dict.pop(key) for key in list(state_dict) if key.startswith(EVENT)}
+        if found == _spec(self.handle):
+            self._merge_as_in(state_dict)
         if found != _spec(self.handle) or set(state_dict) != {*self._tensors(), STREAM}:
             raise UsageError(
                 f"the checkpoint holds another adapter than the one attached ({self.handle.adapter!r}): its settings "
                 f"are {found}. Attach that one to resume, or train without resume_from_checkpoint."
             )
         self.handle.generator.set_state(state_dict.pop(STREAM))
+
+    def _merge_as_in(self, state_dict: dict[str, Tensor]) -> None:
+        """Give every slot merged pairs of the checkpoint's shapes, so that loading finds a place for them."""
+        for path, slot in self.handle.slots.items():
+            prefix = f"{path}.adapters.{self.handle.name}.merged_"
+            set_merged(slot, {key: state_dict[prefix + key] for key in ("A", "B") if prefix + key in state_dict})
 
     def _expect_no_base(self, module: Any, incompatible: Any) -> None:
         """After loading: the base is not in our checkpoints, so its keys are not missing."""

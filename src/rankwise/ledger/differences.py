@@ -19,7 +19,7 @@ class Difference:
     Attributes:
         name: dotted name of the first differing setting, in the order of the new configuration.
         old, new: both values as short text, or ``nothing`` where the setting is absent.
-        grown: every difference is a growable list that gained items.
+        grown: every difference is a growable list that gained items, or a single value that may change.
     """
 
     name: str
@@ -51,13 +51,20 @@ def _walk(old: Any, new: Any, name: str, growable: Set[str]) -> list[Difference]
         ]
     if _spell(old) == _spell(new):
         return []
-    grown = _may_grow(name, growable) and isinstance(old, list) and isinstance(new, list) and _is_subsequence(old, new)
+    grown = _may_grow(name, growable) and _grows(old, new)
     return [Difference(name, _shorten(old), _shorten(new), grown)]
 
 
 def _may_grow(name: str, growable: Set[str]) -> bool:
     """Return whether ``name`` is listed, or any entry of its parent is (``learning_rates.*``)."""
     return name in growable or f"{name.rpartition('.')[0]}.*" in growable
+
+
+def _grows(old: Any, new: Any) -> bool:
+    """A list that gained items, or a single value that became another."""
+    if isinstance(old, list) and isinstance(new, list):
+        return _is_subsequence(old, new)
+    return not isinstance(old, list | dict) and not isinstance(new, list | dict) and _ABSENT not in (old, new)
 
 
 def _is_subsequence(old: list[Any], new: list[Any]) -> bool:

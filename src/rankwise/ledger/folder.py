@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +68,10 @@ class StudyFolder:
         return config
 
     def open_or_create(
-        self, config: dict[str, Any], growable: Set[str] = frozenset()
+        self,
+        config: dict[str, Any],
+        growable: Set[str] = frozenset(),
+        defaults: Mapping[str, Any] | None = None,
     ) -> Literal["created", "resumed", "extended"]:
         """Start the study here, continue it, or extend it. Hold the :class:`StudyLock` meanwhile.
 
@@ -76,7 +79,8 @@ class StudyFolder:
             config: the resolved configuration: JSON values, string keys.
             growable: dotted names of lists (``"seeds.fresh"``) that may gain items, anywhere in the list, as
                 long as the old items stay in their order; of mappings that may gain entries; and, as
-                ``"grids.*"``, every list in a mapping.
+                ``"grids.*"``, every list in a mapping; and of single values that may change.
+            defaults: what a setting was in a folder written before it existed.
 
         Raises:
             UsageError: the folder is something else than a study, or the study there differs in another way;
@@ -87,7 +91,8 @@ class StudyFolder:
         if not self.study_file.exists():
             self._write_config(config)
             return "created"
-        difference = first_difference(self.read_config(), config, growable)
+        known = json.loads(canonical(dict(defaults or {})))
+        difference = first_difference({**known, **self.read_config()}, config, growable)
         if difference is None:
             return "resumed"
         if difference.grown:
@@ -97,6 +102,10 @@ class StudyFolder:
             f"the study in {self.path} has {difference.name} = {difference.old}, this one has "
             f"{difference.new}; repeat the old setting, or choose another --out"
         )
+
+    def replace_config(self, config: dict[str, Any]) -> None:
+        """Write another plan of the same study, one that keeps every finished run. Hold the :class:`StudyLock`."""
+        self._write_config(json.loads(canonical(config)))
 
     def clean_temporaries(self) -> list[Path]:
         """Remove the ``.*.tmp`` files and folders that a killed write left, and return what was removed.

@@ -17,18 +17,17 @@ from rankwise.files import replacing
 from rankwise.ledger.folder import writing_to
 from rankwise.ledger.keys import canonical
 
-Status = Literal["queued", "running", "done", "diverged", "failed"]
+Status = Literal["queued", "running", "paused", "done", "diverged", "failed"]
 
 NAME = "ledger.sqlite"
-_VERSION = 1
+_VERSION = 2  # 2: runs may be paused
 _HEADER_BYTES = 100
-_SCHEMA = f"""
-PRAGMA user_version = {_VERSION};
+_TABLE = """
 CREATE TABLE runs (
   key TEXT PRIMARY KEY NOT NULL,
   label TEXT NOT NULL,
   spec TEXT NOT NULL,                -- canonical JSON
-  status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'done', 'diverged', 'failed')),
+  status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'paused', 'done', 'diverged', 'failed')),
   reason TEXT,
   result TEXT,                       -- canonical JSON: floats read back exactly
   seconds REAL,
@@ -37,7 +36,17 @@ CREATE TABLE runs (
   restarted_at_step INTEGER
 );
 """
+_SCHEMA = f"PRAGMA user_version = {_VERSION};{_TABLE}"
 _COLUMNS = "key, label, spec, status, reason, result, seconds, started, finished, restarted_at_step"
+_UPGRADE = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE runs RENAME TO runs_old;
+{_TABLE}
+INSERT INTO runs ({_COLUMNS}) SELECT {_COLUMNS} FROM runs_old ORDER BY rowid;
+DROP TABLE runs_old;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,10 @@ class Run:
         key: 16 hex digits, see :func:`rankwise.ledger.run_key`.
         label: for people, such as ``lora-r16 lr=1e-3 seed=0``.
         spec: what was chosen for the run.
-        status: ``diverged`` is a result of the learning rate, ``failed`` is a fault.
+        status: ``diverged`` is a result of the learning rate, ``failed`` is a fault, ``paused`` may go on.
         reason: why it diverged or failed.
         result: its numbers.
-        seconds: training time.
+        seconds: training time, summed over the parts of a run that was paused.
         started, finished: UTC, ISO 8601.
         restarted_at_step: the checkpoint it last continued from, None if never interrupted.
     """
@@ -128,7 +137,8 @@ class Ledger:
         """
         self._update(
             key,
-            "status = 'running', started = ?, finished = NULL, reason = NULL, result = NULL, seconds = NULL, "
+            "status = 'running', started = ?, finished = NULL, reason = NULL, result = NULL, "
+            "seconds = CASE WHEN status IN ('paused', 'running') THEN seconds END, "
             "restarted_at_step = coalesce(?, restarted_at_step)",
             (_now(), restarted_at_step),
             unless=("done",),
@@ -137,13 +147,13 @@ class Ledger:
     def finish(
         self,
         key: str,
-        status: Literal["done", "diverged", "failed"],
+        status: Literal["done", "diverged", "failed", "paused"],
         result: dict[str, Any] | None,
         reason: str | None = None,
         *,
         seconds: float,
     ) -> None:
-        """Record how a running run ended.
+        """Record how a running run ended, or where it paused.
 
         Raises:
             UsageError: ``result`` holds a NaN or an infinity, or ``seconds`` is one.
@@ -152,9 +162,9 @@ class Ledger:
         canonical(seconds)
         self._update(
             key,
-            "status = ?, reason = ?, result = ?, seconds = ?, finished = ?",
+            "status = ?, reason = ?, result = ?, seconds = coalesce(seconds, 0) + ?, finished = ?",
             (status, reason, None if result is None else canonical(result), seconds, _now()),
-            unless=("queued", "done", "diverged", "failed"),
+            unless=("queued", "paused", "done", "diverged", "failed"),
         )
 
     def get(self, key: str) -> Run | None:
@@ -201,6 +211,8 @@ class Ledger:
                 "upgrade rankwise or choose another --out"
             )
         self._db.execute(f"SELECT {_COLUMNS} FROM runs LIMIT 1")
+        if version < _VERSION and not read_only:
+            self._db.executescript(_UPGRADE)
 
     def _update(self, key: str, changes: str, values: tuple[Any, ...], unless: tuple[str, ...]) -> None:
         refused = ", ".join(f"'{status}'" for status in unless)

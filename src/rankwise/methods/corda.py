@@ -33,7 +33,8 @@ CARD = Card(
     formula="W = W0 + (alpha/r) (B A - B0 A0), (alpha/r) B0 A0 = r components of W0 C C^-1, C = mean of x x^T on data",
     merges=True,
     export_rank="2r",
-    fidelity="agrees with PEFT's implementation in exact arithmetic; the base is not edited",
+    fidelity="the published decomposition, equal to PEFT's of the same C; inputs are divided by their largest "
+    "magnitude, where PEFT takes the magnitude of the largest value; the base is not edited",
     citation="""@article{yang2024corda,
   title={CorDA: Context-Oriented Decomposition Adaptation of Large Language Models},
   author={Yang, Yibo and Li, Xiaojie and Zhou, Zhongzhu and Song, Shuaiwen Leon and Wu, Jianlong and Nie, Liqiang and Ghanem, Bernard},

@@ -25,14 +25,23 @@ def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, 
     Raises:
         UsageError: the folder is not a complete causal language model in safetensors; the message says why.
     """
-    _check_config(folder)
-    _check_weights(folder)
+    check_folder(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
             f"{folder} holds no tokenizer (tokenizer.json); copy it there from the model it was made from, "
             f"with tokenizer.save_pretrained({str(folder)!r})"
         )
     return _load_checked(str(folder), dtype)
+
+
+def check_folder(folder: Path) -> list[str]:
+    """Check config and weights of a model folder, and return the names of its safetensors files.
+
+    Raises:
+        UsageError: the folder is no model in safetensors, or a file is missing, damaged or outside it.
+    """
+    _check_config(folder)
+    return _check_weights(folder)
 
 
 def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
@@ -84,7 +93,7 @@ def _check_config(folder: Path) -> None:
     raise UsageError(f"{folder} holds no config.json, so it is not a model in the Hugging Face layout; {hint}")
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
     if (folder / INDEX).is_file():
@@ -94,6 +103,8 @@ def _check_weights(folder: Path) -> None:
             raise UsageError(f"{folder / INDEX} cannot be read; copy it again") from None
     else:
         names = ["model.safetensors"]
+    if outside := [name for name in names if Path(name).name != name or name in ("", ".", "..")]:
+        raise UsageError(f"{folder / INDEX} names {outside[0]!r}, which is not a file of that folder; get it again")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing and (pickles := sorted(path.name for path in folder.glob("*.bin"))):
         raise UsageError(
@@ -108,6 +119,7 @@ def _check_weights(folder: Path) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
+    return names
 
 
 def reason_of(error: BaseException) -> str:

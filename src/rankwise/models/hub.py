@@ -26,8 +26,18 @@ def load_hub(repo: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
         The model (CPU), the tokenizer and notes, among them the revision.
 
     Raises:
-        UsageError: there is no such model, it may not be read, it cannot be used, or there is no network and
-            no cached copy.
+        UsageError: as :func:`hub_folder`, or the model cannot be used.
+    """
+    folder = hub_folder(repo)
+    model, tokenizer, notes = load_folder(folder, dtype)
+    return model, tokenizer, (*notes, f"Hub revision {folder.name}.")
+
+
+def hub_folder(repo: str) -> Path:
+    """Return the folder of ``owner/name`` on this machine, downloaded if a network is there.
+
+    Raises:
+        UsageError: there is no such model, it may not be read, or there is no network and no cached copy.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -48,8 +58,7 @@ def load_hub(repo: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
             f"{repo} is not in the hub's cache on this machine and {constants.ENDPOINT} cannot be reached; "
             "give a model folder, or `default`, which needs no network once installed"
         ) from error
-    model, tokenizer, notes = load_folder(Path(folder), dtype)
-    return model, tokenizer, (*notes, f"Hub revision {Path(folder).name}.")
+    return Path(folder)
 
 
 def probe(url: str, wait: float = WAIT) -> int | None:

@@ -77,7 +77,19 @@ def _load(name: str | None, dtype: torch.dtype, progress: Callable[[str], None] 
     else:
         folders = [child.parent.name for child in Path().glob("*/config.json")]
         raise unknown("model", name, ["default", "tiny", NAME, *folders], hint="A hub id is owner/name")
+    _check_finite(model, name)
     return Base(model, tokenizer, name, fingerprint(model), notes)
+
+
+def _check_finite(model: torch.nn.Module, name: str) -> None:
+    """Raise if a weight holds NaN or infinity: every score of such a model would be NaN."""
+    for path, parameter in model.named_parameters():
+        bad = parameter.numel() - int(parameter.isfinite().sum())
+        if bad:
+            raise UsageError(
+                f"the model {name} holds {bad:,} values that are not finite in {path}; get its files again, or save "
+                "it from a checkpoint that did not diverge"
+            )
 
 
 def _near(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rankwise.errors import unknown
 from rankwise.models.byte_tokenizer import VOCABULARY
@@ -10,7 +10,7 @@ from rankwise.models.byte_tokenizer import VOCABULARY
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["llama", "gpt2", "qwen2"]
+Kind = Literal["llama", "gpt2", "qwen2", "gemma2", "opt"]
 _SPREAD = 0.1  # near 1/sqrt(width): large enough that the logits depend on every earlier token
 
 
@@ -29,8 +29,9 @@ def tiny_model(
 
     Args:
         seed: of the weights.
-        kind: ``llama`` (width 64, 4 heads, 2 kv heads), ``qwen2`` (width 48, the same heads, q/k/v biases) or
-            ``gpt2`` (width 32, fused q/k/v in Conv1D layers, learned positions).
+        kind: ``llama`` (width 64, 4 heads, 2 kv heads), ``qwen2`` (width 48, the same heads, q/k/v biases),
+            ``gpt2`` (width 32, fused q/k/v in Conv1D layers, learned positions), ``gemma2`` (width 48, every second
+            layer sees 64 tokens back, logits are capped) or ``opt`` (width 32, learned positions, biases).
         vocab: rows of the embedding.
         dtype: float32 when left out. Rotary tables and Llama's norms compute in float32 in any case.
         tied: whether the output layer is the embedding.
@@ -52,7 +53,7 @@ def tiny_model(
 
 
 def _config(kind: str, vocab: int, tied: bool) -> Any:
-    from transformers import GPT2Config, LlamaConfig, Qwen2Config
+    from transformers import Gemma2Config, GPT2Config, LlamaConfig, OPTConfig, Qwen2Config
 
     ids = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257} if vocab >= VOCABULARY else {}
     common = {"vocab_size": vocab, "tie_word_embeddings": tied, **ids}
@@ -64,4 +65,11 @@ def _config(kind: str, vocab: int, tied: bool) -> Any:
     if kind == "gpt2":
         dropouts = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}  # a base adds no noise of its own
         return GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=1024, **dropouts, **common)
-    raise unknown("kind of tiny model", kind, ["llama", "gpt2", "qwen2"])
+    if kind == "gemma2":
+        sizes = {"hidden_size": 48, "intermediate_size": 96, "head_dim": 16, "query_pre_attn_scalar": 16}
+        return Gemma2Config(sliding_window=64, max_position_embeddings=2048, **sizes, **heads, **common)
+    if kind == "opt":
+        sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 64, "num_hidden_layers": 2}
+        no_noise = {"dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0}
+        return OPTConfig(num_attention_heads=4, max_position_embeddings=1024, **sizes, **no_noise, **common)
+    raise unknown("kind of tiny model", kind, get_args(Kind))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.files import replacing, write_text
-from rankwise.report import sections, view, wording
+from rankwise.report import extras, sections, view, wording
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.view import Document
@@ -85,6 +85,9 @@ def render_page(
         adapter_saved=adapter_saved,
         recipes=recipes,
         yardstick=sections.yardstick(document),
+        answers=extras.answers(document),
+        rules=extras.rules(document),
+        search=extras.search_price(document),
     )
 
 

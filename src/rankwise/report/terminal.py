@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankwise.report import extras
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.sections import cost_sentence
@@ -50,12 +51,18 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
     if fancy:
         console.print(_table(arms, chosen, console.width))
     else:
-        for line in _aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
+        for line in aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
             say(line)
+    say("")
+    for sentence in _sentences(arms, results["verdict"]["headline"]):
+        say(sentence)
     for arm in arms:
-        for remark in (f"{arm.label}: to decide it, {arm.needs}." if arm.needs else "", _warning(arm)):
+        decide = arm.needs and arm.needs not in arm.sentence
+        for remark in (f"{arm.label}: to decide it, {arm.needs}." if decide else "", _warning(arm)):
             if remark:
                 say(remark, "yellow" if remark == _warning(arm) else "")
+    for line in _extras(document):
+        say(line)
     for trap in results["traps"]:
         say(f"Caution: {trap}", "yellow")
     for fault in results["faults"]:
@@ -95,7 +102,7 @@ def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
     return table
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines of aligned columns, as wide as they need: a pipe has no width to wrap or cut at."""
     from rich.cells import cell_len
 
@@ -108,6 +115,25 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def _sentences(arms: list[ArmView], headline: str) -> list[str]:
+    """One sentence per judged arm, but not the headline again; arms that were only screened share one."""
+    judged = [a.sentence for a in arms if a.badge.word not in ("reference", "screened") and a.sentence]
+    screened = [a.label for a in arms if a.badge.word == "screened"]
+    said = [sentence for sentence in judged if sentence != headline]
+    if screened:
+        said.append(f"Screened on one seed only, so without a verdict: {', '.join(screened)}.")
+    return said
+
+
+def _extras(document: dict[str, Any]) -> list[str]:
+    """Right answers, rules of thumb that have enough data, the price of the search."""
+    lines = [f"Rule of thumb: {sentence}" for sentence, enough in extras.rules(document) if enough]
+    found, price = extras.answers(document), extras.search_price(document)
+    if found is not None:
+        lines += [row.sentence for row in found.rows] + ([found.note] if found.note else [])
+    return lines + ([price.sentence] if price is not None else [])
 
 
 def _warning(arm: ArmView) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.files import write_json
-from rankwise.studies.config import StudyConfig
+from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.progress import Progress
 from rankwise.studies.study import Document, run_study
 
@@ -40,6 +40,8 @@ def run_cells(
     for number, cell in enumerate(cells, 1):
         progress.note(f"cell {number} of {len(cells)}: {cell.model} on {cell.data}")
         own = config.model_copy(update={"model": cell.model, "data": cell.data})
+        if config.budget:
+            own = own.model_copy(update={"budget": Budget(seconds=config.budget.seconds / len(cells))})
         documents[cell.slug] = run_study(own, out / cell.slug, progress=progress, command=command)
     write_json(out / "cells.json", summary(documents))
     return documents

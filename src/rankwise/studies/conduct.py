@@ -1,85 +1,46 @@
-"""Conducts a study: screen learning rates, widen, choose finalists, run fresh seeds."""
+"""Conducts a study: search learning rates, choose finalists, run fresh seeds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from rankwise.engine import RunResult, Score
-from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.config import StudyConfig
 from rankwise.studies.finalists import Screened, choose_finalists
-from rankwise.studies.runner import Runner
-from rankwise.studies.search import best_rate, edge, next_rate
+from rankwise.studies.halving import rung_steps
+from rankwise.studies.outcome import ArmOutcome, Outcome
+from rankwise.studies.runner import Job, Runner
+from rankwise.studies.screening import Screening, is_candidate
+
+__all__ = ["ArmOutcome", "Outcome", "conduct"]
+
+Watch = Callable[[Sequence[Job]], None]
 
 
-@dataclass
-class ArmOutcome:
-    """All runs of one arm. A run that failed is None.
+def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, again: bool = False) -> Outcome:
+    """Run the study. Decisions depend on results only, so a resumed study takes the same ones.
 
-    Attributes:
-        screening: by learning rate, one seed.
-        fresh: by seed, at the chosen learning rate.
-        widened: the grid grew.
+    Args:
+        watch: called before each wave with the runs it still has to train; it may raise to end the study here.
+        again: the same process goes on with a changed plan, which is no news to whoever watches.
     """
-
-    arm: Arm
-    screening: dict[float, RunResult | None] = field(default_factory=dict)
-    fresh: dict[int, RunResult | None] = field(default_factory=dict)
-    widened: bool = False
-
-    @property
-    def scores(self) -> dict[float, float | None]:
-        """Selection NLL by learning rate; None where a run diverged or failed."""
-        return {lr: (r.selection_nll if r and r.status == "done" else None) for lr, r in sorted(self.screening.items())}
-
-    @property
-    def best_lr(self) -> float | None:
-        """The learning rate the verdict uses."""
-        return best_rate(self.scores)
-
-    @property
-    def bracketed(self) -> bool:
-        """The best learning rate has a worse (or diverged) one on both sides."""
-        return self.best_lr is not None and edge(self.scores) == "inside"
-
-
-@dataclass
-class Outcome:
-    """Everything a study measured."""
-
-    base_selection: Score
-    base_test: Score
-    arms: dict[str, ArmOutcome]
-    finalists: list[str]
-
-
-def conduct(config: StudyConfig, runner: Runner) -> Outcome:
-    """Run the study. Decisions depend on results only, so a resumed study takes the same ones."""
-    plan = _Plan(config, runner)
-    plan.announce()
+    plan = _Plan(config, runner, watch)
+    if not again:
+        plan.announce()
     base_selection, base_test = runner.base_scores()
-    arms = {arm.name: _screen(arm, config, runner, plan) for arm in config.arms}
+    screening = Screening(config, base_selection.mean, plan.wave)
+    arms = screening.run()
+    for stop in screening.stops.values():
+        runner.release(Job(config.arm(stop.arm), stop.lr, config.seed, fresh=False))
     finalists = _finalists(config, arms, base_selection)
     reference = config.reference_arm.name
-    for name in [reference, *finalists] if arms[reference].best_lr is not None else []:
-        outcome = arms[name]
-        assert outcome.best_lr is not None
-        for seed in config.fresh_seeds:
-            outcome.fresh[seed] = runner.run(outcome.arm, outcome.best_lr, seed, fresh=True)
-    return Outcome(base_selection, base_test, arms, finalists)
-
-
-def _screen(arm: Arm, config: StudyConfig, runner: Runner, plan: _Plan) -> ArmOutcome:
-    outcome = ArmOutcome(arm)
-    for lr in config.learning_rates[arm.name]:
-        outcome.screening[lr] = runner.run(arm, lr, config.seed, fresh=False)
-    for _ in range(config.widen):
-        new = next_rate(outcome.scores)
-        if new is None or not any(outcome.screening.values()):
-            break
-        outcome.widened = True
-        plan.grow()
-        outcome.screening[new] = runner.run(arm, new, config.seed, fresh=False)
-    return outcome
+    judged = [arms[name] for name in (reference, *finalists)] if arms[reference].best_lr is not None else []
+    # Seed by seed: whenever time runs out, what is done is a comparison.
+    pairs = [(seed, outcome, outcome.best_lr) for seed in config.fresh_seeds for outcome in judged]
+    jobs = [Job(outcome.arm, lr, seed, fresh=True) for seed, outcome, lr in pairs if lr is not None]
+    for (seed, outcome, _), run in zip(pairs, plan.wave(jobs), strict=True):
+        outcome.fresh[seed] = run
+    return Outcome(base_selection, base_test, arms, finalists, screening.price(len(runner.splits.train)))
 
 
 def _finalists(config: StudyConfig, arms: dict[str, ArmOutcome], base: Score) -> list[str]:
@@ -89,36 +50,55 @@ def _finalists(config: StudyConfig, arms: dict[str, ArmOutcome], base: Score) ->
     screened = []
     for name, outcome in arms.items():
         run = outcome.screening[outcome.best_lr] if outcome.best_lr is not None else None
-        # At another batch size an arm sees other data per step: drawn beside the reference, never judged against it.
-        candidate = outcome.arm.method != "full" and outcome.arm.batch == reference.arm.batch
-        candidate = candidate and outcome is not reference
+        candidate = is_candidate(outcome.arm, reference.arm) and not outcome.stopped
         if candidate and run is not None and run.selection_nll is not None:
             screened.append(Screened(name, run.selection_nll, run.flops, run.trainable))
     reference_nll = reference.scores[reference.best_lr]
     assert reference_nll is not None
-    return choose_finalists(screened, reference_nll, base.mean, config.margin, config.finalists)
+    return choose_finalists(screened, reference_nll, base.mean, config.margin, config.finalists, config.cheapest_by)
 
 
 class _Plan:
-    """Counts runs for the progress display, and says what a continued study found."""
+    """Counts runs for the progress display (a run that pauses counts each time), and says what was found."""
 
-    def __init__(self, config: StudyConfig, runner: Runner) -> None:
-        self.config, self.runner = config, runner
-        screening = [(arm, lr) for arm in config.arms for lr in config.learning_rates[arm.name]]
-        self.done = len([r for r in runner.ledger.runs() if r.result is not None and r.label != "base"])
-        finalists = min(config.finalists, len(config.arms) - 1)
-        self.total = len(screening) + (1 + finalists) * len(config.fresh_seeds)
-        self.total = max(self.total, self.done)
+    def __init__(self, config: StudyConfig, runner: Runner, watch: Watch | None) -> None:
+        self.config, self.runner, self.watch = config, runner, watch
+        finished = [r for r in runner.ledger.runs() if r.result is not None and r.label != "base"]
+        self.paused = len([r for r in finished if r.status == "paused"])
+        self.done = len(finished) - self.paused
+        self.passed = 0
+        self.left = self._later(0)
 
     def announce(self) -> None:
-        interrupted = self.runner.ledger.interrupted()
-        if self.done or interrupted:
-            cut = [run for run in interrupted if run.label != "base"]
-            restarted = "".join(f", 1 restarted at step {self.runner.restart_step(run.key)}" for run in cut)
-            left = max(self.total - self.done - len(cut), 0)
-            self.runner.progress.note(f"resumed: {self.done} done{restarted}, {left} to go")
-        self.runner.progress.plan(self.total, self.done)
+        interrupted = [run for run in self.runner.ledger.interrupted() if run.label != "base"]
+        if self.done or self.paused or interrupted:
+            restarted = "".join(f", 1 restarted at step {self.runner.restart_step(run.key)}" for run in interrupted)
+            paused = f", {self.paused} stopped early or paused" if self.paused else ""
+            left = max(self.left - self.done - self.paused - len(interrupted), 0)
+            self.runner.progress.note(f"resumed: {self.done} done{paused}{restarted}, {left} to go")
+        self.runner.progress.plan(max(self.left, self.done), self.done)
 
-    def grow(self) -> None:
-        self.total += 1
-        self.runner.progress.plan(self.total, self.done)
+    def wave(self, jobs: Sequence[Job]) -> list[RunResult | None]:
+        """Have these runs, and tell how many there are still to come."""
+        pending = [job for job in jobs if self.runner.known(job) is None]
+        if pending and self.watch:
+            self.watch(pending)
+        self.passed += len(jobs) - len(pending)
+        stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
+        self.runner.progress.plan(self.passed + len(pending) + self._later(stage), self.passed)
+        self.passed += len(pending)
+        return self.runner.run_many(jobs)
+
+    def _later(self, stage: int) -> int:
+        """About how many runs follow after ``stage``, the step up to which all rates are trained."""
+        config = self.config
+        if stage > config.steps:
+            return 0
+        fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
+        rates = sum(len(grid) for grid in config.learning_rates.values()) if not stage else 0
+        if config.search == "halving":
+            steps = config.train_spec(config.arms[0], 1.0, 0).eval_steps
+            rungs = [*rung_steps(steps, config.steps, config.halving.first), config.steps]
+            for number, rung in enumerate(rungs[1:]):
+                rates += len(config.arms) * (2 if number == 0 else 1) if rung > stage else 0
+        return rates + fresh

@@ -11,8 +11,12 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
 from rankwise.methods import build
 
+CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
+
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds"})
+# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
+GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
 class Strict(BaseModel):
@@ -54,6 +58,33 @@ class Sizes(Strict):
     test: int = Field(ge=1)
 
 
+class Halving(Strict):
+    """How successive halving stops runs early (see :mod:`rankwise.studies.halving`).
+
+    Attributes:
+        eta: of an arm's learning rates one in ``eta`` goes on at a rung (two at least at the first one).
+        first: share of a run's steps before the first rung.
+        arms: stop whole arms too, those that would get no fresh seeds (one more goes on at first); the report then
+            shows them as far as they went.
+    """
+
+    eta: float = Field(default=3.0, ge=2, le=4)
+    first: float = Field(default=0.2, ge=0.2, lt=1)
+    arms: bool = False
+
+
+class Budget(Strict):
+    """A time to fit into.
+
+    Attributes:
+        seconds: of the whole command, a resumed one's earlier sessions included.
+        asked: settings that the plan changed to fit, as they were asked for.
+    """
+
+    seconds: float = Field(gt=0)
+    asked: dict[str, Any] = {}
+
+
 class StudyConfig(Strict):
     """Everything that decides a study's numbers.
 
@@ -64,10 +95,17 @@ class StudyConfig(Strict):
         fresh_seeds: seeds of the runs the verdict uses; the screening seed is never among them.
         finalists: how many arms besides the reference get fresh seeds.
         margin: share of full fine-tuning's gain an arm may lose and still match.
+        search: ``grid`` trains every learning rate to the end, ``halving`` stops the worse ones early.
+        halving: how, with search ``halving``.
         widen: new learning rates an arm may get, at most, when its best one is at the edge of the grid.
+        refine: rerun the optimum of a quadratic through the best rate and its neighbors when it promises more than
+            this share of the arm's gain, and give the reference as many rates as any arm; null: neither.
         completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
         system: system message for conversations that have none.
         eval_every: steps between two scores of the selection split.
+        budget: a time the study was fitted to, and what it gave up for that.
+        exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
+        cheapest_by: the cost by which the cheapest arm that matches is recommended.
         measure: time and memory of the reference and the finalists, each alone in a fresh process.
         checkpoint_seconds: least time between two checkpoints of a run.
     """
@@ -95,7 +133,13 @@ class StudyConfig(Strict):
     fresh_seeds: tuple[int, ...] = (1, 2, 3)
     finalists: int = Field(default=2, ge=0)
     margin: float = Field(default=0.05, gt=0, lt=1)
+    search: Literal["halving", "grid"] = "grid"
+    halving: Halving = Halving()
     widen: int = Field(default=1, ge=0)
+    refine: float | None = Field(default=None, gt=0, lt=1)
+    budget: Budget | None = None
+    exact_match: int = Field(default=0, ge=0)
+    cheapest_by: CheapestBy = "flops"
     measure: bool = True
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 
@@ -113,6 +157,10 @@ class StudyConfig(Strict):
                 raise ValueError(f"learning_rates of {name} must be positive and ascending, found {list(grid)}")
         if self.seed in self.fresh_seeds or len(set(self.fresh_seeds)) != len(self.fresh_seeds):
             raise ValueError("fresh_seeds must be distinct and must not hold the screening seed")
+        if self.search == "grid" and self.halving != Halving():
+            raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")
+        if self.cheapest_by in MEASURED and not self.measure:
+            raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option
         return self
@@ -149,6 +197,18 @@ class StudyConfig(Strict):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def default_settings() -> dict[str, Any]:
+    """Return every setting that has a default, as JSON values: what an older ``study.yaml`` does not name."""
+    fields = StudyConfig.model_fields.items()
+    return {name: _plain(field.default) for name, field in fields if not field.is_required()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse_config(values: dict[str, Any]) -> StudyConfig:

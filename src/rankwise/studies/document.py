@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rankwise.adapters import Adapter
@@ -11,9 +13,11 @@ from rankwise.methods import card
 from rankwise.models import Base
 from rankwise.stats.contrast import Interval
 from rankwise.stats.verdict import Verdict
+from rankwise.studies.budget import budget_changes
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.judgement import Judgement, finished
+from rankwise.studies.outcome import Search
 from rankwise.studies.presets import question
 from rankwise.studies.recommend import recommend
 from rankwise.studies.traps import traps
@@ -28,6 +32,7 @@ def results(
     outcome: Outcome,
     judgement: Judgement,
     faults: list[dict[str, str]],
+    costs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the study's results as plain JSON values (see docs in ARCHITECTURE.md, "The result file")."""
     arms = [_arm(outcome.arms[arm.name], judgement, outcome, config) for arm in config.arms]
@@ -40,6 +45,7 @@ def results(
             "margin": config.margin,
             "seed": config.seed,
             "fresh_seeds": list(config.fresh_seeds),
+            "budget": {"seconds": config.budget.seconds, "changes": budget_changes(config)} if config.budget else None,
         },
         "cell": {
             "model": base.name,
@@ -63,7 +69,8 @@ def results(
         },
         "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
         "arms": arms,
-        "verdict": recommend(config, outcome, judgement),
+        "search": _search(config, outcome.search),
+        "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
         "citations": _citations(config),
@@ -86,11 +93,14 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "batch": arm.batch or config.batch,
         **_spec(arm),
         "trainable": some_run.trainable if some_run else None,
-        "flops": max((r.flops for r in outcome.screening.values() if r is not None), default=None),
+        "flops": max(
+            (r.flops for r in outcome.screening.values() if r is not None and r.status == "done"), default=None
+        ),
         "learning_rates": rates,
         "best_lr": outcome.best_lr,
         "bracketed": outcome.bracketed,
         "widened": outcome.widened,
+        "fit": _fit(outcome),
         "best_of_sweep": best_of_sweep([rate["curve"] for rate in rates]),
         "fresh": [_fresh(outcome, seed, run) for seed, run in outcome.fresh.items()],
         "test_nll": sum(tests) / len(tests) if tests else None,
@@ -100,6 +110,23 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "trend": None
         if trend is None
         else {"slope": trend.slope, "low": trend.low, "high": trend.high, "widening": trend.widening},
+    }
+
+
+def _fit(outcome: ArmOutcome) -> dict[str, Any] | None:
+    if outcome.fit is None:
+        return None
+    fit, step = outcome.fit
+    return {"lr": fit.lr, "nll": fit.nll, "coefficients": list(fit.coefficients), "step": step}
+
+
+def _search(config: StudyConfig, search: Search) -> dict[str, Any]:
+    return {
+        "kind": config.search,
+        "examples_spent": search.spent,
+        "examples_full_grid": search.full_grid,
+        "rungs": [asdict(rung) for rung in search.rungs],
+        "stopped": [asdict(stop) for stop in search.stops],
     }
 
 
@@ -123,7 +150,7 @@ def _run(lr: float, seed: int, run: RunResult | None) -> dict[str, Any]:
     if run is not None:
         done = run.status == "done"
         facts = {
-            "status": run.status,
+            "status": "stopped" if run.status == "paused" else run.status,
             "reason": run.reason,
             "selection_nll": run.selection_nll if done else None,
             "best_step": run.best_step if done else None,
@@ -153,6 +180,12 @@ def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyCon
         return {"word": "reference", "sentence": f"{arm.label} is the reference.", "contrast": None, "needs": None}
     if verdict is None:
         chosen = arm.name in study.finalists
+        if study.arms[arm.name].stopped:
+            step = study.arms[arm.name].depth
+            sentence = (
+                f"{arm.label} was stopped at step {step} of {config.steps}, behind others; there is no verdict on it."
+            )
+            return {"word": "screened", "sentence": sentence, "contrast": None, "needs": None}
         why = "its fresh runs diverged or failed" if chosen else "it got no fresh seeds"
         word = "no verdict" if chosen else "screened"
         sentence = f"{arm.label} was screened on one seed only; {why}, so there is no verdict on it."

@@ -15,14 +15,22 @@ class Screened:
     flops: int
     trainable: int
 
-    @property
-    def price(self) -> tuple[int, int, str]:
-        """Sort key: operations, then parameters, then name."""
-        return self.flops, self.trainable, self.name
+    def price(self, by: str = "flops") -> tuple[int, int, str]:
+        """Sort key: operations, then parameters, then name; parameters first where a study asks for the fewest.
+
+        Time and memory are measured on finalists only, so operations stand in for them here.
+        """
+        small = by in ("params", "bytes")
+        return (self.trainable, self.flops, self.name) if small else (self.flops, self.trainable, self.name)
 
 
 def choose_finalists(
-    arms: Sequence[Screened], reference_nll: float, base_nll: float, margin: float, count: int
+    arms: Sequence[Screened],
+    reference_nll: float,
+    base_nll: float,
+    margin: float,
+    count: int,
+    by: str = "flops",
 ) -> list[str]:
     """Return up to ``count`` names: the best on selection, then the cheapest within the margin, then the next best.
 
@@ -30,8 +38,8 @@ def choose_finalists(
     """
     if count == 0 or not arms:
         return []
-    by_score = sorted(arms, key=lambda a: (a.nll, a.price))
+    by_score = sorted(arms, key=lambda a: (a.nll, a.price(by)))
     limit = (1 - margin) * reference_nll + margin * base_nll
-    cheap = sorted((a for a in arms if a.nll <= limit), key=lambda a: a.price)
+    cheap = sorted((a for a in arms if a.nll <= limit), key=lambda a: a.price(by))
     ordered = [by_score[0], *cheap, *by_score[1:]]
     return list(dict.fromkeys(a.name for a in ordered))[:count]

@@ -32,10 +32,10 @@ def judge_study(config: StudyConfig, outcome: Outcome) -> Judgement:
     tokens = outcome.base_test.targets
     base = Scores.without_seed(outcome.base_test.nll, tokens)
     reference = outcome.arms[config.reference_arm.name]
-    reference_scores = _scores(reference, tokens)
+    reference_scores = arm_scores(reference, tokens)
     if reference_scores is None:
         return Judgement({}, {})
-    arms = {name: s for name in outcome.finalists if (s := _scores(outcome.arms[name], tokens)) is not None}
+    arms = {name: s for name in outcome.finalists if (s := arm_scores(outcome.arms[name], tokens)) is not None}
     ladder = _ladder(config, list(arms))
     verdicts = judge_all(
         arms,
@@ -49,7 +49,8 @@ def judge_study(config: StudyConfig, outcome: Outcome) -> Judgement:
     return Judgement(verdicts, trends)
 
 
-def _scores(outcome: ArmOutcome, tokens: tuple[int, ...]) -> Scores | None:
+def arm_scores(outcome: ArmOutcome, tokens: tuple[int, ...]) -> Scores | None:
+    """Return the test scores of an arm's finished fresh runs; None without any."""
     runs = finished(outcome)
     if not runs:
         return None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rankwise.adapters import Adapter
+from rankwise.engine import RunResult, Score, TrainSpec
 from rankwise.files import write_text
+from rankwise.methods import catalogue
+from rankwise.methods.card import Card
+from rankwise.models import Base
+from rankwise.stats.single import per_token
+
+SET_UP = "## How it was trained"
 
 
 def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
@@ -26,6 +34,8 @@ def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
         "",
         f"{lead}{arm['verdict']['sentence']}",
         "",
+        SET_UP,
+        "",
         f"- base: {cell['model']}, fingerprint `{cell['base_fingerprint'][:16]}`",
         f"- update: `{arm['formula']}`, {arm['trainable']:,} trainable parameters, alpha {arm['alpha']:g}, "
         f"alpha/r {arm['alpha_over_rank']:g}, effective scale {arm['scaling']:g}",
@@ -45,3 +55,59 @@ def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
         if citation["method"] == arm["method"]:
             lines += ["```bibtex", citation["bibtex"], "```", ""]
     write_text(folder / "README.md", "\n".join(lines))
+
+
+def write_run_card(
+    folder: Path, target: Adapter, spec: TrainSpec, base: Base, data: str, result: RunResult, base_test: Score
+) -> None:
+    """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, citation."""
+    lines = [
+        "---",
+        "library_name: peft",
+        f"base_model: {base.name}",
+        "tags: [rankwise, lora]",
+        "---",
+        f"# Adapter of {base.name} for {data}",
+        "",
+        SET_UP,
+        "",
+        f"- base: {base.name}, fingerprint `{base.fingerprint[:16]}`",
+        f"- update: `{target!r}`, {result.trainable:,} trainable parameters, alpha {target.alpha:g}, "
+        f"alpha/r {target.alpha / target.rank:g}, effective scale {target.s:g}",
+        f"- training: {spec.steps} steps of {spec.batch} examples of {data}, learning rate {spec.lr:g}, "
+        f"{spec.schedule} schedule, seed {spec.seed}; kept: step {result.best_step}",
+    ]
+    if result.test is not None:
+        own, untouched = per_token(result.test.nll, result.test.targets), per_token(base_test.nll, base_test.targets)
+        lines.append(f"- test NLL per completion token: {own} (base {untouched}); one seed, interval over examples")
+    lines += [*(f"- {note}" for note in base.notes), ""]
+    for card in _cards(target):
+        lines += ["```bibtex", card.citation, "```", ""]
+    write_text(folder / "README.md", "\n".join(lines))
+
+
+def carried(folder: Path) -> list[str]:
+    """Return the part of an adapter's card that stays true of its copies: how it was trained, and citations."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return []
+    _, found, rest = text.partition(SET_UP)
+    return [found + rest] if found else []
+
+
+def _cards(target: Adapter) -> list[Card]:
+    """Return the methods whose own axes ``target`` has: those that differ from LoRA's defaults, else LoRA."""
+    plain = Adapter()
+    found = []
+    for card in catalogue():
+        made = card.build() if not card.owns_base else None
+        if not isinstance(made, Adapter):
+            continue
+        own = [axis for axis in _AXES if type(getattr(made, axis)) is not type(getattr(plain, axis))]
+        if own and all(type(getattr(target, axis)) is type(getattr(made, axis)) for axis in own):
+            found.append(card)
+    return found or [card for card in catalogue() if card.name == "lora"]
+
+
+_AXES = ("parametrization", "init", "scaling", "optimizer", "freezing", "storage")

@@ -9,9 +9,11 @@ from typing import Any
 
 from rankwise.cost import blueprint, match_ranks, model_shape
 from rankwise.errors import UsageError, unknown
+from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
-from rankwise.studies.config import Arm, StudyConfig, parse_config
-from rankwise.studies.scales import SCALES, grid
+from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
+from rankwise.studies.prior import WIDTH
+from rankwise.studies.scales import GRIDS, SCALES, grid
 
 Arms = tuple[Arm, ...]
 
@@ -22,7 +24,7 @@ class Preset:
 
     question: str
     arms: Callable[[str, str], Arms]
-    sweep: bool = False
+    sweep: bool = False  # drawn as whole curves: every rate is trained to the end
 
 
 def _rank(scale: str) -> int:
@@ -121,7 +123,9 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
         raise unknown("preset", preset, [*PRESETS, "smoke"], hint="Or give a study in a .yaml file")
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
-    values = {**SCALES[scale], **(changes or {})}
+    values = {**SCALES[scale], **({"search": "grid"} if PRESETS[preset].sweep else {}), **(changes or {})}
+    if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
+        values["measure"] = True  # asked for, so measured, at scales that leave it out too
     if isinstance(values["sizes"], dict):
         values["sizes"] = {**SCALES[scale]["sizes"], **values["sizes"]}
     arms: Any = values.pop("arms", None)
@@ -130,10 +134,30 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
         own = _keep(own, methods)
     if values.get("reference") == "best-rank":
         own = _best_rank_first(own)
-    rates = {arm.name: grid(scale, arm.target(), sweep=PRESETS[preset].sweep) for arm in own}
+    rates = _grids(own, preset, scale, values)
     rates.update(values.pop("learning_rates", {}))
     dumped = [arm.model_dump(mode="json") for arm in own]
     return parse_config({"preset": preset, "scale": scale, "arms": dumped, "learning_rates": rates, **values})
+
+
+def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[str, tuple[float, ...]]:
+    model, steps = str(values["model"]), values["steps"]
+    rule = "quick" if scale == "smoke" and model != "tiny" else scale  # the smoke grids are the tiny model's
+    size: dict[str, int] = {"width": _width(model)} if rule not in GRIDS else {}
+    if isinstance(steps, int) and steps > 0:
+        size["steps"] = steps
+    return {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+
+
+def _width(model: str) -> int:
+    """Return a model's hidden width; the default's where it cannot be known yet (loading it will say why)."""
+    if model in ("default", DEFAULT_NAME):
+        return WIDTH
+    try:
+        config: Any = blueprint(model).model.config
+        return int(config.hidden_size)
+    except (UsageError, AttributeError):
+        return WIDTH
 
 
 def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConfig:

@@ -22,7 +22,7 @@ class Progress:
         """The selection split was scored."""
 
     def done(self, label: str, status: str, nll: float | None, seconds: float) -> None:
-        """A run ended: done, diverged or failed."""
+        """A run ended: done, diverged, failed, or paused until it is decided whether it goes on."""
 
     def close(self) -> None:
         """Nothing more will be told."""

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rankwise.studies.conduct import Outcome
-from rankwise.studies.config import StudyConfig
+from rankwise.studies.config import CheapestBy, StudyConfig
 from rankwise.studies.judgement import Judgement
 
+WORDS: dict[CheapestBy, str] = {
+    "flops": "executed operations",
+    "memory": "peak memory",
+    "time": "time per step",
+    "params": "trainable parameters",
+    "bytes": "the size of its file",
+}
+_MEASURED: dict[CheapestBy, str] = {
+    "memory": "peak_memory_bytes",
+    "time": "seconds_per_step",
+    "bytes": "adapter_bytes",
+}
 
-def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement) -> dict[str, Any]:
-    """Return headline, recommended arm (or None) and reason.
 
-    The recommendation is the cheapest arm that matches, by useful training operations, then parameters.
+def recommend(
+    config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return headline, recommended arm (or None), reason and the cost it was chosen by.
+
+    The recommendation is the cheapest arm that matches, by ``config.cheapest_by``; ties by parameters.
+
+    Args:
+        costs: the ``arms`` of the cost document, for what was measured.
     """
+    return {**_recommend(config, outcome, judgement, costs), "cheapest_by": config.cheapest_by}
+
+
+def _recommend(
+    config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     reference = config.reference_words
     if outcome.arms[config.reference_arm.name].best_lr is None:
         reason = f"every learning rate of {reference} diverged or failed; lower its grid"
@@ -21,9 +46,8 @@ def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement) -> di
     verdicts = judgement.verdicts
     matching = [name for name, verdict in verdicts.items() if verdict.word == "matches or beats"]
     if matching:
-        chosen = min(matching, key=lambda name: _price(outcome, name))
+        chosen, reason = _cheapest(matching, config.cheapest_by, outcome, costs)
         sentence = verdicts[chosen].sentence(config.arm(chosen).label, reference)
-        reason = "the cheapest arm that matches, by executed operations"
         return {"headline": sentence, "recommended": chosen, "reason": reason}
     words = {verdict.word for verdict in verdicts.values()}
     if words == {"falls short"}:
@@ -49,6 +73,26 @@ def best_arm(outcome: Outcome, recommended: str | None) -> str | None:
         if runs:
             tested[name] = sum(r.test.mean for r in runs if r.test) / len(runs)
     return min(tested, key=lambda name: (tested[name], name)) if tested else None
+
+
+def _cheapest(
+    names: list[str], by: CheapestBy, outcome: Outcome, costs: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, str]:
+    """Return the cheapest of ``names`` and why; an arm whose cost could not be measured is never called cheapest."""
+    key = _MEASURED.get(by)
+    known = [name for name in names if key is None or costs.get(name, {}).get(key) is not None]
+    missing = [name for name in names if name not in known]
+    if not known:
+        chosen, _ = _cheapest(names, "flops", outcome, costs)
+        return chosen, f"the cheapest arm that matches, by {WORDS['flops']}: {WORDS[by]} could not be measured"
+
+    def price(name: str) -> tuple[float, int, str]:
+        flops, trainable, _ = _price(outcome, name)
+        own = float(costs[name][key]) if key else float(flops if by == "flops" else trainable)
+        return own, trainable, name
+
+    left_out = f"; {', '.join(missing)} could not be measured" if missing else ""
+    return min(known, key=price), f"the cheapest arm that matches, by {WORDS[by]}{left_out}"
 
 
 def _price(outcome: Outcome, name: str) -> tuple[int, int, str]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rankwise.adapters import Adapter
+from rankwise.adapters import Adapter, Full
 from rankwise.data import Splits
-from rankwise.engine import CHECKPOINT, Forward, RunResult, Score, TrainSpec, checkpoint_step, evaluate, train
+from rankwise.engine import (
+    CHECKPOINT,
+    Forward,
+    RunResult,
+    Score,
+    TrainSpec,
+    checkpoint_step,
+    evaluate,
+    make_quiz,
+    train,
+)
 from rankwise.errors import RankwiseError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
@@ -21,11 +32,31 @@ from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.progress import Progress
 
 # Bump by hand when a change of the code changes a run's numbers: finished runs of older versions are not reused.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to have: trained to its end, or ``until`` an evaluation step.
+
+    Attributes:
+        fresh: a run of the verdict: scores the test split and keeps its adapter.
+    """
+
+    arm: Arm
+    lr: float
+    seed: int
+    fresh: bool
+    until: int | None = None
+
+    @property
+    def label(self) -> str:
+        """As people read it."""
+        return f"{self.arm.name} lr={self.lr:g} seed={self.seed}"
 
 
 class Runner:
-    """Executes runs of one model on one data set, one at a time."""
+    """Executes runs of one model on one data set."""
 
     def __init__(
         self,
@@ -43,20 +74,29 @@ class Runner:
         self.keep_full = keep_full
         base.model.eval()
         self.forward = Forward(base.model)
+        self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
-        return self._key(self._spec(arm, lr, seed, fresh))
+        return self.key_of(self._spec(arm, lr, seed, fresh))
 
     def is_done(self, arm: Arm, lr: float, seed: int, fresh: bool) -> bool:
-        """Return whether the ledger already holds this run."""
-        found = self.ledger.get(self.key(arm, lr, seed, fresh))
-        return found is not None and found.result is not None
+        """Return whether the ledger already holds this run, finished."""
+        return self.known(Job(arm, lr, seed, fresh)) is not None
+
+    def known(self, job: Job) -> RunResult | None:
+        """Return the result the ledger holds if it goes as far as ``job`` asks (or further), else None."""
+        found = self.ledger.get(self.key(job.arm, job.lr, job.seed, job.fresh))
+        if found is None or found.result is None:
+            return None
+        result = RunResult.from_dict(found.result)
+        reached = result.status != "paused" or (job.until is not None and len(result.losses) >= job.until)
+        return result if reached else None
 
     def base_scores(self) -> tuple[Score, Score]:
         """Score the untouched model on selection and test."""
         spec = {"base": True}
-        key = self._key(spec)
+        key = self.key_of(spec)
         self.ledger.ensure(key, "base", spec)
         found = self.ledger.get(key)
         if found is None or found.result is None:
@@ -75,19 +115,27 @@ class Runner:
         return selection, test
 
     def run(self, arm: Arm, lr: float, seed: int, fresh: bool) -> RunResult | None:
-        """Return the result of one run, training it now if the ledger has none; None if it failed (recorded).
+        """Return the result of one whole run; see :meth:`run_many`."""
+        return self.run_many([Job(arm, lr, seed, fresh)])[0]
 
-        Args:
-            fresh: a run of the verdict: scores the test split and keeps its adapter.
+    def run_many(self, jobs: Sequence[Job]) -> list[RunResult | None]:
+        """Return the results of runs that do not wait for each other, in order; None for one that failed (recorded).
+
+        What the ledger has is returned as it is, even when it goes further than asked; the rest is trained now.
         """
-        label = f"{arm.name} lr={lr:g} seed={seed}"
-        spec = self._spec(arm, lr, seed, fresh)
-        key = self._key(spec)
-        self.ledger.ensure(key, label, spec)
-        found = self.ledger.get(key)
-        if found is not None and found.result is not None:
-            return RunResult.from_dict(found.result)
-        return self._train(key, label, self.config.train_spec(arm, lr, seed), fresh)
+        return [self._run(job) for job in jobs]
+
+    def _run(self, job: Job) -> RunResult | None:
+        spec = self._spec(job.arm, job.lr, job.seed, job.fresh)
+        key = self.key_of(spec)
+        self.ledger.ensure(key, job.label, spec)
+        return self.known(job) or self._train(key, job)
+
+    def release(self, job: Job) -> None:
+        """Give back the disk of a stopped run that holds a whole model; going on later starts it again, bit for bit."""
+        if isinstance(job.arm.target(), Full):
+            key = self.key(job.arm, job.lr, job.seed, job.fresh)
+            (self.folder.run_folder(key) / CHECKPOINT).unlink(missing_ok=True)
 
     def restart_step(self, key: str) -> int:
         """Return the step from which a run that was cut short will continue (0: from its start)."""
@@ -97,9 +145,12 @@ class Runner:
         """Return the runs that failed, with their reasons."""
         return [{"run": r.label, "reason": r.reason or ""} for r in self.ledger.runs() if r.status == "failed"]
 
-    def _train(self, key: str, label: str, spec: TrainSpec, fresh: bool) -> RunResult | None:
+    def _train(self, key: str, job: Job) -> RunResult | None:
+        spec, label, fresh = self.config.train_spec(job.arm, job.lr, job.seed), job.label, job.fresh
         run_folder = self.folder.run_folder(key)
-        self.progress.start(label, spec.steps)
+        self.progress.start(label, job.until or spec.steps)
+        before = self.ledger.get(key)
+        interrupted = before is not None and before.status == "running"  # by a kill; a pause is nothing to tell
         self.ledger.start(key)
         started = time.monotonic()
         with MetricsLog(run_folder) as log:
@@ -107,10 +158,13 @@ class Runner:
             def observe(record: dict[str, Any]) -> None:
                 if record.get("event") == "resumed":
                     log.resumed(record["step"])
-                    self.ledger.start(key, restarted_at_step=record["step"])
-                    self.progress.note(f"{label} continues at step {record['step']}")
+                    if interrupted:
+                        self.ledger.start(key, restarted_at_step=record["step"])
+                        self.progress.note(f"{label} continues at step {record['step']}")
                     return
                 log.append(record)
+                if "event" in record:  # one of the adapter's own acted: in the log, and in the result
+                    return
                 if "loss" in record:
                     self.progress.step(record["step"], record["loss"])
                 else:
@@ -123,10 +177,12 @@ class Runner:
                     self.splits,
                     forward=self.forward,
                     test=fresh,
+                    quiz=self.quiz if fresh else None,
                     folder=run_folder,
                     save_to=self._adapter_folder(run_folder, spec, fresh),
                     observe=observe,
                     checkpoint_seconds=self.config.checkpoint_seconds,
+                    until=job.until if job.until != spec.steps else None,
                 )
             except (RankwiseError, RuntimeError, MemoryError) as error:  # the rest of the study goes on
                 seconds = time.monotonic() - started
@@ -138,7 +194,8 @@ class Runner:
         # Through JSON, so that a first pass and a resumed one read the same values back.
         stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
-        (run_folder / CHECKPOINT).unlink(missing_ok=True)
+        if result.status != "paused":
+            (run_folder / CHECKPOINT).unlink(missing_ok=True)
         self.progress.done(label, result.status, result.selection_nll, seconds)
         return RunResult.from_dict(stored)
 
@@ -148,8 +205,11 @@ class Runner:
         return run_folder / "adapter" if keep else None
 
     def _spec(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
-        return {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        spec = {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
+        # Only where it acts: a study without it keeps the keys it always had.
+        return {**spec, "exact_match": len(self.quiz.golds)} if fresh and self.quiz else spec
 
-    def _key(self, spec: dict[str, Any]) -> str:
+    def key_of(self, spec: dict[str, Any]) -> str:
+        """Return the ledger key of ``spec`` on this base and data."""
         plain = json.loads(json.dumps(spec))  # tuples to lists
         return run_key(plain, self.base.fingerprint, self.splits.fingerprint, NUMERICS_VERSION)

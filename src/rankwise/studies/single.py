@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
 from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
-from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.config import Arm, StudyConfig, default_settings
+from rankwise.studies.exact_match import base_right
+from rankwise.studies.modelcard import write_run_card
 from rankwise.studies.progress import Progress
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
@@ -24,12 +27,14 @@ class Trained:
     Attributes:
         result: curve, losses, per-example scores, operations.
         base_test: the untouched model's scores on the same test examples.
+        base_right: per question of the quiz, whether the untouched model answers it; None without a quiz.
         path: folder of the saved adapter (or model, for full fine-tuning); None when the run diverged.
     """
 
     result: RunResult
     base_test: Score
     path: Path | None
+    base_right: tuple[bool, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the short form that ``rankwise train --json`` prints."""
@@ -42,6 +47,8 @@ class Trained:
             "test_nll": r.test.mean if r.test else None,
             "test_nll_final": r.test_final.mean if r.test_final else None,
             "base_test_nll": self.base_test.mean,
+            "exact_match": _share(r.right),
+            "base_exact_match": _share(self.base_right),
             "curve": [list(point) for point in r.curve],
             "trainable": r.trainable,
             "flops": r.flops,
@@ -60,7 +67,7 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
     folder = StudyFolder(out)
     base, splits = load_cell(config, progress)
     with StudyLock(out):
-        state = folder.open_or_create(config.to_dict())
+        state = folder.open_or_create(config.to_dict(), defaults=default_settings())
         folder.clean_temporaries()
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress, keep_full=True)
@@ -68,9 +75,17 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
                 done = runner.is_done(arm, lr, config.seed, fresh=True)
                 progress.note("resumed: this run is already done" if done else "resumed: continuing this run")
             _, base_test = runner.base_scores()
+            before = base_right(runner)
             progress.plan(1, 0)
             result = runner.run(arm, lr, config.seed, fresh=True)
             if result is None:
                 raise RunError(f"the run failed: {runner.failures()[-1]['reason']}")
             saved = folder.run_folder(runner.key(arm, lr, config.seed, fresh=True)) / "adapter"
-    return Trained(result, base_test, saved if saved.exists() else None)
+            spec = config.train_spec(arm, lr, config.seed)
+            if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
+                write_run_card(saved, spec.target, spec, base, config.data, result, base_test)
+    return Trained(result, base_test, saved if saved.exists() else None, before)
+
+
+def _share(right: tuple[bool, ...] | None) -> float | None:
+    return sum(right) / len(right) if right else None

@@ -14,17 +14,20 @@ from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.studies.conduct import Outcome, conduct
-from rankwise.studies.config import GROWABLE, StudyConfig
+from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
 from rankwise.studies.costs import costs
 from rankwise.studies.document import results
+from rankwise.studies.exact_match import base_right, exact_match
 from rankwise.studies.judgement import judge_study
 from rankwise.studies.modelcard import write_card
 from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
+from rankwise.studies.rules import rules
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
+from rankwise.studies.within import conduct_within, stored_plan, unstarted
 
 Document = dict[str, Any]
 
@@ -38,24 +41,35 @@ def run_study(
     room's. The same configuration continues a study that was cut short and ends with the same results.
 
     Raises:
-        UsageError: a bad setting, model or data, or a folder that holds another study.
+        UsageError: a bad setting, model or data, a folder that holds another study, or a budget that is too short.
     """
     progress = progress or Progress()
     started = time.monotonic()
     folder = StudyFolder(out)
+    config = stored_plan(config, folder)
     base, splits = load_cell(config, progress)
+    loading = time.monotonic() - started
     with StudyLock(out):
-        if folder.open_or_create(config.to_dict(), GROWABLE) == "extended":
+        if unstarted(folder):
+            folder.replace_config(config.to_dict())
+        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings()) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress)
-            outcome = conduct(config, runner)
+            if config.budget is None:
+                outcome = conduct(config, runner)
+            else:
+                outcome = conduct_within(runner, loading)
+                config = runner.config
             judgement = judge_study(config, outcome)
-            found = results(config, base, splits, outcome, judgement, runner.failures())
+            answers = exact_match(config, outcome, runner.quiz, base_right(runner))
+            cost = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
+            found = results(config, base, splits, outcome, judgement, runner.failures(), cost["arms"])
+            found |= {"exact_match": answers, "rules": rules(config, outcome)}
             document = {
                 "results": found,
-                "cost": costs(config, folder, ledger, runner, outcome, time.monotonic() - started),
+                "cost": cost,
                 "provenance": provenance(command),
             }
             write_json(folder.results_file, document)

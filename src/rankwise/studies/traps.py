@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rankwise.studies.budget import budget_changes, words
 from rankwise.studies.conduct import Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.judgement import finished
@@ -9,7 +10,8 @@ from rankwise.studies.judgement import finished
 
 def traps(config: StudyConfig, outcome: Outcome) -> list[str]:
     """Return one sentence per trap."""
-    found = []
+    changes = "; ".join(budget_changes(config))
+    found = [f"Fitted to a budget of {words(config.budget.seconds)}: {changes}."] if config.budget and changes else []
     for arm in outcome.arms.values():
         if arm.best_lr is None:
             found.append(f"{arm.arm.label}: every learning rate diverged or failed; lower its grid.")

@@ -14,7 +14,7 @@ from rankwise.adapters.hosts.norm import Norm
 
 HOSTS: tuple[HostKind, ...] = (Linear4bit(), Linear(), Conv1D(), Embedding(), Convolution(), Norm())
 
-__all__ = ["HOSTS", "HostKind", "has_matrix", "host_of"]
+__all__ = ["HOSTS", "Conv1D", "HostKind", "has_matrix", "host_of"]
 
 
 def has_matrix(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rankwise.adapters.four_bits import functional
 from rankwise.adapters.hosts.base import HostKind
 from rankwise.errors import UsageError
 
@@ -33,11 +34,10 @@ class Linear4bit(HostKind):
         state = getattr(stored, "quant_state", None)
         if state is None:
             return stored  # not quantized yet: plain numbers
-        from bitsandbytes.functional import dequantize_4bit
-
         flat = copy.copy(state)  # flat, for the reason given in storages/nf4.py
         flat.shape = torch.Size([math.prod(state.shape)])
-        return dequantize_4bit(stored.data, flat).view(state.shape)
+        W: Tensor = functional().dequantize_4bit(stored.data, flat)
+        return W.view(state.shape)
 
     def stored(self, module: nn.Module, W: Tensor) -> Tensor:
         """Refuse: writing it back would quantize again, and lose."""

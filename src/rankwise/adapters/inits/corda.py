@@ -12,6 +12,7 @@ knowledge-preserved: data whose answers are to be kept).
 
 Deviations: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1). C is the mean over rows, not over
 batches, so that its scale does not depend on how the data are cut; the decomposition does not see the scale of C.
+PEFT divides by |max(x)|, not max(|x|): another C wherever the largest magnitude in a batch is a negative number's.
 """
 
 from __future__ import annotations

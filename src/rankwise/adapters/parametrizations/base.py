@@ -5,7 +5,8 @@ starting values when the init is one that the papers write as an edit of ``W0`` 
 
 Most updates are ``s * delta(factors)``: a :class:`Delta` needs ``shapes``, ``apply``, ``delta`` and ``formula``. One in
 which W0 or s takes another part overrides ``update`` and ``dense`` (with ``complete`` and ``weight_formula``), which
-get a :class:`Host`. Updates of other kinds derive from :class:`Parametrization` and give ``update``.
+get a :class:`Host`. Updates of other kinds derive from :class:`Parametrization` and give ``update``. One that is a
+product of two thin matrices says which in ``plain``: then it exports exactly.
 
 Who owns a tensor: names in ``shapes`` train, unless the freezing axis says no; whatever else the init or ``complete``
 gives is frozen; ``shared_shapes`` are tensors that all layers of one adapter have in common.
@@ -155,6 +156,13 @@ class Parametrization(Choice, abc.ABC):
     def dense(self, factors: Factors, start: Factors, host: Host) -> Tensor:
         """Return the scaled dense update (d_out, d_in), float32 or wider: the oracle for everything else."""
         raise UsageError(f"{self.name!r} has no dense update: {self.not_merged}.")
+
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """Return (A (k, d_in), B (d_out, k)) with ``B A`` exactly the scaled update, or None when there are none.
+
+        Exporting takes these where they are given, and the SVD of :meth:`dense` (with its error) where not.
+        """
+        return None
 
     def dense_bias(self, factors: Factors, start: Factors, host: Host) -> Tensor | None:
         """Return the dense update (d_out,) of the bias, None when the bias keeps its value."""

@@ -53,6 +53,10 @@ class Core(Delta):
         """Dense B C A."""
         return factors["B"] @ factors["C"] @ factors["A"]
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
+        """A and s B C."""
+        return factors["A"], host.scaling * (factors["B"] @ factors["C"])
+
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B C A``."""
         return f"{scale} B C A"

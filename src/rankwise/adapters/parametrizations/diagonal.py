@@ -44,6 +44,10 @@ class Diagonal(Delta):
         """Dense B diag(e) A."""
         return (factors["B"] * factors["e"]) @ factors["A"]
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
+        """A and s B diag(e)."""
+        return factors["A"], host.scaling * (factors["B"] * factors["e"])
+
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B diag(e) A``."""
         return f"{scale} B diag(e) A"

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Delta, Factors, project
+from rankwise.adapters.parametrizations.base import Delta, Factors, Host, project
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class LowRank(Delta):
         if not start:
             return B @ A
         return (B - start["B"]) @ A + start["B"] @ (A - start["A"])
+
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """[A; A - A0] and s [B - B0, B0]: rank r, or 2r with a start, without subtracting large products."""
+        A, B = factors["A"], factors["B"]
+        if start:
+            A, B = torch.cat([A, A - start["A"]]), torch.cat([B - start["B"], start["B"]], dim=1)
+        return A, host.scaling * B
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B A``."""

@@ -74,6 +74,10 @@ class VeRA(Delta):
         """Dense diag(b) B diag(d) A."""
         return factors["b"][:, None] * ((factors["B"] * factors["d"]) @ factors["A"])
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
+        """The layer's part of A, and s diag(b) B diag(d)."""
+        return factors["A"], host.scaling * (factors["b"][:, None] * factors["B"] * factors["d"])
+
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``1 diag(b) B diag(d) A``."""
         return f"{scale} diag(b) B diag(d) A"

@@ -70,6 +70,10 @@ class WeightDecomposed(LowRank):
         direction = super().dense(factors, start, host)
         return (g - 1) * host.W0.to(direction.dtype) + g * direction
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """None: rescaling W0 has full rank."""
+        return None
+
     def weight_formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``m V / |V|, V = W0 + (32/16) B A``; the side of m tells the axis."""
         ratio = "m V / |V|" if self.axis == "out" else "V m / |V|"

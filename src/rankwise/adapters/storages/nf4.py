@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rankwise.adapters.four_bits import functional
 from rankwise.adapters.storages.base import Codes, Storage
 from rankwise.errors import UsageError
 
@@ -35,12 +36,11 @@ class NF4Codes(Codes):
 
     def read(self) -> Tensor:
         """Dequantize."""
-        from bitsandbytes.functional import dequantize_4bit
-
         packed: Any = self.packed
         if self.state.absmax.device != packed.device:  # the model was moved
             self.state.to(packed.device)
-        return dequantize_4bit(packed, self.state).view(self.shape).to(self.dtype)
+        W: Tensor = functional().dequantize_4bit(packed, self.state)
+        return W.view(self.shape).to(self.dtype)
 
     def tensors(self) -> dict[str, Tensor]:
         """Codes and scales, by bitsandbytes' names."""
@@ -70,17 +70,15 @@ class NF4(Storage):
     def encode(self, weight: Tensor) -> NF4Codes:
         """Quantize."""
         self.check()
-        from bitsandbytes.functional import quantize_4bit
-
         plain = weight.detach().contiguous().flatten()
         plain = plain.float() if plain.dtype == torch.float64 else plain
-        packed, state = quantize_4bit(plain, blocksize=self.block, compress_statistics=self.double, quant_type="nf4")
+        options = {"blocksize": self.block, "compress_statistics": self.double, "quant_type": "nf4"}
+        packed, state = functional().quantize_4bit(plain, **options)
         return NF4Codes(packed, state, weight)
 
     def revive(self, tensors: dict[str, Tensor], like: Tensor) -> NF4Codes:
         """Read codes and scales back."""
         self.check()
-        from bitsandbytes.functional import QuantState
-
         rest = {key: value.to(like.device) for key, value in tensors.items() if key != "packed"}
-        return NF4Codes(tensors["packed"].to(like.device), QuantState.from_dict(rest, device=like.device), like)
+        state = functional().QuantState.from_dict(rest, device=like.device)
+        return NF4Codes(tensors["packed"].to(like.device), state, like)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from rankwise.report.figures.base import Figure, Styles, data, edge_label, line_width, padded, styles
@@ -12,6 +13,7 @@ from rankwise.report.view import Arm, Document
 from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, learning_rate, nll
 
+PIECES = 24  # straight pieces a fitted parabola is drawn with
 DODGE = 13  # px between marks of different arms lost at the same learning rate
 
 
@@ -62,6 +64,8 @@ def learning_rate_figure(document: Document) -> Figure | None:
         for arm in sorted(arms, key=lambda arm: not arm["reference"]):
             rows = _rows(arm, style.label[arm["name"]], scores[arm["name"]], high)
             layers += _curve(rows, x, y, color, shape, line_width(arm, style), style.dash[arm["name"]])
+            last = document["results"]["training"]["steps"]
+            layers += _fitted(arm, style.label[arm["name"]], scores[arm["name"]], last, x, y, color, high)
         if lost:
             shift = decades / layout.width * DODGE
             beside = [row | {"lr": row["lr"] * 10 ** (row["slot"] * shift)} for row in lost]
@@ -80,9 +84,57 @@ def learning_rate_figure(document: Document) -> Figure | None:
         else "Lower is better; a ring marks each arm's best learning rate. Look for a U: a best value with worse on"
         " both sides was really searched, one at the end of its line may lie further out. One seed, best checkpoint."
     )
+    if any(_fit(arm) for arm in arms):
+        caption += (
+            " A dotted curve is the parabola fitted around an arm's best values (drawn at the height of its best value"
+            " when fitted at an earlier step); a + marks its minimum."
+        )
     if lost:
         caption += " A × at the top edge diverged, or ended worse than the untouched model, at that learning rate."
     return Figure("learning-rates", "NLL against learning rate", caption, chart)
+
+
+def _fit(arm: Arm) -> Mapping[str, Any] | None:
+    """The fitted parabola when it opens upward and its numbers can be drawn; older documents have none."""
+    fit = arm.get("fit")
+    if not fit or not all(finite(value) for value in (fit["lr"], fit["nll"], *fit["coefficients"])):
+        return None
+    return fit if fit["lr"] > 0 and fit["coefficients"][2] > 0 else None
+
+
+def _fitted(
+    arm: Arm, label: str, scores: dict[float, float], last: int, x: Any, y: Any, color: Any, high: float
+) -> list[Any]:
+    """The parabola over the tested rates on both sides of its minimum, and a + at the minimum."""
+    import altair as alt
+
+    fit = _fit(arm)
+    if fit is None:
+        return []
+    tested = sorted({run["lr"] for run in arm["learning_rates"]})
+    center = min(range(len(tested)), key=lambda place: abs(math.log(tested[place] / fit["lr"])))
+    left, right = tested[max(center - 1, 0)], tested[min(center + 1, len(tested) - 1)]
+    low, high_end = math.log10(min(left, fit["lr"])), math.log10(max(right, fit["lr"]))
+    c0, c1, c2 = fit["coefficients"]
+
+    def value(u: float) -> float:
+        return float(c0 + c1 * u + c2 * u * u)
+
+    early = fit.get("step") not in (None, last) and arm["best_lr"] in scores
+    shift = scores[arm["best_lr"]] - value(math.log10(arm["best_lr"])) if early else 0.0
+    at = [low + (high_end - low) * n / PIECES for n in range(PIECES + 1)]
+    points: list[dict[str, Any]] = [{"lr": 10**u, "nll": value(u) + shift, "arm": label} for u in at]
+    when = f" at step {fit['step']}" if early else ""
+    note = f"{label}: fitted minimum{when} {nll(fit['nll'])} at learning rate {learning_rate(fit['lr'])}"
+    lowest: list[dict[str, Any]] = [{"lr": fit["lr"], "nll": fit["nll"] + shift, "arm": label, "note": note}]
+    curve = alt.Chart(data([point for point in points if point["nll"] <= high]))
+    plus = alt.Chart(data([point for point in lowest if point["nll"] <= high]))
+    return [
+        curve.mark_line(strokeWidth=1.5, strokeDash=[2, 2], aria=False).encode(x=x, y=y, color=color),
+        plus.mark_point(shape="M-1,0L1,0M0,-1L0,1", size=90, strokeWidth=2, filled=False, opacity=1).encode(
+            x=x, y=y, color=color, description="note:N"
+        ),
+    ]
 
 
 def _scores(arm: Arm) -> dict[float, float]:

@@ -11,10 +11,18 @@ from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, percent
 
 WIDEST = (-0.25, 1.5)
+# What "cheapest by" compares: the key of the cost document that holds the share, and its name.
+COSTS = {
+    "flops": ("flops_ratio", "training FLOPs"),
+    "params": ("trainable_ratio", "trainable parameters"),
+    "time": ("time_ratio", "time per step"),
+    "memory": ("memory_ratio", "peak memory"),
+    "bytes": ("bytes_ratio", "adapter file"),
+}
 
 
 def pareto_figure(document: Document) -> Figure | None:
-    """Recovery against executed training FLOPs, or None when fewer than two arms have both.
+    """Recovery against the cost the study recommends by (FLOPs by default); None when fewer than two arms have both.
 
     None, too, when fresh seeds were run and gave no recovery: then there is no gain to recover, and screening scores
     must not pretend that there is.
@@ -24,7 +32,12 @@ def pareto_figure(document: Document) -> Figure | None:
     if any(arm["fresh"] for arm in others) and not any(arm["recovery"] for arm in others):
         return None
     style = styles(arms)
-    rows = [row for arm in arms if (row := _row(arm, document, style))]
+    verdict = document["results"]["verdict"]
+    key, what = COSTS.get(verdict.get("cheapest_by") or "flops", COSTS["flops"])
+    rows = [row for arm in arms if (row := _row(arm, document, style, key, what))]
+    if len(rows) < 2:
+        key, what = COSTS["flops"]
+        rows = [row for arm in arms if (row := _row(arm, document, style, key, what))]
     if len(rows) < 2:
         return None
     drawn = [arm for arm in arms if any(row["name"] == arm["name"] for row in rows)]
@@ -44,7 +57,7 @@ def pareto_figure(document: Document) -> Figure | None:
 
         x = alt.X(
             "cost:Q",
-            title=f"training FLOPs, share of {name}",
+            title=f"{what}, share of {name}",
             scale=alt.Scale(domain=x_domain, nice=False, zero=False),
             axis=alt.Axis(format=".0%", tickCount=5),
         )
@@ -72,6 +85,12 @@ def pareto_figure(document: Document) -> Figure | None:
                 x=x, y=y, color=color, shape=shape, description="note:N"
             ),
         ]
+        chosen = [row for row in rows if row["name"] == verdict["recommended"]]
+        if chosen:
+            ring = alt.Chart(data(chosen)).mark_point(
+                shape="circle", filled=False, size=420, strokeWidth=2, opacity=1, aria=False
+            )
+            layers.append(ring.encode(x=x, y=y, color=color))
         return alt.layer(*layers).properties(width=layout.width, height=layout.height)
 
     caption = (
@@ -79,6 +98,8 @@ def pareto_figure(document: Document) -> Figure | None:
         " dotted line joins those that no other beats on both. The filled mark furthest left whose whole bar is above"
         " the dashed margin is the bargain."
     )
+    if any(row["name"] == verdict["recommended"] for row in rows):
+        caption += f" A ring marks the recommended arm, the cheapest by {what} of those that match."
     if any(not row["fresh"] for row in rows):
         caption += (
             " Hollow marks were only screened: one seed, the selection set and the best of several learning rates, so"
@@ -87,8 +108,8 @@ def pareto_figure(document: Document) -> Figure | None:
     return Figure("pareto", "Cost against recovery", caption, chart)
 
 
-def _row(arm: Arm, document: Document, style: Styles) -> dict[str, Any] | None:
-    cost = 1.0 if arm["reference"] else document["cost"]["arms"].get(arm["name"], {}).get("flops_ratio")
+def _row(arm: Arm, document: Document, style: Styles, key: str, what: str) -> dict[str, Any] | None:
+    cost = 1.0 if arm["reference"] else document["cost"]["arms"].get(arm["name"], {}).get(key)
     interval = arm["recovery"]
     fresh = bool(interval) and finite(interval.get("estimate"))
     estimate = interval["estimate"] if fresh else 1.0 if arm["reference"] else _screening_recovery(arm, document)
@@ -108,8 +129,12 @@ def _row(arm: Arm, document: Document, style: Styles) -> dict[str, Any] | None:
         "low": _within(low),
         "high": _within(high),
         "fresh": fresh or bool(arm["reference"]),
-        "note": f"{label}: {percent(estimate)} of the gain at {percent(cost)} of the FLOPs{how}",
+        "note": f"{label}: {percent(estimate)} of the gain at {percent(cost)} of the {_short(what)}{how}",
     }
+
+
+def _short(what: str) -> str:
+    return what.removeprefix("training ")
 
 
 def _screening_recovery(arm: Arm, document: Document) -> float | None:

@@ -1,0 +1,64 @@
+"""Time rankwise beside TRL + PEFT, interleaved on one machine in one run. Nothing else may run meanwhile.
+
+    make bench                                      # all cases, about a quarter of an hour on two cores
+    .venv/bin/python benchmarks/run.py --quick      # step, evaluation, packing
+    .venv/bin/python benchmarks/run.py --data ../shared/data/gsm8k --only training_step
+
+Writes one file per case to benchmarks/results/. See README.md for what the letters mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+from pathlib import Path
+
+import setting as shared
+from cases import CASES, QUICK
+from peers import trl
+
+from rankwise.files import write_json
+from rankwise.studies.allocator import keep_freed_memory
+from rankwise.studies.provenance import provenance
+
+
+def alone(setting: shared.Setting, peer: list[str], folder: str) -> None:
+    """Take one optimizer step of one peer and print the peak memory of this process."""
+    spec = shared.lora_spec(steps=1)
+    if peer[0] == "P":
+        step, _ = setting.ours(spec)
+    else:
+        choice = {"micro_batch": int(peer[1]), "sort": bool(int(peer[2]))} if peer[0] == "T" else None
+        step, _ = trl(setting, spec, folder, choice)
+    step()
+    print(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="default: the default base")
+    parser.add_argument("--data", default="word-problems:en", help="the targets are stated for GSM8K text")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=list(CASES), action="append")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    keep_freed_memory()
+    threads = shared.threads()
+    setting = shared.load(args.model, args.data)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.alone:
+            alone(setting, args.alone, folder)
+            return
+        about = {"data": args.data, "model": setting.base.name, "threads": threads, **provenance("")}
+        for name in args.only or (QUICK if args.quick else list(CASES)):
+            result = CASES[name](setting, folder, args.quick)
+            write_json(args.out / f"{name}.json", {"result": result, "setup": about})
+            print(name, json.dumps(result, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""An adapter with merged pairs as the plain LoRA that it equals: how it is saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters.adapter import Adapter
+from rankwise.adapters.layers import Slot
+from rankwise.adapters.parametrizations.chained import merged
+from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
+
+
+def pairs(slot: Slot) -> tuple[Tensor, Tensor]:
+    """Return all of a slot's low-rank pairs, merged ones last, as one A and one B, detached."""
+    A, B = slot.factors["A"].detach(), slot.factors["B"].detach()
+    frozen = merged(slot)
+    return (torch.cat([A, frozen["A"]]), torch.cat([B, frozen["B"]], dim=1)) if frozen else (A, B)
+
+
+def plain(adapter: Adapter, slots: dict[str, Slot]) -> Adapter:
+    """Return the adapter as it is saved: itself, or after k merges plain LoRA of rank (k + 1) r at the same scale."""
+    ranks = {pairs(slot)[0].shape[0] for slot in slots.values() if merged(slot)}
+    if not ranks:
+        return adapter
+    (rank,) = ranks  # an event merges every module at once
+    alpha = adapter.alpha
+    if isinstance(adapter.scaling, AlphaOverRank):
+        alpha = adapter.s * rank
+    elif isinstance(adapter.scaling, AlphaOverSqrtRank):
+        alpha = adapter.s * rank**0.5
+    return replace(adapter, rank=rank, alpha=alpha, events=())

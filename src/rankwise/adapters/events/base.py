@@ -1,0 +1,157 @@
+"""The contract of an event: what a method does to its own adapter while it trains.
+
+An event overrides the moments it acts at; in one optimizer step they come in this order::
+
+    backward of every pass -> after_backward -> clipping -> before_step -> optimizer
+        -> after_step(t) -> at_interval(t) when t is a multiple of ``interval`` -> next learning rate, gradients cleared
+
+and ``at_end`` after the last step. Everything an event reads or changes goes through :class:`Context`, which the engine
+(or a Trainer callback) provides. Changes are possible only inside ``with ctx.firing()``, which records them: no event
+acts unseen. Events of one run see that run's tensors alone, so they never touch a neighbor in a pack.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters.axis import Choice
+
+if TYPE_CHECKING:
+    from rankwise.adapters.adapter import Adapter
+
+MOMENTS = ("after_backward", "before_step", "after_step", "at_interval", "at_end")
+
+
+class Context(abc.ABC):
+    """What an event sees of its run.
+
+    Attributes:
+        step: number of the optimizer step that is being taken or was just taken, from 1.
+        steps: of the whole run.
+        generator: this event's own random stream on the CPU, saved in checkpoints.
+        state: this event's own memory, saved in checkpoints: names to tensors or JSON values.
+    """
+
+    step: int
+    steps: int
+    generator: torch.Generator
+    state: dict[str, Any]
+
+    @property
+    @abc.abstractmethod
+    def modules(self) -> tuple[str, ...]:
+        """The adapted modules by dotted name, in the model's order."""
+
+    @abc.abstractmethod
+    def factors(self, module: str) -> Mapping[str, Tensor]:
+        """Return the trained tensors of ``module`` by name, detached; change them by :meth:`write`."""
+
+    @abc.abstractmethod
+    def gradients(self, module: str) -> Mapping[str, Tensor]:
+        """Return the gradients of ``module`` by factor (fewer where there is none), to be changed in place.
+
+        They exist from ``after_backward`` to ``at_interval``; changes count up to ``before_step``.
+        """
+
+    @abc.abstractmethod
+    def scaling(self, module: str) -> float:
+        """Return s of ``module``."""
+
+    @abc.abstractmethod
+    def W0(self, module: str) -> Tensor:
+        """Return a copy (d_out, d_in) of the weight that the adapter sits on, float32 or wider."""
+
+    @abc.abstractmethod
+    def firing(self, *, measure: bool = True) -> AbstractContextManager[dict[str, Any]]:
+        """Open a block in which the adapter may be changed; yields a dict for what the record should say (JSON).
+
+        Args:
+            measure: also record the update's norm, the ranks and the loss on a fixed probe batch, before and after;
+                costs two forward passes and two dense updates. False for events that act at every step.
+        """
+
+    @abc.abstractmethod
+    def write(self, module: str, values: Mapping[str, Tensor]) -> None:
+        """Set factors of ``module``; shapes stay."""
+
+    @abc.abstractmethod
+    def fresh(self, module: str) -> dict[str, Tensor]:
+        """Draw a new start of ``module``'s factors from the adapter's init and this event's stream."""
+
+    @abc.abstractmethod
+    def freeze_update(self, module: str) -> None:
+        """Move the update of this moment, s B A, into a frozen part that stays added; the factors keep their values."""
+
+    @abc.abstractmethod
+    def write_base(self, module: str, W: Tensor) -> None:
+        """Replace the run's private weight (d_out, d_in) of ``module``; for events that declare ``owns_base``."""
+
+    @abc.abstractmethod
+    def reset_optimizer(self, module: str, factor: str) -> None:
+        """Forget a factor's optimizer state, step count included: it goes on as under a new optimizer."""
+
+    @abc.abstractmethod
+    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int = 0) -> None:
+        """Zero the moments of a factor where ``keep`` (bool, one entry per index of ``dim``) is False."""
+
+    @abc.abstractmethod
+    def transport_optimizer(self, module: str, factor: str, M: Tensor, dim: int = 0) -> None:
+        """Carry a factor's moments through the change of coordinates ``factor <- M factor`` along ``dim``.
+
+        The first moment follows linearly, the second by the entrywise square of M (exact when M is a signed
+        permutation or a diagonal; for a dense M it is the value under uncorrelated gradients).
+        """
+
+    @abc.abstractmethod
+    def probe(self) -> float | None:
+        """Return the loss per target on a fixed batch of training examples, None where there is no such batch."""
+
+
+@dataclass(frozen=True)
+class Event(Choice, abc.ABC):
+    """Something that happens during training. Members override the moments they act at."""
+
+    owns_base: ClassVar[bool] = False
+    """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
+
+    @property
+    def interval(self) -> int | None:
+        """Steps between two calls of :meth:`at_interval`; None: never."""
+        return None
+
+    def check(self, adapter: Adapter) -> None:
+        """Refuse an adapter this event cannot serve.
+
+        Raises:
+            UsageError: naming the parameter, the requirement and the value found.
+        """
+
+    def describe(self) -> str:
+        """Return a short text for ``repr(adapter)``."""
+        return self.name
+
+    def after_backward(self, ctx: Context) -> None:
+        """Gradients of the whole window are there, not yet clipped."""
+
+    def before_step(self, ctx: Context) -> None:
+        """Gradients are clipped; the optimizer comes next."""
+
+    def after_step(self, ctx: Context, step: int) -> None:
+        """Step ``step`` (1-based) was taken; its gradients are still there."""
+
+    def at_interval(self, ctx: Context, step: int) -> None:
+        """As ``after_step``, at every multiple of ``interval``."""
+
+    def at_end(self, ctx: Context) -> None:
+        """The last step was taken (a run that diverged does not get here)."""
+
+    def acts_at(self, moment: str) -> bool:
+        """Return whether this event overrides ``moment``, one of :data:`MOMENTS`."""
+        return getattr(type(self), moment) is not getattr(Event, moment)

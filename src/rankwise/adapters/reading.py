@@ -1,0 +1,84 @@
+"""The files of an adapter folder, read defensively: one sentence when one is not what it should be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from rankwise.errors import UsageError
+
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+OURS, START = "rankwise.json", "rankwise_start.safetensors"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, never a pickle.
+
+    Raises:
+        UsageError: it is missing, damaged or truncated, or there is only a pickle.
+    """
+    if not path.exists():
+        if path.with_suffix(".bin").exists():
+            raise UsageError(f"{path.parent} holds a pickle (.bin), which is never opened; convert it to safetensors.")
+        raise UsageError(f"{path} does not exist; an adapter folder holds {CONFIG} and {path.name}.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is damaged or truncated ({error}); copy it again.") from error
+
+
+def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
+    """Read a JSON object; ``hint`` ends the message when the file does not exist.
+
+    Raises:
+        UsageError: it is missing or not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; an adapter folder holds {path.name}.{hint}") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} is not readable JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} does not hold a JSON object.")
+    return value
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """Join names for a message; past ``most`` the rest is counted."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], folder: Path) -> list[str]:
+    """Check names, shapes and values of a file; return the names that were not ``expected``.
+
+    Raises:
+        UsageError: tensors are missing (they are listed), of another shape, or not finite.
+    """
+    if missing := [name for name in expected if name not in tensors]:
+        raise UsageError(f"{folder} lacks {len(missing)} tensors of this model: {listed(missing)}. Another base?")
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise UsageError(f"{name} in {folder} is {tuple(tensors[name].shape)}, this model needs {tuple(shape)}.")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UsageError(f"{name} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
+    return sorted(set(tensors) - set(expected))
+
+
+def place_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return where a layer's factors live, and their dtype: float32, or float64 beside a float64 weight.
+
+    Factors beside a weight without storage (the meta device) are on the CPU.
+    """
+    weight = cast(Tensor, module.weight)
+    device = torch.device("cpu") if weight.device.type == "meta" else weight.device
+    return device, torch.float64 if weight.dtype == torch.float64 else torch.float32

@@ -1,0 +1,68 @@
+"""``rankwise eval``: how good a model or an adapter is on held-out data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankwise.cli.options import Data, Json, Model, Seed
+
+
+def eval_(
+    adapter: Annotated[Path | None, typer.Argument(help="An adapter's folder; left out, the model alone.")] = None,
+    model: Model = None,
+    data: Data = None,
+    examples: Annotated[int, typer.Option(help="Test examples, at most.")] = 96,
+    answers: Annotated[int, typer.Option(help="Questions to answer for exact match, at most; 0 for none.")] = 32,
+    max_length: Annotated[int, typer.Option(help="Tokens per example.")] = 256,
+    seed: Seed = None,
+    json_: Json = False,
+) -> int:
+    """Score an adapter beside its bare base on the test split: loss per token and exact match, with intervals.
+
+    The loss is the negative log-likelihood per trained token, in nats; the difference is paired, example by example.
+    Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
+    """
+    import json
+
+    from rankwise.cli import console
+    from rankwise.cli.options import say_loading
+    from rankwise.errors import UsageError
+
+    for option, value, least in (("--examples", examples, 1), ("--answers", answers, 0)):
+        if value < least:
+            raise UsageError(f"{option} must be at least {least}, found {value}.")
+    say_loading()
+    from rankwise.data import Limits, load_data
+    from rankwise.integrations.live import open_live
+    from rankwise.integrations.scoring import score
+    from rankwise.models import load_base
+
+    note = None if json_ else lambda text: console.say(console.err(), text)
+    if adapter is not None:
+        live = open_live(adapter, model, dtype=None, progress=note)
+        base, handle = live.base, live.handle
+    else:
+        base, handle = load_base(model, progress=note), None
+    spec = data or "word-problems"
+    splits = load_data(
+        spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length
+    )  # the test split does not depend on the others' sizes
+    found = score(base, handle, splits.test, answers)
+    if json_:
+        typer.echo(json.dumps({"model": base.name, "data": spec, **found.to_dict()}, ensure_ascii=False))
+        return 0
+    screen = console.out()
+    for name, scores in (("base", found.base), ("adapter", found.adapter)):
+        if scores is not None:
+            console.say(screen, f"{name}: NLL per token {scores.nll}")
+            right = str(scores.right) if scores.right else "not asked for" if not answers else "no short answers here"
+            console.say(screen, f"{name}: exact match {right}")
+    if found.difference is not None:
+        console.say(screen, f"difference in NLL, adapter less base: {found.difference}")
+        console.say(screen, f"Next: rankwise export {adapter} --for peft")
+    else:
+        console.say(screen, f"Next: rankwise train --data {spec}")
+    return 0

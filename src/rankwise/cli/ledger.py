@@ -1,0 +1,42 @@
+"""``rankwise ledger export``: a study's runs as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankwise.cli.options import Json
+
+app = typer.Typer(
+    help="The record of a study's runs, for other tools: pandas, polars, DuckDB, a spreadsheet.",
+    epilog="For instance: rankwise ledger export runs/without-regret-quick --to csv",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def root() -> None:
+    """The record of a study's runs, for other tools: pandas, polars, DuckDB, a spreadsheet."""
+
+
+@app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, for instance runs/without-regret-quick.")],
+    to: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
+    out: Annotated[Path | None, typer.Option(help="File for the runs (default: runs.<format> in the folder).")] = None,
+    json_: Json = False,
+) -> int:
+    """Write one row a run (spec, scores, cost) and, beside it, one row an example of every scored split."""
+    import json
+
+    from rankwise.ledger.export import export as write
+
+    runs, examples = write(folder, to, out)
+    if json_:
+        typer.echo(json.dumps({"runs": str(runs), "examples": str(examples)}))
+    else:
+        typer.echo(f"Runs: {runs}\nExamples: {examples}")
+    return 0

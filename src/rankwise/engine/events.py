@@ -1,0 +1,249 @@
+"""Gives an adapter's events access to their run, records what they do, and keeps their memory through a resume.
+
+The contract is in :mod:`rankwise.adapters.events.base`. The engine's loop drives it, and so does the Trainer callback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters import Handle, orientation, stream_seed
+from rankwise.adapters.events import Context, Event
+from rankwise.adapters.parametrizations.chained import freeze_update, merged
+from rankwise.engine.private import PrivateBase
+from rankwise.errors import RunError
+
+Record = Callable[[dict[str, Any]], None]
+
+
+def add_penalties(handle: Handle) -> dict[str, float]:
+    """Add the gradients of the adapter's penalties to its factors; return the weighted values by name.
+
+    Once per optimizer step, before the passes: all of them see the same factors.
+    """
+    factors = {path: slot.factors for path, slot in handle.slots.items()} if handle.adapter.penalties else {}
+    found: dict[str, float] = {}
+    for penalty in handle.adapter.penalties:
+        value = penalty.weight * penalty.value(factors)
+        value.backward()
+        found[penalty.name] = found.get(penalty.name, 0.0) + float(value.detach())
+    return found
+
+
+class Events:
+    """The events of one adapter.
+
+    Args:
+        optimizer: returns the run's optimizer (of torch, or wrapped by accelerate).
+        seed: of the run; every event gets a stream of its own.
+        steps: of the whole run.
+        probe: returns the loss on a fixed batch; None where there is none.
+        record: is told every firing.
+        private: the run's own weights, for events that own the base.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        optimizer: Callable[[], Any],
+        *,
+        seed: int,
+        steps: int,
+        probe: Callable[[], float] | None,
+        record: Record,
+        private: PrivateBase | None = None,
+    ) -> None:
+        self.contexts = [
+            EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), probe, record, private)
+            for i, event in enumerate(handle.adapter.events)
+        ]
+        for context in self.contexts:
+            context.steps = steps
+
+    def __bool__(self) -> bool:
+        return bool(self.contexts)
+
+    def fire(self, moment: str, step: int) -> bool:
+        """Let every event act that acts at ``moment``; return whether there was one."""
+        acting = [context for context in self.contexts if context.event.acts_at(moment)]
+        for context in acting:
+            context.at(moment, step)
+            getattr(context.event, moment)(context, *((step,) if moment == "after_step" else ()))
+        return bool(acting)
+
+    def after_step(self, step: int) -> None:
+        """Fire ``after_step``, then ``at_interval`` where it is due, then ``at_end`` after the last step."""
+        self.fire("after_step", step)
+        for context in self.contexts:
+            interval = context.event.interval
+            if interval is not None and step % interval == 0:
+                context.at("at_interval", step)
+                context.event.at_interval(context, step)
+        if self.contexts and step == self.contexts[0].steps:
+            self.fire("at_end", step)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the streams and the tensors of every event's memory."""
+        found = {}
+        for i, context in enumerate(self.contexts):
+            found[f"{i}/stream"] = context.generator.get_state()
+            found |= {f"{i}/state/{k}": v for k, v in context.state.items() if isinstance(v, Tensor)}
+        return found
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the JSON part of every event's memory."""
+        return [{k: v for k, v in c.state.items() if not isinstance(v, Tensor)} for c in self.contexts]
+
+    def restore(self, tensors: Mapping[str, Tensor], record: list[dict[str, Any]]) -> None:
+        """Put both back."""
+        for i, (context, plain) in enumerate(zip(self.contexts, record, strict=True)):
+            context.generator.set_state(tensors[f"{i}/stream"])
+            prefix = f"{i}/state/"
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            context.state = {**plain, **own}
+
+
+class EventContext(Context):
+    """What one event sees of its run."""
+
+    def __init__(
+        self,
+        event: Event,
+        handle: Handle,
+        optimizer: Callable[[], Any],
+        seed: int,
+        probe: Callable[[], float] | None,
+        record: Record,
+        private: PrivateBase | None,
+    ) -> None:
+        self.event, self._handle, self._optimizer, self._record = event, handle, optimizer, record
+        self._measure_probe, self._private = probe, private
+        self.generator = torch.Generator().manual_seed(seed)
+        self.state = {}
+        self.step = self.steps = 0
+        self._moment = ""
+        self._open = False
+
+    def at(self, moment: str, step: int) -> None:
+        """Set the clock."""
+        self._moment, self.step = moment, step
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The adapted modules."""
+        return tuple(self._handle.layers)
+
+    def factors(self, module: str) -> Mapping[str, Tensor]:
+        """The trained tensors."""
+        # Copies: what is not written through `write` does not happen.
+        return {name: p.detach().clone() for name, p in self._handle.slots[module].trained.items()}
+
+    def gradients(self, module: str) -> Mapping[str, Tensor]:
+        """Their gradients."""
+        trained = self._handle.slots[module].trained
+        return {name: p.grad for name, p in trained.items() if p.grad is not None}
+
+    def scaling(self, module: str) -> float:
+        """Return s."""
+        return self._handle.slots[module].scaling
+
+    def W0(self, module: str) -> Tensor:
+        """Return a copy of the weight under the adapter; an owner's own, from its master."""
+        if self._private:
+            return self._private.masters[module].clone()
+        W = orientation.weight(self._handle.layers[module])
+        return W.to(torch.promote_types(W.dtype, torch.float32), copy=True)
+
+    @contextlib.contextmanager
+    def firing(self, *, measure: bool = True) -> Iterator[dict[str, Any]]:
+        """Open the block in which changes are possible."""
+        note: dict[str, Any] = {}
+        before = self._measured() if measure else {}
+        self._open = True
+        try:
+            with torch.no_grad():
+                yield note
+        finally:
+            self._open = False
+        after = self._measured() if measure else {}
+        changes = {f"{key}_{when}": v for when, m in (("before", before), ("after", after)) for key, v in m.items()}
+        self._record({"event": self.event.name, "step": self.step, "moment": self._moment, **changes, **note})
+
+    def _measured(self) -> dict[str, Any]:
+        squares = sum(float(self._handle.delta(module).double().square().sum()) for module in self.modules)
+        loss = self.probe()
+        return {
+            "update_norm": math.sqrt(squares),
+            "ranks": {path: _rank(slot.factors, merged(slot)) for path, slot in self._handle.slots.items()},
+            "probe_loss": loss if loss is None or math.isfinite(loss) else None,
+        }
+
+    def write(self, module: str, values: Mapping[str, Tensor]) -> None:
+        """Set factors."""
+        self._inside("write")
+        for name, value in values.items():
+            self._handle.slots[module].trained[name].copy_(value)
+
+    def fresh(self, module: str) -> dict[str, Tensor]:
+        """Draw a new start."""
+        adapter = self._handle.adapter
+        return adapter.init.start(self.W0(module).cpu(), adapter.rank, adapter.s, self.generator)
+
+    def freeze_update(self, module: str) -> None:
+        """Freeze s B A beside W0."""
+        self._inside("freeze_update")
+        freeze_update(self._handle.slots[module])
+
+    def write_base(self, module: str, W: Tensor) -> None:
+        """Replace the private weight."""
+        self._inside("write_base")
+        if self._private is None:
+            raise RunError(
+                f"event {self.event.name!r} writes the base, which is shared; declare owns_base = True in its class."
+            )
+        self._private.write(module, W)
+
+    def reset_optimizer(self, module: str, factor: str) -> None:
+        """Forget a factor's state."""
+        self._inside("reset_optimizer")
+        self._optimizer().state.pop(self._handle.slots[module].trained[factor], None)
+
+    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int = 0) -> None:
+        """Zero moments."""
+        self._inside("prune_optimizer")
+        for value in self._moments(module, factor).values():
+            shape = [-1 if i == dim % value.ndim else 1 for i in range(value.ndim)]
+            value.mul_(keep.to(value).reshape(shape))
+
+    def transport_optimizer(self, module: str, factor: str, M: Tensor, dim: int = 0) -> None:
+        """Carry moments over."""
+        self._inside("transport_optimizer")
+        for name, value in self._moments(module, factor).items():
+            matrix = M.to(value) if name == "exp_avg" else M.to(value).square()
+            value.copy_(torch.tensordot(matrix, value, dims=([1], [dim])).movedim(0, dim))
+
+    def _moments(self, module: str, factor: str) -> dict[str, Tensor]:
+        state = self._optimizer().state.get(self._handle.slots[module].trained[factor], {})
+        return {name: state[name] for name in ("exp_avg", "exp_avg_sq") if name in state}
+
+    def probe(self) -> float | None:
+        """Loss per target on the fixed batch."""
+        return self._measure_probe() if self._measure_probe else None
+
+    def _inside(self, doing: str) -> None:
+        if not self._open:
+            raise RunError(
+                f"event {self.event.name!r} called {doing} outside of 'with ctx.firing()', where it would not be "
+                "recorded; put the change inside the block."
+            )
+
+
+def _rank(factors: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> int:
+    """Return the number of low-rank pairs, merged ones included."""
+    return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)

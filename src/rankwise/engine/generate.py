@@ -1,0 +1,119 @@
+"""Greedy decoding in batches, by transformers' own ``generate``: same prompts, same base, same texts.
+
+Nothing of the model's own generation settings takes part (many checkpoints ship sampling or a repetition penalty,
+which would be another decoder); they are put back afterwards, as is the mode of every module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from rankwise.data import Encoded
+from rankwise.errors import UsageError
+from rankwise.models import Base
+
+
+def prompt_of(example: Encoded) -> tuple[int, ...]:
+    """Return the token ids before the first target: what a model is shown when it must answer."""
+    return example.input_ids[: example.target_mask.index(True)]
+
+
+def stop_ids(base: Base) -> list[int]:
+    """Return the ids that end an answer: the tokenizer's end of sequence and those of the model's own settings."""
+    found = {base.tokenizer.eos_token_id} - {None}
+    own = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
+    if own is not None:
+        found.update(own if isinstance(own, (list, tuple)) else [own])
+    return sorted(int(i) for i in found)
+
+
+def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch: int = 16) -> list[str]:
+    """Continue every prompt with the likeliest token, until a stop token or ``max_new_tokens``.
+
+    Adapters attached to ``base.model`` act, with their dropout off. Prompts are padded on the left in passes of
+    ``batch``, longest first, so call it outside ``rankwise.mixed``.
+
+    Args:
+        base: model and tokenizer; a full fine-tuned copy goes in as ``dataclasses.replace(base, model=copy)``.
+        prompts: token ids, at least one each; of an example by :func:`prompt_of`, of a text by
+            :func:`rankwise.data.render.prompt_ids`.
+
+    Returns:
+        The continuations alone, as text without special tokens, in the order of ``prompts``.
+
+    Raises:
+        UsageError: a model that cannot generate, an empty prompt, or one too long for the model's positions.
+    """
+    _check(base, prompts, max_new_tokens, batch)
+    stops = stop_ids(base)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)  # stable, so deterministic
+    texts = [""] * len(prompts)
+    with torch.no_grad(), _plain(base.model):
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            for i, new in zip(rows, _continue(base, [prompts[i] for i in rows], stops, max_new_tokens), strict=True):
+                texts[i] = base.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return texts
+
+
+def _continue(base: Base, prompts: list[Sequence[int]], stops: list[int], most: int) -> list[list[int]]:
+    """Return the new ids of one pass, each cut before its first stop token."""
+    from transformers import GenerationConfig
+
+    pad = base.tokenizer.pad_token_id
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    device = next(base.model.parameters()).device
+    settings = GenerationConfig(
+        do_sample=False, num_beams=1, use_cache=True, max_new_tokens=most, eos_token_id=stops or None, pad_token_id=pad
+    )
+    out = base.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings)
+    return [_until(row, stops) for row in out[:, width:].tolist()]
+
+
+def _until(ids: list[int], stops: list[int]) -> list[int]:
+    end = next((n for n, i in enumerate(ids) if i in stops), len(ids))
+    return ids[:end]
+
+
+@contextlib.contextmanager
+def _plain(model: Any) -> Iterator[None]:
+    """Evaluation mode and empty generation settings inside the block; afterwards everything as it was."""
+    from transformers import GenerationConfig
+
+    training = [module for module in model.modules() if module.training]
+    own = model.generation_config
+    model.eval()
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+        for module in training:
+            module.training = True
+
+
+def _check(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch: int) -> None:
+    if not hasattr(base.model, "generate"):
+        raise UsageError(f"{type(base.model).__name__} has no generate(); use a transformers causal language model.")
+    for name, value in (("max_new_tokens", max_new_tokens), ("batch", batch)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, found {value}.")
+    empty = [n for n, prompt in enumerate(prompts) if not len(prompt)]
+    if empty:
+        raise UsageError(f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word.")
+    room = getattr(base.model.config, "max_position_embeddings", None)
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    if isinstance(room, int) and longest + max_new_tokens > room:
+        raise UsageError(
+            f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones do not fit into the {room:,} positions of "
+            f"{base.name}; shorten the prompt or lower max_new_tokens."
+        )

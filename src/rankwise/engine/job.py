@@ -1,0 +1,49 @@
+"""One run as a pack takes it: what to train, how far, and where things go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankwise.engine.quiz import Quiz
+from rankwise.engine.run import Observer
+from rankwise.engine.spec import TrainSpec
+from rankwise.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PackJob:
+    """One run of a pack.
+
+    Args:
+        spec: the run.
+        folder: where its checkpoint lives; with one, a killed run continues and ends with the same bits.
+        save_to: folder for the best adapter (PEFT layout) or, for full fine-tuning, the model.
+        test: score the test split at the end.
+        quiz: questions to answer with the best checkpoint.
+        until: stop after this step, which must be an evaluation step, with a checkpoint; status "paused". A later
+            call goes on from there with the bits of an undisturbed run.
+        observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
+            evaluation, ``{"event": "resumed", "step"}`` after a resume and ``{"event": <name>, "step", ...}`` when an
+            event of the adapter acted.
+        bytes: estimated memory this run adds to the base, for ``budget``.
+
+    Raises:
+        UsageError: ``until`` without a folder, or not at an evaluation.
+    """
+
+    spec: TrainSpec
+    folder: Path | None = None
+    save_to: Path | None = None
+    test: bool = False
+    until: int | None = None
+    observe: Observer | None = None
+    bytes: int = 0
+    quiz: Quiz | None = None
+
+    def __post_init__(self) -> None:
+        if self.until is not None and self.until not in self.spec.eval_steps:
+            points = ", ".join(map(str, self.spec.eval_steps))
+            raise UsageError(f"until must be one of the evaluation steps ({points}), found {self.until}.")
+        if self.until is not None and self.folder is None:
+            raise UsageError(f"until={self.until} needs a folder, where the checkpoint to go on from is kept.")

@@ -1,0 +1,325 @@
+"""Trains many runs over one frozen base in shared passes; every run gives the bits it gives alone.
+
+In each round the next pass of every active run goes into one forward and one backward; a run whose window closed
+steps, and is scored, checkpointed or finished where its own spec says so. Runs join and leave at any round: a pack
+only schedules what each run's spec has fixed already. Unusual here:
+- one run is a pack of one: there is no second loop (:func:`rankwise.engine.train`);
+- what owns weights of the base (full fine-tuning, some events) waits for an empty pack and trains alone;
+- a fault is traced to its run by trying the runs of the round one by one, and ends that run only;
+- out of memory halves the number of runs in a pass. Both begin the open windows again, so no bit changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rankwise.adapters.fused import held_factors
+from rankwise.data import Encoded, Splits
+from rankwise.engine.checkpoint import CHECKPOINT
+from rankwise.engine.evaluate import Score
+from rankwise.engine.forward import Forward
+from rankwise.engine.job import PackJob
+from rankwise.engine.result import RunResult
+from rankwise.engine.run import Run
+from rankwise.engine.scoring import score
+from rankwise.engine.trainees import same_base, trains_alone
+from rankwise.models import Base
+
+
+def train_pack(
+    base: Base,
+    jobs: Sequence[PackJob],
+    splits: Splits,
+    *,
+    forward: Forward | None = None,
+    width: int | None = None,
+    budget: int | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> list[RunResult]:
+    """Train ``jobs`` and return their results in the same order.
+
+    Args:
+        base: the frozen base; left bit for bit as it was.
+        forward: reuse the probes of an earlier run on the same base.
+        width: most runs at once; the others wait in order. None: all.
+        budget: most bytes of all active jobs' ``bytes``; one run always goes. None: no bound.
+        checkpoint_seconds: least time between two checkpoints of a run, which are written at evaluations only.
+
+    A fault of one run (its adapter does not fit, its observer raises, its memory does not suffice even alone) makes
+    its result "failed" with the reason; a disk that cannot be written is everybody's and is raised.
+
+    Raises:
+        OSError: a checkpoint or an adapter could not be written.
+    """
+    base.model.eval()
+    pack = Pack(base, splits, forward or Forward(base.model), width, budget, checkpoint_seconds)
+    return pack.run(jobs)
+
+
+@dataclass(eq=False)
+class Seat:
+    """One job in the pack."""
+
+    index: int
+    job: PackJob
+    run: Run
+    written: float
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The job's checkpoint file."""
+        return self.job.folder / CHECKPOINT if self.job.folder else None
+
+    @property
+    def last(self) -> int:
+        """The step this job ends at for now."""
+        return self.job.until if self.job.until is not None else self.job.spec.steps
+
+
+class Pack:
+    """The loop; :func:`train_pack` makes one.
+
+    Args:
+        raise_faults: raise the first fault instead of recording it.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        splits: Splits,
+        forward: Forward,
+        width: int | None,
+        budget: int | None,
+        checkpoint_seconds: float,
+        *,
+        raise_faults: bool = False,
+    ) -> None:
+        self.base, self.splits, self.forward = base, splits, forward
+        self.width, self.budget, self.checkpoint_seconds = width, budget, checkpoint_seconds
+        self.raise_faults = raise_faults
+        self.together: int | None = None  # most runs in one pass, after memory ran out
+        self.seats: list[Seat] = []
+        self.results: dict[int, RunResult] = {}
+        self.held = contextlib.ExitStack()  # factors are cast once between two optimizer steps, not once a pass
+        self.holding = False
+
+    def run(self, jobs: Sequence[PackJob]) -> list[RunResult]:
+        """Train all jobs."""
+        waiting = deque(enumerate(jobs))
+        try:
+            while waiting or self.seats:
+                self._admit(waiting)
+                self._round()
+        finally:
+            self._release()
+            for seat in self.seats:
+                seat.run.trainee.close()
+        return [self.results[i] for i in range(len(jobs))]
+
+    def _admit(self, waiting: deque[tuple[int, PackJob]]) -> None:
+        while waiting and self._has_room(waiting[0][1]):
+            index, job = waiting.popleft()
+            try:
+                self._join(index, job)
+            except Exception as error:
+                if not (self.seats and out_of_memory(error)):
+                    self._fault(index, error)
+                    continue
+                waiting.appendleft((index, job))  # it waits until others have left
+                self.width = len(self.seats)
+
+    def _has_room(self, job: PackJob) -> bool:
+        if not self.seats:
+            return True
+        if trains_alone(job.spec.target) or any(seat.run.trainee.alone for seat in self.seats):
+            return False
+        if not all(same_base(job.spec.target, seat.job.spec.target) for seat in self.seats):
+            return False
+        if self.width is not None and len(self.seats) >= self.width:
+            return False
+        return self.budget is None or job.bytes + sum(seat.job.bytes for seat in self.seats) <= self.budget
+
+    def _join(self, index: int, job: PackJob) -> None:
+        keep_best = job.test or job.quiz is not None or job.save_to is not None
+        name = f"run{index}"
+        run = Run(self.base, self.forward, job.spec, self.splits, name=name, keep_best=keep_best, observe=job.observe)
+        seat = Seat(index, job, run, time.monotonic())
+        try:
+            if seat.checkpoint and run.resume(seat.checkpoint):
+                run.tell({"event": "resumed", "step": run.step})
+        except BaseException:
+            run.trainee.close()
+            raise
+        self.seats.append(seat)
+
+    def _round(self) -> None:
+        """One pass of every run, and what follows from it."""
+        self._each([s for s in self.seats if s.run.step < s.last], self._pass)
+        for seat in [s for s in self.seats if s.run.window_complete]:
+            self._guarded(seat, self._step)
+        due = [s for s in self.seats if s.run.window is None and s.run.step in s.job.spec.eval_steps]
+        self._score([s for s in due if not _scored(s)], self.splits.selection, self._scored)
+        self._finish([s for s in self.seats if s.run.step >= s.last and s.run.window is None])
+
+    def _pass(self, seats: list[Seat]) -> None:
+        """The next pass of every one of ``seats``: one forward, one backward."""
+        if not self.holding:
+            self.held.enter_context(held_factors())
+            self.holding = True
+        parts = [(seat.run.trainee.name, seat.run.next_batch()) for seat in seats]
+        totals = [nll.sum() for nll in seats[0].run.trainee.forward.nll_many(parts)]
+        shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
+        torch.autograd.backward(shares)
+        for seat, total in zip(seats, totals, strict=True):
+            seat.run.passed(float(total.detach()))
+
+    def _release(self) -> None:
+        """Factors are about to change."""
+        self.held.close()
+        self.holding = False
+
+    def _step(self, seat: Seat) -> None:
+        self._release()
+        loss = seat.run.close_window()
+        if math.isfinite(loss):
+            seat.run.tell({"step": seat.run.step, "loss": loss})
+        else:
+            self._diverged(seat, "the training loss")
+
+    def _scored(self, seat: Seat, found: Score) -> None:
+        run = seat.run
+        nll = run.scored(found)
+        if not math.isfinite(nll):
+            self._diverged(seat, "the selection score")
+            return
+        run.tell({"step": run.step, "selection_nll": nll})
+        pausing = run.step == seat.job.until
+        late = time.monotonic() - seat.written >= self.checkpoint_seconds
+        if seat.checkpoint and run.step < run.spec.steps and (pausing or late):
+            run.save(seat.checkpoint)
+            seat.written = time.monotonic()
+
+    def _diverged(self, seat: Seat, what: str) -> None:
+        seat.run.diverge(what)
+        seat.run.count()
+        self._leave(seat, seat.run.result)
+
+    def _finish(self, seats: list[Seat]) -> None:
+        """Pause, or score the test split at the last and at the best step, save, and leave."""
+        for seat in [s for s in seats if s.run.step < s.run.spec.steps]:
+            self._leave(seat, seat.run.paused())
+        ending = [s for s in seats if s in self.seats]
+        self._score([s for s in ending if s.job.test], self.splits.test, _take_final)
+        ending = [s for s in ending if s in self.seats]
+        back = [s for s in ending if s.run.best and s.run.result.best_step != s.run.step]
+        for seat in back:
+            seat.run.trainee.restore(seat.run.best)
+        self._score([s for s in back if s.job.test], self.splits.test, _take_test)
+        for seat in [s for s in ending if s in self.seats]:
+            self._guarded(seat, self._end)
+
+    def _end(self, seat: Seat) -> None:
+        seat.run.count()
+        if seat.job.quiz is not None:
+            seat.run.answer(seat.job.quiz)
+        if seat.job.save_to is not None:
+            seat.run.trainee.save(seat.job.save_to, self.base)
+        self._leave(seat, seat.run.result)
+
+    def _score(self, seats: list[Seat], examples: Sequence[Encoded], take: Callable[[Seat, Score], None]) -> None:
+        """Score ``examples`` for all ``seats`` in shared passes and hand each its own."""
+        found: dict[Seat, Score] = {}
+
+        def together(some: list[Seat]) -> None:
+            scores = score(some[0].run.trainee.forward, [s.run.trainee for s in some], examples)
+            found.update(zip(some, scores, strict=True))
+
+        self._each(seats, together)
+        for seat, one in found.items():
+            self._guarded(seat, lambda seat, one=one: take(seat, one))  # type: ignore[misc]
+
+    def _each(self, seats: list[Seat], work: Callable[[list[Seat]], None]) -> None:
+        """Do ``work`` for all of ``seats`` in as few goes as memory allows; a fault ends the run it belongs to."""
+        size = min(len(seats), self.together or len(seats))
+        for some in [seats[i : i + size] for i in range(0, len(seats), size)] if seats else []:
+            self._attempt(some, work)
+
+    def _attempt(self, seats: list[Seat], work: Callable[[list[Seat]], None]) -> None:
+        if (fault := _try(seats, work)) is None:
+            return
+        if len(seats) == 1:
+            self._fault(seats[0].index, fault, seats[0])
+            return
+        for seat in seats:
+            seat.run.rewind()
+        half = len(seats) // 2
+        parts = [seats[:half], seats[half:]]
+        if out_of_memory(fault):
+            self.together = half
+        else:  # whose fault is it? Those without one must not be held up by another's.
+            parts = [[seat] for seat in seats]
+        del fault  # its traceback holds the tensors of the attempt
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        for part in parts:
+            self._attempt(part, work)
+
+    def _guarded(self, seat: Seat, work: Callable[[Seat], None]) -> None:
+        try:
+            work(seat)
+        except Exception as error:
+            self._fault(seat.index, error, seat)
+
+    def _fault(self, index: int, error: Exception, seat: Seat | None = None) -> None:
+        if self.raise_faults or isinstance(error, OSError):
+            raise error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        result = seat.run.result if seat else RunResult()
+        result.status, result.reason = "failed", reason
+        if seat:
+            self._leave(seat, result)
+        else:
+            self.results[index] = result
+
+    def _leave(self, seat: Seat, result: RunResult) -> None:
+        self.seats.remove(seat)
+        self.results[seat.index] = result
+        seat.run.trainee.close()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory did not suffice."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
+    )
+
+
+def _try(seats: list[Seat], work: Callable[[list[Seat]], None]) -> Exception | None:
+    try:
+        work(seats)
+    except Exception as error:
+        return error
+    return None
+
+
+def _scored(seat: Seat) -> bool:
+    """Return whether the selection split was scored at this step already (a run that was resumed there)."""
+    return bool(seat.run.result.curve) and seat.run.result.curve[-1][0] == seat.run.step
+
+
+def _take_final(seat: Seat, found: Score) -> None:
+    seat.run.result.test = seat.run.result.test_final = found
+
+
+def _take_test(seat: Seat, found: Score) -> None:
+    seat.run.result.test = found

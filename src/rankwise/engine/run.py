@@ -1,0 +1,226 @@
+"""One run in progress: its trainee, its optimizer, its window, its record. :mod:`rankwise.engine.pack` drives it.
+
+Nothing here knows of other runs. Everything that decides this run's numbers is its own: order of examples, passes and
+their order, denominator, dropout stream, clipping, optimizer with its step count, schedule, events, best snapshot.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters import Adapter
+from rankwise.cost import Workload, model_shape
+from rankwise.data import Splits
+from rankwise.engine.accumulation import Window, open_window
+from rankwise.engine.batches import Batch, collate
+from rankwise.engine.checkpoint import load_state, save_state
+from rankwise.engine.evaluate import Score
+from rankwise.engine.events import Events, add_penalties
+from rankwise.engine.forward import Forward
+from rankwise.engine.optim import make_optimizer, make_schedule
+from rankwise.engine.quiz import Quiz
+from rankwise.engine.result import RunResult
+from rankwise.engine.sample import sample
+from rankwise.engine.scoring import score
+from rankwise.engine.spec import TrainSpec
+from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
+from rankwise.models import Base
+
+Observer = Callable[[dict[str, Any]], None]
+PROBE = 4  # examples on which events measure the loss
+
+
+class Run:
+    """One run.
+
+    Args:
+        name: of the adapter on the base, unique among the runs on it; changes no bit.
+        keep_best: keep the tensors of the best step on selection.
+        observe: also told every firing of an event.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        forward: Forward,
+        spec: TrainSpec,
+        splits: Splits,
+        *,
+        name: str = "run",
+        keep_best: bool = False,
+        observe: Observer | None = None,
+    ) -> None:
+        self.base, self.spec, self.splits, self.keep_best = base, spec, splits, keep_best
+        self.tell: Observer = observe or (lambda record: None)
+        self.shape = model_shape(base.model)
+        data = sample(spec, splits.train, next(base.model.parameters()).device)
+        self.trainee: Trainee = make_trainee(base.model, forward, spec.target, spec.seed, name, data)
+        self.parameters = list(self.trainee.parameters.values())
+        self.optimizer = make_optimizer(self.trainee.parameters, spec)
+        self.scheduler = make_schedule(self.optimizer, spec)
+        self.result = RunResult(trainable=sum(p.numel() for p in self.parameters))
+        self.best: dict[str, Tensor] = {}
+        self.work = Workload()
+        self.step = 0
+        self.window: Window | None = None
+        self.events = self._events()
+
+    def _events(self) -> Events | None:
+        if not (isinstance(self.trainee, AdapterTrainee) and isinstance(self.spec.target, Adapter)):
+            return None
+        return Events(
+            self.trainee.handle,
+            lambda: self.optimizer,
+            seed=self.spec.seed,
+            steps=self.spec.steps,
+            probe=self._probe,
+            record=self._fired,
+            private=self.trainee.private,
+        )
+
+    def _probe(self) -> float:
+        return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
+
+    def _fired(self, record: dict[str, Any]) -> None:
+        self.result.events.append(record)
+        self.tell(record)
+
+    def next_batch(self) -> Batch:
+        """Return the next pass; opens a window when none is open, with the penalties' gradients in place."""
+        if self.window is None:
+            stream = self.trainee.generator.get_state() if self.trainee.generator is not None else None
+            self.window = open_window(self.spec, self.splits.train, self.step, stream)
+            if isinstance(self.trainee, AdapterTrainee):
+                self.window.penalties = add_penalties(self.trainee.handle)
+        indices = self.window.passes[self.window.closed]
+        return collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+
+    def share(self, nll: Tensor) -> Tensor:
+        """Return a pass's part of the window's loss, from its summed NLL: what is sent backward."""
+        assert self.window is not None
+        return nll / self.window.denominator
+
+    def passed(self, nll: float) -> None:
+        """Count a pass whose gradients have arrived."""
+        assert self.window is not None
+        self.window.nll += nll
+        self.window.closed += 1
+
+    def rewind(self) -> None:
+        """Go back to the start of the window, as if none of its passes had been tried."""
+        if self.window is not None and self.window.stream is not None and self.trainee.generator is not None:
+            self.trainee.generator.set_state(self.window.stream)
+        self.window = None
+        for p in self.parameters:
+            p.grad = None
+
+    @property
+    def window_complete(self) -> bool:
+        """All passes of the open window are done."""
+        return self.window is not None and self.window.complete
+
+    def close_window(self) -> float:
+        """Clip, step, schedule, zero; returns the loss. Nothing is changed when loss or gradient is not finite."""
+        window = self.window
+        assert window is not None
+        loss = window.nll / window.denominator
+        norm = self._gradient_norm()
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
+            return math.nan
+        if self.events and self.events.fire("after_backward", self.step + 1):
+            norm = self._gradient_norm()
+        if self.spec.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
+        if self.events:
+            self.events.fire("before_step", self.step + 1)
+        self.optimizer.step()
+        self.trainee.after_step()
+        self.step += 1
+        if self.events:
+            self.events.after_step(self.step)
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.work += window.work
+        self.result.examples += window.examples
+        self.result.losses.append(loss)
+        for name, value in window.penalties.items():
+            self.result.penalties.setdefault(name, []).append(value)
+        self.window = None
+        return loss
+
+    def _gradient_norm(self) -> Tensor:
+        return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def train_step(self) -> float:
+        """One optimizer step of this run alone; returns its loss."""
+        while not self.window_complete:
+            batch = self.next_batch()
+            (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
+            total = nll.sum()
+            self.share(total).backward()
+            self.passed(float(total.detach()))
+        return self.close_window()
+
+    def scored(self, found: Score) -> float:
+        """Take the score of the selection split; the best step is remembered."""
+        self.result.curve.append((self.step, found.mean))
+        if math.isfinite(found.mean) and (self.result.selection is None or found.mean < self.result.selection.mean):
+            self.result.selection, self.result.best_step = found, self.step
+            if self.keep_best:
+                self.best = self.trainee.snapshot()
+        return found.mean
+
+    def answer(self, quiz: Quiz) -> None:
+        """Answer the questions as the run stands."""
+        self.trainee.training(False)
+        with self.trainee.forward.only(self.trainee.name):
+            self.result.right = quiz.take(replace(self.base, model=self.trainee.forward.model))
+
+    def diverge(self, what: str) -> None:
+        """Record that this run ended early; the curve keeps its finite points."""
+        self.result.status = "diverged"
+        self.result.reason = f"{what} stopped being finite at step {self.step + 1} (learning rate {self.spec.lr:g})"
+        self.result.curve = [(step, nll) for step, nll in self.result.curve if math.isfinite(nll)]
+
+    def count(self) -> None:
+        """Put the work done into the result."""
+        self.result.tokens, self.result.targets = self.work.tokens, self.work.targets
+        self.result.flops = self.trainee.flops(self.shape, self.work)
+
+    def paused(self) -> RunResult:
+        """Return the result so far; the run itself goes on from its checkpoint."""
+        self.count()
+        return replace(self.result, status="paused")
+
+    def record(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps besides tensors."""
+        events = self.events.record() if self.events else []
+        return {"step": self.step, "work": asdict(self.work), "result": self.result.to_dict(), "events": events}
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        tensors = self.events.tensors() if self.events else {}
+        save_state(path, self.trainee, self.optimizer, self.best, tensors, self.record())
+
+    def resume(self, path: Path) -> bool:
+        """Continue from a checkpoint if there is a usable one."""
+        loaded = load_state(path, self.trainee, self.optimizer, needs_best=self.keep_best)
+        if loaded is None:
+            return False
+        self.best, events, record = loaded
+        self.step, self.work = record["step"], Workload(**record["work"])
+        self.result = RunResult.from_dict(record["result"])
+        if self.events:
+            self.events.restore(events, record["events"])
+        with warnings.catch_warnings(action="ignore"):  # torch warns that no optimizer step came first
+            for _ in range(self.step):
+                self.scheduler.step()
+        return True

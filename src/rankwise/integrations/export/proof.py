@@ -1,0 +1,102 @@
+"""The check before an export is called done: logits of what was written beside those of the live adapter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rankwise.adapters import Handle
+from rankwise.models import Base
+
+TEXT = (
+    "On Monday the library lent 48 books and got 31 back. On Tuesday it lent half as many again, and a reader asked "
+    "how many were still on the shelves. The librarian counted twice, wrote the answer on a card, and explained each "
+    "step: first add what was lent, then subtract what came home. Trời hôm nay đẹp; chúng ta đi bộ ra bờ sông."
+)
+LENGTH = 96
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Largest differences between logits on one text.
+
+    Attributes:
+        tokens: of the text.
+        dtype: in which both sides were computed.
+        largest: largest logit (absolute) of the live adapter.
+        difference: written against live.
+        effect: bare base against live: what the adapter does at all.
+        low, low_base: difference with base and adapter in bfloat16, and of the bare base in bfloat16; None if not
+            measured.
+    """
+
+    tokens: int
+    dtype: str
+    largest: float
+    difference: float
+    effect: float
+    low: float | None = None
+    low_base: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Difference over the largest logit."""
+        return self.difference / self.largest
+
+    def sentence(self) -> str:
+        """Return the numbers as text."""
+        text = (
+            f"logits checked on {self.tokens} tokens: largest difference {self.share:.1e} of the largest logit in "
+            f"{self.dtype} (the adapter itself moves them by {self.effect / self.largest:.1e})"
+        )
+        if self.low is not None and self.low_base is not None:
+            text += (
+                f"; in bfloat16 {self.low / self.largest:.1e}, where the bare base alone is off by "
+                f"{self.low_base / self.largest:.1e}"
+            )
+        return text
+
+
+def text_ids(base: Base, length: int = LENGTH) -> Tensor:
+    """Return the text's first tokens, (1, length)."""
+    room = getattr(base.model.config, "max_position_embeddings", length)
+    ids = base.tokenizer(TEXT, add_special_tokens=False)["input_ids"][: min(length, room)]
+    return torch.tensor([ids], device=next(base.model.parameters()).device)
+
+
+def logits(model: Any, ids: Tensor) -> Tensor:
+    """Return the model's logits, (1, tokens, vocabulary)."""
+    found: Tensor = model(input_ids=ids, use_cache=False).logits
+    return found
+
+
+def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Tensor], *, low: bool) -> Proof:
+    """Compare ``written(model, ids)``, logits by an independent reader, with the live adapter.
+
+    Args:
+        low: also in bfloat16, on a copy of the base.
+    """
+    ids = text_ids(base)
+    with torch.no_grad():
+        live = logits(base.model, ids)
+        with handle.disable():
+            bare = logits(base.model, ids)
+            found = written(base.model, ids)
+            in_low: tuple[float | None, float | None] = (None, None)
+            if low:
+                # The config is shared: copying it is slow and nothing writes it.
+                memo = {id(base.model.config): base.model.config}
+                narrow = copy.deepcopy(base.model, memo).to(torch.bfloat16)
+                in_low = (_gap(written(narrow, ids), live), _gap(logits(narrow, ids), bare))
+    dtype = str(live.dtype).removeprefix("torch.")
+    largest = float(live.abs().max()) or 1.0
+    return Proof(int(ids.shape[1]), dtype, largest, _gap(found, live), _gap(bare, live), *in_low)
+
+
+def _gap(one: Tensor, two: Tensor) -> float:
+    return float((one.double() - two.double()).abs().max())

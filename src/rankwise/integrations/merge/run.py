@@ -1,0 +1,202 @@
+"""``merge``: base plus adapter as a model folder of its own, streamed, verified, never in the base's place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rankwise.errors import UsageError, unknown
+from rankwise.files import new_folder, write_json, write_text
+from rankwise.integrations.export.run import DTYPES
+from rankwise.integrations.live import Progress, base_name, saved_fingerprint
+from rankwise.integrations.merge.identity import check_base
+from rankwise.integrations.merge.plan import Plan, make_plan, skeleton
+from rankwise.integrations.merge.shards import INDEX, TYPES, Shards, index, kind_of, names_in, open_shards, write
+from rankwise.integrations.merge.verify import Verified, fits, verify
+from rankwise.models import folder_of
+from rankwise.models.folder import check_folder
+
+_NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".py", ".md")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was written.
+
+    Attributes:
+        changed: tensors that took an update or were replaced.
+        untied: the output head has become a tensor of its own.
+        proof: the logits check, None when it was not done (``why_not`` says why).
+    """
+
+    folder: Path
+    base: str
+    adapter: str
+    changed: int
+    tensors: int
+    dtype: str
+    untied: bool
+    proof: Verified | None
+    why_not: str
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        own = {k: v for k, v in self.__dict__.items() if k not in ("proof", "folder", "notes")}
+        proof = self.proof.to_dict() if self.proof else None
+        return {**own, "folder": str(self.folder), "logits": proof, "notes": list(self.notes)}
+
+
+def merge(
+    base: str | None,
+    adapter: Path,
+    out: Path,
+    *,
+    dtype: str | None = None,
+    check: bool | None = None,
+    progress: Progress | None = None,
+) -> Merged:
+    """Write the base with the adapter added to its weights into the new folder ``out``.
+
+    Every weight is computed in float32 (or wider) and rounded once; memory holds one tensor at a time.
+
+    Args:
+        base: ``default``, a folder or a hub id; the adapter's own when left out.
+        dtype: of the merged weights, the base's own when left out.
+        check: compare logits with the live adapter on real text: always, never, or when memory allows (None).
+
+    Raises:
+        UsageError: wrong base or adapter, ``out`` exists or is part of the base.
+        RunError: the merged model is not the live one. Nothing is left on disk in any case.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    name = base_name(adapter, base)
+    source = folder_of(name, progress)
+    _check_place(out, source, adapter)
+    shards = open_shards(source, check_folder(source))
+    wide = torch.float64 if any(entry.kind == "F64" for entry in shards.entries.values()) else torch.float32
+    model = skeleton(source, wide)
+    saved = saved_fingerprint(adapter)
+    if saved:
+        check_base(model, shards, saved, name, adapter)
+    plan = make_plan(model, adapter, shards)
+    target = DTYPES[dtype] if dtype else None
+    notes = []
+    if not saved:
+        notes.append("the adapter does not say which base it was trained on: only shapes could be checked")
+    if plan.untied:
+        notes.append("the output head was tied to the embedding and only one of them changes: they are two tensors now")
+    with new_folder(out) as folder:
+        if progress:
+            progress(f"Writing {len(shards.files())} files")
+        _write(folder, plan, shards, target)
+        _copy_rest(source, folder, plan, dtype)
+        proof, why_not = None, ""
+        if check is False:
+            why_not = "not asked for"
+        elif check is None and (short := fits(shards)):
+            why_not = short
+        else:
+            if progress:
+                progress("Comparing logits with the live adapter")
+            proof = verify(source, adapter, folder, _dtypes(plan, shards, target))
+            notes += proof.remarks()
+        kind = dtype or "as the base"
+        done = Merged(
+            out, name, str(adapter), len(plan.update) + len(plan.whole), len(plan.source) + len(plan.whole), kind,
+            plan.untied, proof, why_not, tuple(notes),
+        )  # fmt: skip
+        write_text(folder / "README.md", _card(done))
+    return done
+
+
+def _dtypes(plan: Plan, shards: Shards, dtype: torch.dtype | None) -> dict[str, torch.dtype]:
+    """Return the dtype in which every changed tensor is written, by adapted module and by replaced tensor."""
+    found = {}
+    for name, path in plan.update.items():
+        found[path] = dtype or shards.entries[plan.source[name]].dtype or torch.float32
+    for name in plan.handle.overlay.tensors if plan.handle.overlay else ():
+        in_file = plan.whole_names[name]
+        found[name] = TYPES[_entry(in_file, plan, shards, dtype)[0]]
+    return found
+
+
+def _check_place(out: Path, source: Path, adapter: Path) -> None:
+    here = out.resolve()
+    for what, folder in (("the base", source.resolve()), ("the adapter", adapter.resolve())):
+        if here == folder:
+            raise UsageError(f"{out} is {what} itself, which is never overwritten; give another --out.")
+        if folder in here.parents:
+            raise UsageError(f"{out} lies inside {what} ({folder}), which is never changed; give another --out.")
+
+
+def _write(folder: Path, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> None:
+    """Write every file, each tensor where the base has it; a head that was tied goes beside the embedding."""
+    names = {file: list(names_in(shards, file)) for file in shards.files()}
+    for name in {*plan.source, *plan.whole} - set(shards.entries):
+        beside = plan.source.get(name)
+        names[shards.entries[beside].file if beside else shards.files()[-1]].append(name)
+    total = 0
+    for file, inside in names.items():
+        entries = {name: _entry(name, plan, shards, dtype) for name in inside}
+        total += write(folder / file, entries, lambda name: _made(name, plan, shards, dtype))
+    if (shards.folder / INDEX).is_file() or len(names) > 1:
+        where = {name: file for file, inside in names.items() for name in inside}
+        write_json(folder / INDEX, index(total, where))
+
+
+def _entry(name: str, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> tuple[str, tuple[int, ...]]:
+    entry = shards.entries.get(plan.source.get(name, name))
+    if name in plan.whole:
+        own = dtype or (entry.dtype if entry else None) or plan.whole[name].dtype
+        return kind_of(own), tuple(plan.whole[name].shape)
+    assert entry is not None  # a name without an entry is whole
+    return (kind_of(dtype) if dtype and entry.dtype else entry.kind), entry.shape
+
+
+def _made(name: str, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> torch.Tensor:
+    entry = shards.entries.get(name)
+    if name in plan.whole and dtype is None and entry is not None:
+        dtype = entry.dtype
+    return plan.make(name, shards, dtype)
+
+
+def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> None:
+    """Copy tokenizer, generation config, license and the like; write config.json with what has changed."""
+    for path in sorted(source.iterdir()):
+        skip = path.suffix in _NOT_COPIED or path.name.startswith(".") or path.name in (INDEX, "manifest.json")
+        if path.is_file() and not skip:
+            shutil.copyfile(path, folder / path.name)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    if plan.untied:
+        config["tie_word_embeddings"] = False
+    if dtype:
+        config = {k: v for k, v in config.items() if k != "torch_dtype"} | {"dtype": dtype}
+    write_json(folder / "config.json", config)
+
+
+def _card(done: Merged) -> str:
+    from rankwise import __version__
+    from rankwise.studies.modelcard import carried
+
+    lines = [
+        "---",
+        f"base_model: {done.base}",
+        "tags: [rankwise, merged]",
+        "---",
+        f"# {done.base} with {Path(done.adapter).name} merged",
+        "",
+        f"- {done.changed} of {done.tensors} tensors changed, computed in float32 and rounded once",
+        f"- {done.proof.sentence() if done.proof else 'logits not checked: ' + done.why_not}",
+        *(f"- {note}" for note in done.notes),
+        f"- made by rankwise {__version__}",
+        "",
+        *carried(Path(done.adapter)),
+    ]
+    return "\n".join(lines)

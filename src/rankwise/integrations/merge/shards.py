@@ -1,0 +1,134 @@
+"""safetensors files, read and written one tensor at a time: a 7B model on a small machine.
+
+The format is an 8-byte length, a JSON header (name to dtype, shape and place) and the bytes. The new header is known
+before any tensor is read, so nothing has to wait in memory; a file is opened for every tensor, because the pages of a
+memory map count as ours until it is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from rankwise.errors import UsageError
+from rankwise.models.folder import INDEX
+
+_NAMES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+TYPES = {name: dtype for dtype, name in _NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file: where it is, its shape, its dtype (None: not a float that an update could be added to)."""
+
+    file: str
+    shape: tuple[int, ...]
+    kind: str
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """As torch has it."""
+        return TYPES.get(self.kind)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The tensors of a model folder."""
+
+    folder: Path
+    entries: Mapping[str, Entry]
+
+    def read(self, name: str) -> Tensor:
+        """Return one tensor, in memory of its own."""
+        with safe_open(self.folder / self.entries[name].file, framework="pt") as file:
+            found: Tensor = file.get_tensor(name).clone()
+        return found
+
+    def files(self) -> list[str]:
+        """Return the file names, in order."""
+        return sorted({entry.file for entry in self.entries.values()})
+
+    def largest(self) -> int:
+        """Return the bytes of the largest file."""
+        return max((self.folder / name).stat().st_size for name in self.files())
+
+
+def open_shards(folder: Path, files: list[str]) -> Shards:
+    """Read the headers of a model's files.
+
+    Raises:
+        UsageError: two files have a tensor of the same name.
+    """
+    entries: dict[str, Entry] = {}
+    for file in files:
+        for name, about in _header(folder / file).items():
+            if name in entries:
+                raise UsageError(f"{folder}: {name} is in {entries[name].file} and in {file}; get the model again.")
+            entries[name] = Entry(file, tuple(about["shape"]), about["dtype"])
+    return Shards(folder, entries)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header: dict[str, Any] = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header
+
+
+def write(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], make: Callable[[str], Tensor]) -> int:
+    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    # Wide types first, so that every tensor is aligned.
+    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), name))
+    for name in order:
+        kind, shape = entries[name]
+        size = _width(kind)
+        for n in shape:
+            size *= n
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            tensor = make(name).contiguous().reshape(-1)
+            begin, stop = header[name]["data_offsets"]
+            if tensor.numel() * tensor.element_size() != stop - begin:
+                raise AssertionError(f"{name}: {tensor.numel()} values of {tensor.dtype} do not fill its place")
+            file.write(tensor.view(torch.uint8).numpy().data)
+            del tensor
+    return end
+
+
+def _width(kind: str) -> int:
+    bits = {"BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8}.get(kind) or int("".join(c for c in kind if c.isdigit()))
+    return bits // 8
+
+
+def kind_of(dtype: torch.dtype) -> str:
+    """Return the format's name of a float dtype."""
+    return _NAMES[dtype]
+
+
+def index(sizes: int, weight_map: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``model.safetensors.index.json``."""
+    return {"metadata": {"total_size": sizes}, "weight_map": dict(sorted(weight_map.items()))}
+
+
+def names_in(shards: Shards, file: str) -> Iterator[str]:
+    """Yield the tensors of one file."""
+    return (name for name, entry in shards.entries.items() if entry.file == file)
+
+
+__all__ = ["INDEX", "TYPES", "Entry", "Shards", "index", "kind_of", "names_in", "open_shards", "write"]

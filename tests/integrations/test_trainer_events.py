@@ -1,0 +1,139 @@
+"""The same event at the same steps with the same effect under SFTTrainer as in our loop, and after a resume."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+
+from rankwise.adapters import attach, load
+from rankwise.adapters.events import Event, MergeAndRestart
+from rankwise.adapters.penalties import Orthogonality
+from rankwise.engine import TrainSpec, train
+from rankwise.engine.batches import window
+from rankwise.errors import UsageError
+from rankwise.integrations.trainer import RankwiseCallback
+from rankwise.methods import lora
+from rankwise.models import byte_tokenizer
+from rankwise.models.tiny import tiny_model
+
+from .test_trainer import losses, trainer_for
+
+STEPS, BATCH = 7, 4
+TARGET = replace(lora(rank=4), events=(MergeAndRestart(3),), penalties=(Orthogonality(0.05),))
+
+
+@dataclass(frozen=True)
+class Early(Event):
+    name: ClassVar[str] = "early"
+
+    def after_backward(self, ctx):
+        pass
+
+
+@dataclass(frozen=True)
+class Owner(Event):
+    name: ClassVar[str] = "owner"
+    owns_base: ClassVar[bool] = True
+
+
+def in_order(handle, spec, splits, callback, folder, accumulation):
+    """SFTTrainer on the very windows our spec reads."""
+    from datasets import Dataset
+    from torch.utils.data import SequentialSampler
+    from trl import SFTConfig, SFTTrainer
+
+    class InOrder(SFTTrainer):
+        def _get_train_sampler(self, dataset=None):
+            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
+
+    rows = [splits.train[i] for step in range(STEPS) for i in window(spec, len(splits.train), step)]
+    labels = [[t if m else -100 for t, m in zip(e.input_ids, e.target_mask, strict=True)] for e in rows]
+    data = Dataset.from_dict({"input_ids": [list(e.input_ids) for e in rows], "labels": labels})
+    arguments = SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=BATCH // accumulation,
+        gradient_accumulation_steps=accumulation,
+        max_steps=STEPS,
+        learning_rate=spec.lr,
+        lr_scheduler_type="constant",
+        max_grad_norm=spec.clip,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        max_length=None,
+        disable_tqdm=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+    )
+    trainer = InOrder(
+        model=handle.model, args=arguments, train_dataset=data, processing_class=byte_tokenizer(), callbacks=[callback]
+    )
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_same_steps_same_effect(accumulation, tiny_base, tiny_splits, tmp_path):
+    spec = TrainSpec(TARGET, lr=1e-2, steps=STEPS, batch=BATCH, micro_batch=BATCH, clip=0.5, seed=7)
+    ours = train(tiny_base, spec, tiny_splits, save_to=tmp_path / "ours")
+    handle = attach(tiny_model(), TARGET, seed=7)
+    callback = RankwiseCallback(handle, probe=lambda: 1.5)
+    trainer = in_order(handle, spec, tiny_splits, callback, tmp_path / "theirs", accumulation)
+
+    assert [e["step"] for e in ours.events] == [3, 6]
+    assert [(e["step"], e["event"], e["moment"]) for e in callback.fired] == [
+        (e["step"], e["event"], e["moment"]) for e in ours.events
+    ]
+    for theirs, own in zip(callback.fired, ours.events, strict=True):
+        assert theirs["ranks_after"] == own["ranks_after"]
+        assert theirs["update_norm_after"] == pytest.approx(own["update_norm_after"], rel=1e-4)
+        assert theirs["probe_loss_before"] == 1.5
+    assert list(losses(trainer).values()) == pytest.approx(ours.losses, abs=1e-4)
+    assert callback.events.penalties["orthogonality"] == pytest.approx(ours.penalties["orthogonality"], rel=1e-4)
+    mine, other = (load(tiny_model(), tmp_path / where) for where in ("ours", "theirs"))
+    assert mine.adapter == other.adapter
+    assert mine.adapter.rank == 12
+    for name, p in mine.trainable().items():
+        torch.testing.assert_close(other.trainable()[name], p, atol=2e-4, rtol=1e-3)
+    assert [log for log in trainer.state.log_history if log.get("event")] == callback.fired
+
+
+def test_a_resumed_run_equals_the_undisturbed_one(tmp_path):
+    """The checkpoint falls between two merges: merged pairs, event stream and the optimizer's gaps come back."""
+    handle = attach(tiny_model(), replace(TARGET, dropout=0.1), seed=3)
+    callback = RankwiseCallback(handle)
+    whole = trainer_for(handle, tmp_path, callback)
+    whole.train()
+    assert [e["step"] for e in callback.fired] == [3, 6]
+
+    again = attach(tiny_model(), handle.adapter, seed=99)
+    second = RankwiseCallback(again)
+    trainer = trainer_for(again, tmp_path, second)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert [e["step"] for e in second.fired] == [6]
+    assert losses(trainer) == losses(whole)
+    for path, slot in handle.slots.items():
+        for key, value in slot.state_dict().items():
+            assert torch.equal(again.slots[path].state_dict()[key], value), (path, key)
+    assert slot.state_dict()["merged_A"].shape[0] == 8
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "words"),
+    [
+        (
+            replace(lora(rank=2), events=(Early(),)),
+            {},
+            r"acts between backward and clipping.*max_grad_norm=0 \(found 1\)",
+        ),
+        (replace(lora(rank=2), events=(Owner(),)), {}, "writes the base"),
+    ],
+)
+def test_what_a_trainer_cannot_do_is_refused_before_the_first_step(target, changes, words, tmp_path):
+    handle = attach(tiny_model(), target, seed=0)
+    with pytest.raises(UsageError, match=words):
+        trainer_for(handle, tmp_path, **changes).train()
