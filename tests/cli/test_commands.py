@@ -122,9 +122,29 @@ def test_a_study_file_takes_every_option(tmp_path, capsys):
 
 
 def test_seeds_give_the_tutorial_a_verdict(capsys):
-    assert main(["study", "rank", "--scale", "tutorial", "--seeds", "3", "--dry-run", "--json"]) == 0
+    assert (
+        main(
+            ["study", "rank", "--scale", "tutorial", "--seeds", "3", "--model", "no-such-model", "--dry-run", "--json"]
+        )
+        == 0
+    )
     config = json.loads(capsys.readouterr().out)["config"]
     assert (config["finalists"], config["fresh_seeds"]) == (2, [1, 2, 3])
+
+
+def test_a_dry_run_estimates_packs_memory_and_time(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*STUDY, "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["forecast"]
+    assert found["runs"] == 6 == sum(len(pack["runs"]) for pack in found["packs"])
+    assert 0 < found["memory_bytes"] < found["memory_budget"]
+    assert found["flops"] > 0
+    assert 0 < found["adapter_step_seconds"] < found["seconds"] < 600
+    assert main([*STUDY, "--dry-run"]) == 0
+    assert "in all on this machine" in " ".join(capsys.readouterr().out.split())
+    assert main(["study", "rank", "--model", "no-such-model", "--set", "learning_rates.full=[1e-4]", "--dry-run"]) == 0
+    assert "No estimate of packs, memory and time: unknown model" in " ".join(capsys.readouterr().out.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_methods_as_table_json_and_one(capsys):
@@ -156,7 +176,7 @@ def test_doctor_shows_the_mask(capsys):
 
 
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_the_exit_code_is_3(tmp_path, monkeypatch):
-    import rankwise.studies.runner as runner
+    import rankwise.studies.attempt as runner
 
     real = runner.train
 
@@ -194,7 +214,7 @@ def test_a_full_disk_is_one_sentence_and_finished_runs_are_kept(tmp_path, monkey
 
 
 def test_interrupting_exits_with_130_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
-    import rankwise.studies.runner as runner
+    import rankwise.studies.attempt as runner
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

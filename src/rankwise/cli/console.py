@@ -118,6 +118,14 @@ class Bars(Lines):
         """Start the run's bar."""
         self.bars.reset(self.current, total=steps, description=escape(label), rest="", visible=True)
 
+    def together(self, runs: int, steps: int) -> None:
+        """Start a bar for all of them."""
+        self.bars.reset(self.current, total=steps, description=f"{runs} runs together", rest="", visible=True)
+
+    def advance(self) -> None:
+        """Move it."""
+        self.bars.advance(self.current)
+
     def step(self, step: int, loss: float) -> None:
         """Move the run's bar."""
         self.bars.update(self.current, completed=step, rest=f"loss {loss:.3f}")

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from rankwise.cli import console
+from rankwise.errors import UsageError
 from rankwise.studies.budget import words
 from rankwise.studies.cells import Cell
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.forecast import Forecast, forecast
+from rankwise.studies.progress import Progress
 
 
 def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[Cell]) -> None:
     """Print the resolved study: as JSON the whole configuration, else a table."""
+    estimate, why = _estimate(config, cells)
     if as_json:
-        plan = {"config": config.to_dict(), "out": str(folder), "cells": [[c.model, c.data] for c in cells]}
+        plan: dict[str, Any] = {
+            "config": config.to_dict(),
+            "out": str(folder),
+            "cells": [[c.model, c.data] for c in cells],
+        }
+        plan |= {"forecast": estimate.to_dict() if estimate else None, "no_forecast": why}
         typer.echo(json.dumps(plan, ensure_ascii=False, sort_keys=True))
         return
     table = Table("arm", "update", "learning rates", title=f"{config.preset} at scale {config.scale}")
@@ -40,9 +50,23 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         ),
         highlight=False,
     )
+    for line in estimate.lines(config) if estimate else [f"No estimate of packs, memory and time: {why}"]:
+        screen.print(escape(line), highlight=False)
     if config.budget:
         screen.print(
             f"With --budget it first times a few steps, then leaves out what does not fit into "
             f"{words(config.budget.seconds)} and says so.",
             highlight=False,
         )
+
+
+def _estimate(config: StudyConfig, cells: list[Cell]) -> tuple[Forecast | None, str | None]:
+    """Estimate a study of one cell, or say why not."""
+    if len(cells) > 1:
+        return None, "there are several cells; ask for one of them"
+    if console.err().is_terminal:
+        console.err().print("Timing a few steps on this machine", highlight=False)
+    try:
+        return forecast(config, Progress()), None
+    except UsageError as error:  # a model that is not on this machine, say: the plan stands all the same
+        return None, str(error)

@@ -200,6 +200,14 @@ class Tracked(Progress):
         self.running = True
         self._tell("start", label, {**self.config, "arm": arm, **run, "steps": steps})
 
+    def together(self, runs: int, steps: int) -> None:
+        """Pass on."""
+        self.inner.together(runs, steps)
+
+    def advance(self) -> None:
+        """Pass on."""
+        self.inner.advance()
+
     def step(self, step: int, loss: float) -> None:
         """Log the loss."""
         self.inner.step(step, loss)

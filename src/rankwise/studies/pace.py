@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rankwise.engine import train
+from rankwise.data import Splits
+from rankwise.engine import Forward, train
+from rankwise.models import Base
 from rankwise.studies.budget import SEEDS, USE, Timing, changed, more_seeds, replan, words
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.runner import Job, Runner
@@ -31,21 +33,26 @@ def calibrate(config: StudyConfig, runner: Runner, load: float) -> Timing:
     row = next(run for run in runner.ledger.runs() if run.label == "base")
     tokens = [sum(len(e.input_ids) for e in split) for split in (runner.splits.selection, runner.splits.test)]
     per_token = (row.seconds or 0.0) / max(sum(tokens), 1)
-    reference = _step(config, runner, config.reference_arm)
-    adapter = _step(config, runner, config.arms[-1]) if len(config.arms) > 1 else reference
+    reference, adapter = step_seconds(config, runner.base, runner.forward, runner.splits)
     return Timing(reference, adapter, per_token * tokens[0], per_token * tokens[1], load)
 
 
-def _step(config: StudyConfig, runner: Runner, arm: Arm) -> float:
+def step_seconds(config: StudyConfig, base: Base, forward: Forward, splits: Splits) -> tuple[float, float]:
+    """Time a few training steps; return seconds per step of the reference and of an adapter."""
+    reference = _step(config, base, forward, splits, config.reference_arm)
+    return reference, _step(config, base, forward, splits, config.arms[-1]) if len(config.arms) > 1 else reference
+
+
+def _step(config: StudyConfig, base: Base, forward: Forward, splits: Splits, arm: Arm) -> float:
     lr = config.learning_rates[arm.name][0]
     spec = replace(config.train_spec(arm, lr, config.seed), steps=CALIBRATION, eval_steps=())
-    splits = replace(runner.splits, selection=runner.splits.selection[:1], test=())
+    few = replace(splits, selection=splits.selection[:1], test=())
     times: list[float] = []
     train(
-        runner.base,
+        base,
         spec,
-        splits,
-        forward=runner.forward,
+        few,
+        forward=forward,
         observe=lambda record: times.append(time.monotonic()) if "loss" in record else None,
     )
     laps = [b - a for a, b in itertools.pairwise(times)]

@@ -15,6 +15,12 @@ class Progress:
     def start(self, label: str, steps: int) -> None:
         """A run begins."""
 
+    def together(self, runs: int, steps: int) -> None:
+        """Several runs begin in shared passes, ``steps`` steps in all; each is told from start to done afterwards."""
+
+    def advance(self) -> None:
+        """One of them took a step."""
+
     def step(self, step: int, loss: float) -> None:
         """A training step ended."""
 

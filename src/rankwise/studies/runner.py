@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -20,15 +21,15 @@ from rankwise.engine import (
     checkpoint_step,
     evaluate,
     make_quiz,
-    train,
+    train_pack,
 )
-from rankwise.errors import RankwiseError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
-from rankwise.ledger.metrics import MetricsLog
 from rankwise.ledger.store import Ledger
 from rankwise.models import Base
+from rankwise.studies.attempt import Attempt
 from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.packing import FULL_RATE, RunCost, SplitSize, memory_budget, plan_packs, run_cost
 from rankwise.studies.progress import Progress
 
 # Bump by hand when a change of the code changes a run's numbers: finished runs of older versions are not reused.
@@ -78,7 +79,7 @@ class Runner:
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
-        return self.key_of(self._spec(arm, lr, seed, fresh))
+        return self.key_of(self.spec_of(arm, lr, seed, fresh))
 
     def is_done(self, arm: Arm, lr: float, seed: int, fresh: bool) -> bool:
         """Return whether the ledger already holds this run, finished."""
@@ -123,13 +124,31 @@ class Runner:
 
         What the ledger has is returned as it is, even when it goes further than asked; the rest is trained now.
         """
-        return [self._run(job) for job in jobs]
+        results = [self.known(job) for job in jobs]
+        pending = [i for i, result in enumerate(results) if result is None]
+        for places, width in self._packs([jobs[i] for i in pending]):
+            group = [pending[place] for place in places]
+            for i, result in zip(group, self._train([jobs[i] for i in group], width), strict=True):
+                results[i] = result
+        return results
 
-    def _run(self, job: Job) -> RunResult | None:
-        spec = self._spec(job.arm, job.lr, job.seed, job.fresh)
-        key = self.key_of(spec)
-        self.ledger.ensure(key, job.label, spec)
-        return self.known(job) or self._train(key, job)
+    def _packs(self, jobs: Sequence[Job]) -> list[tuple[list[int], int]]:
+        """Return which of ``jobs`` share passes, by index, and how many of them at once."""
+        splits = self.splits
+        train, selection = SplitSize.of(splits.train), SplitSize.of(splits.selection)
+        specs = [self.config.train_spec(job.arm, job.lr, job.seed) for job in jobs]
+        costs = [
+            run_cost(self.base.model, str(i), spec, train, [selection], steps=job.until)
+            for i, (job, spec) in enumerate(zip(jobs, specs, strict=True))
+        ]
+        device = str(next(self.base.model.parameters()).device)
+        packs = plan_packs(costs, memory_budget(device), full_rate=FULL_RATE["cuda" if "cuda" in device else "cpu"])
+        # A queue of runs that go one after another needs no pack: each is trained, told and recorded by itself.
+        return [
+            (group, pack.width)
+            for pack in packs
+            for group in (_singly(pack.runs) if pack.width == 1 else [[int(run.label) for run in pack.runs]])
+        ]
 
     def release(self, job: Job) -> None:
         """Give back the disk of a stopped run that holds a whole model; going on later starts it again, bit for bit."""
@@ -145,66 +164,39 @@ class Runner:
         """Return the runs that failed, with their reasons."""
         return [{"run": r.label, "reason": r.reason or ""} for r in self.ledger.runs() if r.status == "failed"]
 
-    def _train(self, key: str, job: Job) -> RunResult | None:
-        spec, label, fresh = self.config.train_spec(job.arm, job.lr, job.seed), job.label, job.fresh
-        run_folder = self.folder.run_folder(key)
-        self.progress.start(label, job.until or spec.steps)
-        before = self.ledger.get(key)
-        interrupted = before is not None and before.status == "running"  # by a kill; a pause is nothing to tell
-        self.ledger.start(key)
+    def _train(self, jobs: Sequence[Job], width: int) -> list[RunResult | None]:
+        """Train one run, or several in shared passes; each ends with the bits it has alone."""
+        attempts = [Attempt(self, job) for job in jobs]
+        if len(attempts) == 1:
+            return [attempts[0].alone()]
+        self.progress.together(len(jobs), sum(attempt.steps for attempt in attempts))
         started = time.monotonic()
-        with MetricsLog(run_folder) as log:
-
-            def observe(record: dict[str, Any]) -> None:
-                if record.get("event") == "resumed":
-                    log.resumed(record["step"])
-                    if interrupted:
-                        self.ledger.start(key, restarted_at_step=record["step"])
-                        self.progress.note(f"{label} continues at step {record['step']}")
-                    return
-                log.append(record)
-                if "event" in record:  # one of the adapter's own acted: in the log, and in the result
-                    return
-                if "loss" in record:
-                    self.progress.step(record["step"], record["loss"])
-                else:
-                    self.progress.score(record["step"], record["selection_nll"])
-
-            try:
-                result = train(
-                    self.base,
-                    spec,
-                    self.splits,
-                    forward=self.forward,
-                    test=fresh,
-                    quiz=self.quiz if fresh else None,
-                    folder=run_folder,
-                    save_to=self._adapter_folder(run_folder, spec, fresh),
-                    observe=observe,
-                    checkpoint_seconds=self.config.checkpoint_seconds,
-                    until=job.until if job.until != spec.steps else None,
-                )
-            except (RankwiseError, RuntimeError, MemoryError) as error:  # the rest of the study goes on
-                seconds = time.monotonic() - started
-                reason = " ".join(str(error).split()) or type(error).__name__
-                self.ledger.finish(key, "failed", None, reason=reason, seconds=seconds)
-                self.progress.done(label, "failed", None, seconds)
-                return None
+        with contextlib.ExitStack() as stack:
+            for attempt in attempts:
+                stack.enter_context(attempt.begin())
+            results = train_pack(
+                self.base,
+                [attempt.pack_job() for attempt in attempts],
+                self.splits,
+                forward=self.forward,
+                width=width,
+                checkpoint_seconds=self.config.checkpoint_seconds,
+            )
         seconds = time.monotonic() - started
-        # Through JSON, so that a first pass and a resumed one read the same values back.
-        stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-        self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
-        if result.status != "paused":
-            (run_folder / CHECKPOINT).unlink(missing_ok=True)
-        self.progress.done(label, result.status, result.selection_nll, seconds)
-        return RunResult.from_dict(stored)
+        work = [max(result.flops - a.flops, 1) for a, result in zip(attempts, results, strict=True)]
+        found = []
+        for attempt, result, own in zip(attempts, results, work, strict=True):
+            attempt.replay()
+            found.append(attempt.end(result, seconds * own / sum(work)))
+        return found
 
-    def _adapter_folder(self, run_folder: Path, spec: TrainSpec, fresh: bool) -> Path | None:
+    def adapter_folder(self, run_folder: Path, spec: TrainSpec, fresh: bool) -> Path | None:
         """Fresh runs keep their adapter; whole models are kept only when asked for, they are large."""
         keep = fresh and (self.keep_full or isinstance(spec.target, Adapter))
         return run_folder / "adapter" if keep else None
 
-    def _spec(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
+    def spec_of(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
+        """Return what decides a run's numbers, as the ledger keeps it."""
         spec = {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
         # Only where it acts: a study without it keeps the keys it always had.
         return {**spec, "exact_match": len(self.quiz.golds)} if fresh and self.quiz else spec
@@ -213,3 +205,7 @@ class Runner:
         """Return the ledger key of ``spec`` on this base and data."""
         plain = json.loads(json.dumps(spec))  # tuples to lists
         return run_key(plain, self.base.fingerprint, self.splits.fingerprint, NUMERICS_VERSION)
+
+
+def _singly(runs: Sequence[RunCost]) -> list[list[int]]:
+    return [[int(run.label)] for run in runs]

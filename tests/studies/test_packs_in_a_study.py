@@ -1,0 +1,69 @@
+"""A study whose passes are short trains its runs together, and ends with the results it has run by run."""
+
+import json
+
+import pytest
+
+import rankwise.studies.runner as runner
+from rankwise.studies.presets import resolve_study
+from rankwise.studies.progress import Progress
+from rankwise.studies.study import run_study
+
+
+class Seen(Progress):
+    def __init__(self):
+        self.packs, self.done_runs, self.steps = [], [], 0
+
+    def together(self, runs, steps):
+        self.packs.append((runs, steps))
+
+    def advance(self):
+        self.steps += 1
+
+    def done(self, label, status, nll, seconds):
+        self.done_runs.append((label, status, nll))
+        assert seconds > 0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "short.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"{n}+1=", "completion": str(n + 1)}) + "\n" for n in range(40)))
+    return path
+
+
+def study(data, out):
+    config = resolve_study(
+        "rank",
+        "smoke",
+        {
+            "data": str(data),
+            "steps": 6,
+            "eval_every": 2,
+            "methods": ["lora-r1", "lora-r4"],
+            "fresh_seeds": [1, 2],
+            "sizes": {"train": 24, "selection": 6, "test": 6},
+        },
+    )
+    seen = Seen()
+    return json.dumps(run_study(config, out, progress=seen)["results"], sort_keys=True), seen
+
+
+@pytest.fixture(scope="module")
+def together(data, tmp_path_factory):
+    return study(data, tmp_path_factory.mktemp("together") / "s")
+
+
+def test_short_passes_share(together):
+    _, seen = together
+    assert seen.packs
+    assert all(runs > 1 for runs, _ in seen.packs)
+    assert 0 < seen.steps <= sum(steps for _, steps in seen.packs)
+
+
+def test_results_are_those_of_runs_one_by_one(together, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(runner.FULL_RATE, "cpu", 1)
+    alone, seen = study(data, tmp_path / "s")
+    assert not seen.packs
+    assert alone == together[0]
+    assert sorted(seen.done_runs) == sorted(together[1].done_runs)
