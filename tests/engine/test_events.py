@@ -13,7 +13,7 @@ from rankwise.adapters.penalties import Orthogonality
 from rankwise.engine import Forward, PackJob, RunResult, TrainSpec, evaluate, train, train_pack
 from rankwise.engine.run import Run
 from rankwise.errors import RunError, UsageError
-from rankwise.methods import adalora, dora, eva, loftq, lora, lora_fa, lora_plus, lora_xs, olora, rslora, vera
+from rankwise.methods import adalora, dora, eva, loftq, lora, lora_fa, lora_plus, lora_xs, olora, qlora, rslora, vera
 from rankwise.models import fingerprint
 
 from .packing import alone, packed, same, spec, weights
@@ -312,6 +312,7 @@ def test_adaloras_penalty_acts_on_its_own_form_too(tiny_base, tiny_splits):
         (lambda: replace(loftq(), events=(MergeAndRestart(2),)), "does not edit it, such as 'kaiming', found 'loftq'"),
         (lambda: replace(vera(), penalties=(Orthogonality(),)), "'vera' does not have; use 'low-rank' or 'diagonal'"),
         (lambda: replace(lora_xs(), penalties=(Orthogonality(),)), "of which one must train; found training C only"),
+        (lambda: replace(qlora(), events=(Drift(),)), "writes W0 and needs it as it is, .* found storage 'nf4'"),
         (lambda: replace(lora(), events=("relora",)), "events must hold objects of class Event"),
         (lambda: replace(lora(), penalties=(MergeAndRestart(2),)), "penalties must hold objects of class Penalty"),
         (lambda: Orthogonality(0), "weight of penalty 'orthogonality' must be a positive number"),

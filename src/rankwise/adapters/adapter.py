@@ -102,6 +102,12 @@ class Adapter:
                     raise UsageError(f"{axis} must hold objects of class {kind.__name__}, found {choice!r}.")
                 choice.check(self)
             object.__setattr__(self, axis, choices)  # a list would not hash
+        owners = [event.name for event in self.events if event.owns_base]
+        if owners and (self.storage.quantizes or self.parametrization.kind != "delta"):
+            raise UsageError(
+                f"event {owners[0]!r} writes W0 and needs it as it is, under an update of weights; found storage "
+                f"{self.storage.name!r}, parametrization {self.parametrization.name!r}."
+            )
 
     def trained_shapes(self, module: str, d_out: int, d_in: int) -> Shapes:
         """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name."""
