@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,11 @@ def tuned(setting: Setting, folder: str) -> dict[str, Any]:
             print(f"T {choice}: {seconds[str(choice)]:.2f} s", flush=True)
         _best.update(choice=min(GRID, key=lambda c: seconds[str(c)]), grid=seconds)
     return _best
+
+
+def remember(found: dict[str, Any]) -> None:
+    """Take the grid that an earlier process of the same command has measured."""
+    _best.update(found)
 
 
 def training_step(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
@@ -83,6 +89,8 @@ def ranks(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
         }
         out[f"rank_{rank}"] = ratios(interleave(steps, 2))
         run.trainee.close()
+        steps.clear()
+        gc.collect()
     return out
 
 
@@ -119,6 +127,8 @@ def finding_1(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
             score()
             out[name] += time.perf_counter() - started
         run.trainee.close()
+        peers.clear()
+        gc.collect()  # a Trainer holds itself, and so its model
     return {"seconds": out, "speedup_over_D": out["D"] / out["P"], "speedup_over_T": out["T"] / out["P"]}
 
 
