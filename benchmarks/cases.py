@@ -13,6 +13,7 @@ from setting import Setting, Step, full_spec, lora_spec
 from timing import gemm_peak, interleave, peak_memory, ratios
 
 from rankwise.adapters import attach
+from rankwise.cost.count import adapter_parameters
 from rankwise.data import Encoded
 from rankwise.engine import evaluate
 from rankwise.engine.batches import collate
@@ -175,14 +176,17 @@ def packed(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
 
 
 def memory(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
-    """Peak memory of one optimizer step in a fresh process: D, T, P."""
+    """Peak memory of one optimizer step in a fresh process: D, T, P; and of packs of 1 and 8 adapters (r = 16)."""
     choice = tuned(setting, folder)["choice"]
     peers = {"D": ["D"], "T": ["T", str(choice["micro_batch"]), str(int(choice["sort"]))], "P": ["P"]}
-    return {
-        "peak_bytes": {
-            name: peak_memory([*setting.arguments, "--alone", *arguments]) for name, arguments in peers.items()
-        }
+    packs = {f"K={k}": ["K", str(k)] for k in (1, 8)}
+    peak = {
+        name: peak_memory([*setting.arguments, "--alone", *arguments]) for name, arguments in (peers | packs).items()
     }
+    # Factors, gradients and Adam's two moments in float32, and the best snapshot.
+    own = 5 * 4 * sum(adapter_parameters(setting.base.model, lora(rank=16)).values())
+    ratio = (peak["K=8"] - 7 * own) / peak["K=1"]
+    return {"peak_bytes": peak, "own_states_bytes": own, "eight_packed_without_seven_own_states_over_one": ratio}
 
 
 CASES: dict[str, Callable[[Setting, str, bool], dict[str, Any]]] = {

@@ -15,20 +15,29 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import setting as shared
 from cases import CASES, QUICK, remember
 from peers import trl
 
+from rankwise.engine import PackJob, train_pack
 from rankwise.files import write_json
 from rankwise.studies.allocator import keep_freed_memory
 from rankwise.studies.provenance import provenance
 
 
 def alone(setting: shared.Setting, peer: list[str], folder: str) -> None:
-    """Take one optimizer step of one peer and print the peak memory of this process."""
+    """Take an optimizer step of one peer (two of a pack) and print the peak memory of this process."""
     spec = shared.lora_spec(steps=1)
+    if peer[0] == "K":
+        specs = [
+            replace(shared.lora_spec(16, steps=2), batch=1, micro_batch=1, seed=seed) for seed in range(int(peer[1]))
+        ]
+        train_pack(setting.base, [PackJob(one) for one in specs], setting.splits, forward=setting.forward)
+        print(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+        return
     if peer[0] == "P":
         step, _ = setting.ours(spec)
     else:
