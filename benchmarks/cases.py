@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from setting import Setting, Step, full_spec, lora_spec
 from timing import gemm_peak, interleave, peak_memory, ratios
 
 from rankwise.adapters import attach
+from rankwise.cost.count import adapter_parameters
 from rankwise.data import Encoded
 from rankwise.engine import evaluate
 from rankwise.engine.batches import collate
@@ -37,6 +39,11 @@ def tuned(setting: Setting, folder: str) -> dict[str, Any]:
             print(f"T {choice}: {seconds[str(choice)]:.2f} s", flush=True)
         _best.update(choice=min(GRID, key=lambda c: seconds[str(c)]), grid=seconds)
     return _best
+
+
+def remember(found: dict[str, Any]) -> None:
+    """Take the grid that an earlier process of the same command has measured."""
+    _best.update(found)
 
 
 def training_step(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
@@ -83,6 +90,8 @@ def ranks(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
         }
         out[f"rank_{rank}"] = ratios(interleave(steps, 2))
         run.trainee.close()
+        steps.clear()
+        gc.collect()
     return out
 
 
@@ -119,6 +128,8 @@ def finding_1(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
             score()
             out[name] += time.perf_counter() - started
         run.trainee.close()
+        peers.clear()
+        gc.collect()  # a Trainer holds itself, and so its model
     return {"seconds": out, "speedup_over_D": out["D"] / out["P"], "speedup_over_T": out["T"] / out["P"]}
 
 
@@ -165,14 +176,17 @@ def packed(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
 
 
 def memory(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
-    """Peak memory of one optimizer step in a fresh process: D, T, P."""
+    """Peak memory of one optimizer step in a fresh process: D, T, P; and of packs of 1 and 8 adapters (r = 16)."""
     choice = tuned(setting, folder)["choice"]
     peers = {"D": ["D"], "T": ["T", str(choice["micro_batch"]), str(int(choice["sort"]))], "P": ["P"]}
-    return {
-        "peak_bytes": {
-            name: peak_memory([*setting.arguments, "--alone", *arguments]) for name, arguments in peers.items()
-        }
+    packs = {f"K={k}": ["K", str(k)] for k in (1, 8)}
+    peak = {
+        name: peak_memory([*setting.arguments, "--alone", *arguments]) for name, arguments in (peers | packs).items()
     }
+    # Factors, gradients and Adam's two moments in float32, and the best snapshot.
+    own = 5 * 4 * sum(adapter_parameters(setting.base.model, lora(rank=16)).values())
+    ratio = (peak["K=8"] - 7 * own) / peak["K=1"]
+    return {"peak_bytes": peak, "own_states_bytes": own, "eight_packed_without_seven_own_states_over_one": ratio}
 
 
 CASES: dict[str, Callable[[Setting, str, bool], dict[str, Any]]] = {

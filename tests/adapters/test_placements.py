@@ -80,7 +80,9 @@ def test_a_target_that_matches_nothing_is_an_error_with_near_misses():
     model = LLAMA.make()
     with pytest.raises(UsageError, match="unknown target module 'q_porj'; did you mean 'q_proj'") as error:
         attach(model, lora(2, placement="q_porj,v_proj"))
-    assert "Known: down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in str(error.value)
+    assert "Known: down_proj, embed_tokens, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in str(
+        error.value
+    )
     assert all(p.requires_grad for p in model.parameters())
 
 
@@ -118,7 +120,7 @@ def test_words_become_placements_at_the_edge():
     assert placement(MLP()) == MLP()
     with pytest.raises(UsageError, match="unknown placement 'atention'; did you mean 'attention'") as error:
         placement("atention")
-    assert "Known: all-linear, attention, mlp. or regex:PATTERN" in str(error.value)
+    assert "Known: all-linear, attention, biases, keys-values-down, mlp. or regex:PATTERN" in str(error.value)
 
 
 def test_a_list_of_targets_is_as_good_as_a_tuple():

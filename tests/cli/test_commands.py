@@ -152,9 +152,20 @@ def test_methods_as_table_json_and_one(capsys):
     assert "2106.09685" in capsys.readouterr().out
     assert main(["methods", "--json"]) == 0
     names = [card["name"] for card in json.loads(capsys.readouterr().out)]
-    assert names == ["full", "lora", "rslora", "olora", "pissa", "dora", "lora_plus"]
+    assert names[:7] == ["full", "lora", "rslora", "olora", "pissa", "dora", "lora_plus"]
     assert main(["methods", "olora"]) == 0
     assert "@article" in capsys.readouterr().out
+    assert main(["methods", "lora_xs", "--model", "default"]) == 0
+    assert "53,760 parameters" in capsys.readouterr().out, "16 x 16 for 7 modules in 30 layers"
+    assert main(["methods", "vera", "--json", "--model", "tiny"]) == 0
+    assert json.loads(capsys.readouterr().out)["shapes"]["A"] == "(r, d_in), frozen, shared by all layers"
+    assert main(["methods", "--composes", "--json"]) == 0
+    pairs = json.loads(capsys.readouterr().out)
+    assert {"parametrization": "vera", "axis": "storage", "choice": "nf4", "reason": "", "composes": True} in pairs
+    assert main(["methods", "--composes"]) == 0
+    assert "could not move" in capsys.readouterr().out
+    assert main(["methods", "--model", "tiny"]) == 2
+    assert main(["methods", "lora", "--composes"]) == 2
 
 
 def test_doctor_shows_the_mask(capsys):

@@ -19,7 +19,7 @@ SURFACE = {
     "compress": "adapter rank energy data examples base out json",
     "generate": "prompt file adapter model system raw max-new-tokens batch json",
     "eval": "adapter model data examples answers max-length seed json",
-    "methods": "name json",
+    "methods": "name model composes json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
     "analyze": "name model data scale ranks lr steps seed adapter train study dimensions samples outputs out json",
     "report": "folders json out",

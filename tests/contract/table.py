@@ -15,8 +15,8 @@ from torch import Tensor
 
 from rankwise import methods
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import OLoRA
-from rankwise.adapters.parametrizations import WeightDecomposed
+from rankwise.adapters.inits import Normal, OLoRA
+from rankwise.adapters.parametrizations import Core, WeightDecomposed
 from rankwise.adapters.scalings import AlphaOverSqrtRank, Constant
 
 Factors = Mapping[str, Tensor]  # A (rank, d_in), B (d_out, rank), and m for DoRA
@@ -59,6 +59,61 @@ def decomposed(direction: Oracle, dim: int) -> Oracle:
     return delta
 
 
+def with_diagonal(s: float) -> Oracle:
+    """AdaLoRA, equation 3: s * sum over k of e_k times the outer product of B's column k and A's row k."""
+    return lambda W0, f: s * torch.einsum("or,r,ri->oi", f["B"], f["e"], f["A"])
+
+
+def with_core(s: float, rank: int) -> Oracle:
+    """LoRA-XS: s U_r C S_r V_r^T, with the frame taken from W0 by its eigenvectors (up to their common signs)."""
+
+    def delta(W0: Tensor, f: Factors) -> Tensor:
+        values, vectors = torch.linalg.eigh(W0.T @ W0)
+        V = vectors[:, values.argsort(descending=True)[:rank]]
+        V = V * (V * f["A"].T).sum(0).sign()  # a singular pair has one sign to choose
+        U = W0 @ V / (W0 @ V).norm(dim=0)
+        return s * U @ f["C"] @ (W0 @ V).norm(dim=0).diag() @ V.T
+
+    return delta
+
+
+def with_trained_core(s: float) -> Oracle:
+    """FLoRA for matrices: s B C A."""
+    return lambda W0, f: s * torch.einsum("or,rq,qi->oi", f["B"], f["C"], f["A"])
+
+
+def with_vectors(W0: Tensor, f: Factors) -> Tensor:
+    """VeRA, equation 2: diag(b) B diag(d) A."""
+    return f["b"].diag() @ f["B"] @ f["d"].diag() @ f["A"]
+
+
+def minus_window(s: float, rank: int, first: int | None) -> Oracle:
+    """MiLoRA: as PiSSA, with the ``rank`` smallest triples (or those from ``first`` on)."""
+
+    def delta(W0: Tensor, f: Factors) -> Tensor:
+        U, S, Vh = torch.linalg.svd(W0, full_matrices=False)
+        at = len(S) - rank if first is None else first
+        part = sum(S[k] * torch.outer(U[:, k], Vh[k]) for k in range(at, at + rank))
+        return s * (f["B"] @ f["A"]) - part
+
+    return delta
+
+
+def minus_start(s: float) -> Oracle:
+    """CorDA, LoRA-GA: W0 - s B0 A0 + s B A, seen from W0. What B0 and A0 are is tested in adapters/test_data_inits."""
+    return lambda W0, f: s * (f["B"] @ f["A"] - f["B0"] @ f["A0"])
+
+
+def rescaled_outputs(W0: Tensor, f: Factors) -> Tensor:
+    """(IA)3 on keys and values: diag(l) W0, seen from W0."""
+    return f["l"].diag() @ W0 - W0
+
+
+def rescaled_inputs(W0: Tensor, f: Factors) -> Tensor:
+    """(IA)3 inside the feed-forward block: W0 diag(l), seen from W0."""
+    return W0 @ f["l"].diag() - W0
+
+
 @dataclass(frozen=True)
 class Row:
     """One adapter and what the papers say about it.
@@ -67,12 +122,17 @@ class Row:
         oracle: dense scaled update from W0 and the factors.
         scale: s, as a number.
         identity: ``exact`` if the model is unchanged at the start to the last bit, ``rounding`` if B A = 0 only
-            in exact arithmetic.
+            in exact arithmetic, ``near`` if the paper's start is tiny but not zero.
         first_movers: factors whose gradient is not zero at step 0.
         random: the start depends on the seed.
         rank_bounded: needs rank <= min(d_in, d_out).
         magnitude: the side that DoRA's m belongs to, "out" or "in"; its update has full rank.
         export_rank: rank of the factors on disk.
+        counts: trainable parameters of one layer from (d_out, d_in, rank), when they are not LoRA's.
+        updates: rank of the update of one layer from (d_out, d_in), when it is not the factors'.
+        bias: what the adapter adds to the bias, from the bias and the factors.
+        data: the start looks at data, so at other modules' weights too.
+        bases: the tiny models it can sit on.
     """
 
     name: str
@@ -85,11 +145,29 @@ class Row:
     rank_bounded: bool = False
     edits_base: bool = False
     magnitude: str | None = None
+    counts: Callable[[int, int, int], int] | None = None
+    updates: Callable[[int, int], int] | None = None
+    bias: Callable[[Tensor, Factors], Tensor] | None = None
+    data: bool = False
+    bases: tuple[str, ...] = ("sequential", "llama", "gpt2")
 
     @property
     def in_peft(self) -> bool:
-        """PEFT has no magnitude per input."""
-        return self.magnitude != "in"
+        """PEFT's LoRA layout holds it (PEFT has no magnitude per input)."""
+        return self.low_rank and self.magnitude != "in"
+
+    @property
+    def low_rank(self) -> bool:
+        """Its factors are A and B, perhaps with DoRA's magnitudes."""
+        return (self.kind == "delta" and self.counts is None) or "frozen-a" in self.name
+
+    @property
+    def kind(self) -> str:
+        return self.adapter.parametrization.kind
+
+    @property
+    def ranked(self) -> bool:
+        return self.adapter.parametrization.ranked
 
     @property
     def rank(self) -> int:
@@ -101,15 +179,20 @@ class Row:
 
     def count(self, d_out: int, d_in: int) -> int:
         """Trainable parameters of one layer: r (m + n) for every low-rank row, and DoRA's magnitudes."""
+        if self.counts is not None:
+            return self.counts(d_out, d_in, self.rank)
         return self.rank * (d_out + d_in) + {None: 0, "out": d_out, "in": d_in}[self.magnitude]
 
     def update_rank(self, d_out: int, d_in: int) -> int:
         """Rank of the update of one layer, once every factor has moved."""
+        if self.updates is not None:
+            return self.updates(d_out, d_in)
         return min(d_out, d_in) if self.magnitude else min(self.export_rank, d_out, d_in)
 
 
 BOTH = frozenset({"A", "B"})
 EDITED = {"first_movers": BOTH, "random": False, "rank_bounded": True, "edits_base": True}
+SCALED = {"first_movers": frozenset({"l"}), "random": False}
 DORA = {"first_movers": frozenset({"B", "m"}), "magnitude": "out"}
 ROOT4 = math.sqrt(4)
 
@@ -159,4 +242,81 @@ ROWS = (
         **{**EDITED, "first_movers": BOTH | {"m"}, "magnitude": "out"},
     ),
     Row("lora-plus", methods.lora_plus(4, alpha=8, ratio=4), product(2.0), 2.0),
+    Row("lora-fa-frozen-a", methods.lora_fa(4, alpha=8), product(2.0), 2.0, random=False, counts=lambda m, n, r: r * m),
+    Row("milora", methods.milora(4), minus_window(1.0, 4, None), 1.0, **EDITED),
+    Row("milora-max-alpha", methods.milora(3, 6, window="max"), minus_window(2.0, 3, 0), 2.0, **EDITED),
+    Row("corda", methods.corda(4), minus_start(1.0), 1.0, **EDITED, data=True),
+    Row("corda-kpm-alpha", methods.corda(3, 6, mode="kpm"), minus_start(2.0), 2.0, **EDITED, data=True),
+    Row("lora-ga", methods.lora_ga(3, alpha=6), minus_start(2.0), 2.0, **EDITED, data=True),
+    Row("eva", methods.eva(4, alpha=8, rho=1), product(2.0), 2.0, random=False, data=True),
+    Row(
+        "adalora",
+        methods.adalora(4, alpha=8),
+        with_diagonal(8 / 4.00001),
+        8 / 4.00001,
+        first_movers=frozenset({"e"}),
+        counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    Row(
+        "adalora-dropout",
+        methods.adalora(4, alpha=8, dropout=0.3),
+        with_diagonal(8 / 4.00001),
+        8 / 4.00001,
+        first_movers=frozenset({"e"}),
+        counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    Row(
+        "lora-xs",
+        methods.lora_xs(4, alpha=8),
+        with_core(2.0, 4),
+        2.0,
+        identity="near",
+        first_movers=frozenset({"C"}),
+        rank_bounded=True,
+        counts=lambda m, n, r: r * r,
+    ),
+    Row(
+        "core-trained",
+        Adapter(rank=4, alpha=8, parametrization=Core(), init=Normal()),
+        with_trained_core(2.0),
+        2.0,
+        first_movers=frozenset({"C"}),
+        counts=lambda m, n, r: r * (m + n) + r * r,
+    ),
+    Row(
+        "vera",
+        methods.vera(4),
+        with_vectors,
+        1.0,
+        first_movers=frozenset({"b"}),
+        random=False,
+        counts=lambda m, n, r: r + m,
+    ),
+    Row(
+        "ia3-out",
+        methods.ia3("all-linear", side="out"),
+        rescaled_outputs,
+        1.0,
+        bias=lambda bias, f: (f["l"] - 1) * bias,
+        updates=min,
+        **{**SCALED, "counts": lambda m, n, r: m},
+    ),
+    Row(
+        "ia3-in",
+        methods.ia3("all-linear", side="in"),
+        rescaled_inputs,
+        1.0,
+        updates=min,
+        **{**SCALED, "counts": lambda m, n, r: n},
+    ),
+    Row(
+        "bitfit",
+        methods.bitfit("all-linear"),
+        lambda W0, f: torch.zeros_like(W0),
+        1.0,
+        bias=lambda bias, f: f["d"],
+        updates=lambda m, n: 0,
+        bases=("gpt2",),
+        **{**SCALED, "first_movers": frozenset({"d"}), "counts": lambda m, n, r: m},
+    ),
 )

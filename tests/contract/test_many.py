@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rankwise.adapters import Handle, attach, mixed, switch
+from rankwise.adapters import Handle, mixed, switch
 from rankwise.errors import UsageError
 from rankwise.methods import lora, olora, pissa
 
 from .models import LLAMA, SEQUENTIAL
 from .table import ROWS
-from .tools import as_stored, close, every_model, every_row, move, run, with_weights
+from .tools import as_stored, attach, close, every_model, every_row, move, run, with_weights
 
 
 def _factors(handle):
@@ -61,6 +61,8 @@ def test_a_stack_is_the_sum_and_the_second_does_not_change_the_first(row, other,
     for path in tiny.shapes:
         module = base.get_submodule(path)
         weights[f"{path}.weight"] = module.weight + as_stored(module, deltas[path] + second.delta(path))
+        if row.bias is not None and module.bias is not None:
+            weights[f"{path}.bias"] = module.bias + row.bias(module.bias, first.slots[path].factors)
     expected = with_weights(base, weights, tiny).detach()
     both = run(model, tiny)
     close(both, expected)

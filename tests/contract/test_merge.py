@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rankwise.adapters import attach, switch
+from rankwise.adapters import switch
 from rankwise.errors import UsageError
 from rankwise.methods import dora, lora, pissa
 
 from .models import LLAMA
-from .tools import close, dense_weights, every_model, every_row, move, run
+from .tools import attach, close, dense_weights, every_model, every_row, move, run
 
 
 @every_model
@@ -27,7 +27,7 @@ def test_merged_equals_unmerged_and_unmerge_restores_the_same_tensors(row, tiny)
     assert handle.merged
     close(run(model, tiny), adapted)
     factors = {name: p.detach() for name, p in handle.trainable().items()}
-    for name, expected in dense_weights(base, row, factors).items():
+    for name, expected in dense_weights(base, row, factors, handle).items():
         merged = model.get_parameter(name)
         close(merged.detach(), expected)
         assert merged.is_contiguous()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rankwise.adapters import Handle
+from rankwise import adapters
+from rankwise.adapters import Adapter, Handle
 
 from .models import MODELS, Tiny, logits_of, outputs
 from .table import ROWS, Row
@@ -18,6 +20,24 @@ TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 every_model = pytest.mark.parametrize("tiny", MODELS, ids=[tiny.name for tiny in MODELS])
+
+
+def attach(model: nn.Module, adapter: Adapter, **options: Any) -> Handle:
+    """``rankwise.attach``, with data where the init looks at data: the same for the same shape of model."""
+    if adapter.init.needs_data:
+        options["data"] = batches(model)
+    return adapters.attach(model, adapter, **options)
+
+
+def batches(model: nn.Module) -> list[Any]:
+    """Two batches: ids with labels for a language model, else functions that return a loss."""
+    stream = torch.Generator().manual_seed(7)
+    if hasattr(model, "config"):
+        ids = torch.randint(32, (2, 3, 11), generator=stream)
+        return [{"input_ids": i, "labels": i} for i in ids]
+    first = next(m for m in model.modules() if isinstance(m, nn.Linear))
+    rows = torch.randn(2, 40, first.in_features, generator=stream, dtype=torch.float64).to(first.weight.dtype)
+    return [lambda model, x=x: model(x).square().mean() for x in rows]
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -78,13 +98,21 @@ def as_stored(module: nn.Module, W: Tensor) -> Tensor:
     return W if isinstance(module, nn.Linear) else W.T
 
 
-def dense_weights(base: nn.Module, row: Row, factors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``{"<module>.weight": W0 + delta}`` by the row's oracle; differentiable in ``factors``."""
+def dense_weights(base: nn.Module, row: Row, factors: dict[str, Tensor], handle: Handle) -> dict[str, Tensor]:
+    """``{"<module>.weight": W0 + delta}`` by the row's oracle, and biases that move; differentiable in ``factors``.
+
+    Frozen and shared factors are read off the handle.
+    """
     weights = {}
     for path in {name.rpartition(".")[0] for name in factors}:
         module = base.get_submodule(path)
         W0 = as_stored(module, module.weight.detach())  # a transposition is its own inverse
-        own = {name.removeprefix(f"{path}."): f for name, f in factors.items() if name.startswith(f"{path}.")}
+        slot = handle.slots[path]
+        own = {name: f.detach() for name, f in slot.factors.items()} | {f"{n}0": f for n, f in slot.start.items()}
+        own |= {name.removeprefix(f"{path}."): f for name, f in factors.items() if name.startswith(f"{path}.")}
         delta = row.oracle(W0, own)
         weights[f"{path}.weight"] = as_stored(module, W0 + delta)
+        if row.bias is not None and module.bias is not None:
+            bias = module.bias.detach()
+            weights[f"{path}.bias"] = bias + row.bias(bias, own)
     return weights

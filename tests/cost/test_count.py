@@ -8,6 +8,8 @@ from rankwise.cost import blueprint, model_shape
 from rankwise.cost.count import adapter_parameters, kinds
 from rankwise.models import tiny_model
 
+from .conftest import adapters
+
 
 def total(model, adapter):
     return sum(adapter_parameters(model, adapter).values())
@@ -37,10 +39,10 @@ def test_qwen_linear_weights(qwen):
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
-@pytest.mark.parametrize("method", [card.name for card in methods.catalogue() if not card.owns_base])
+@pytest.mark.parametrize("method", adapters(rank=4))
 def test_equals_what_attaching_adds(kind, method):
     model = tiny_model(kind=kind)
-    adapter = methods.build(method, rank=4)
+    adapter = adapters(rank=4)[method]()
     counted = adapter_parameters(model, adapter)
     handle = attach(model, adapter)
     assert counted == {match.module: match.trainable for match in handle.matched}

@@ -14,10 +14,12 @@ from rankwise.engine.trainees import make_trainee
 from rankwise.errors import UsageError
 from rankwise.models import tiny_model
 
+from .conftest import adapters
+
 PLAN = Plan(batch=16, length=100, targets=30, steps=5)
 
 
-TARGETS = {card.name: card.build(rank=4) for card in methods.catalogue() if not card.owns_base}
+TARGETS = {name: build() for name, build in adapters(rank=4).items()}
 TARGETS |= {"olora-mlp": methods.olora(4, placement="mlp"), "full": Full()}
 
 

@@ -12,7 +12,9 @@ from rankwise.engine.batches import collate
 from rankwise.engine.train import Run
 from rankwise.models import load_base, tiny_model
 
-TARGETS = {card.name: card.build(rank=4) for card in methods.catalogue() if not card.owns_base}
+from .conftest import adapters
+
+TARGETS = {name: build() for name, build in adapters(rank=4).items()}
 TARGETS |= {"lora-mlp": methods.lora(3, placement="mlp"), "full": Full()}
 
 
@@ -45,7 +47,7 @@ def test_state_equals_what_a_run_holds(target, dtype, tiny_splits):
         slots = run.trainee.handle.slots.values()
         expected |= {
             "adapter": held(run.parameters),
-            "frozen start": held(t for slot in slots for t in slot.start.values()),
+            "frozen start": held(t for slot in slots for t in slot.buffers()),
         }
     run.trainee.close()
     assert state_bytes(base.model, target) == expected

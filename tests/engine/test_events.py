@@ -13,7 +13,7 @@ from rankwise.adapters.penalties import Orthogonality
 from rankwise.engine import Forward, PackJob, RunResult, TrainSpec, evaluate, train, train_pack
 from rankwise.engine.run import Run
 from rankwise.errors import RunError, UsageError
-from rankwise.methods import dora, lora, lora_plus, olora, rslora
+from rankwise.methods import adalora, dora, eva, loftq, lora, lora_fa, lora_plus, lora_xs, olora, qlora, rslora, vera
 from rankwise.models import fingerprint
 
 from .packing import alone, packed, same, spec, weights
@@ -289,6 +289,15 @@ def test_an_orthogonality_penalty_makes_factors_orthonormal(tiny_base, tiny_spli
     assert held < 0.3 * free
 
 
+def test_adaloras_penalty_acts_on_its_own_form_too(tiny_base, tiny_splits):
+    plain = TrainSpec(adalora(rank=4), lr=1e-2, steps=3, batch=4)
+    with_it = replace(plain, target=replace(plain.target, penalties=(Orthogonality(0.1),)))
+    one, two = (train(tiny_base, s, tiny_splits) for s in (plain, with_it))
+    assert one.losses[0] == two.losses[0]
+    assert one.losses[-1] != two.losses[-1]
+    assert len(two.penalties["orthogonality"]) == 3
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -298,6 +307,12 @@ def test_an_orthogonality_penalty_makes_factors_orthonormal(tiny_base, tiny_spli
             "does not edit it, such as 'kaiming', found 'olora'",
         ),
         (lambda: replace(dora(rank=2), events=(MergeAndRestart(2),)), "needs parametrization 'low-rank', found"),
+        (lambda: replace(lora_fa(), events=(MergeAndRestart(2),)), "so both must train; found training B only"),
+        (lambda: replace(eva(), events=(MergeAndRestart(2),)), "does not look at data, such as 'kaiming', found 'eva'"),
+        (lambda: replace(loftq(), events=(MergeAndRestart(2),)), "does not edit it, such as 'kaiming', found 'loftq'"),
+        (lambda: replace(vera(), penalties=(Orthogonality(),)), "'vera' does not have; use 'low-rank' or 'diagonal'"),
+        (lambda: replace(lora_xs(), penalties=(Orthogonality(),)), "of which one must train; found training C only"),
+        (lambda: replace(qlora(), events=(Drift(),)), "writes W0 and needs it as it is, .* found storage 'nf4'"),
         (lambda: replace(lora(), events=("relora",)), "events must hold objects of class Event"),
         (lambda: replace(lora(), penalties=(MergeAndRestart(2),)), "penalties must hold objects of class Penalty"),
         (lambda: Orthogonality(0), "weight of penalty 'orthogonality' must be a positive number"),

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from rankwise.adapters import load, save
 from rankwise.errors import RunError, UsageError
 from rankwise.integrations.export import TARGETS, export
-from rankwise.methods import lora, olora, placement
+from rankwise.methods import loftq, lora, olora, placement, qlora
 
 from ..contract.models import GPT2, LLAMA
 from ..contract.table import ROWS
@@ -23,7 +23,8 @@ from .tools import live, tree
 pytestmark = pytest.mark.filterwarnings("ignore")
 ROW = {row.name: row for row in ROWS}
 models = pytest.mark.parametrize("tiny", [LLAMA, GPT2], ids=lambda tiny: tiny.name)
-exact_rows = pytest.mark.parametrize("row", [r for r in ROWS if r.magnitude != "in"], ids=lambda row: row.name)
+DELTAS = [r for r in ROWS if r.kind == "delta"]
+exact_rows = pytest.mark.parametrize("row", [r for r in DELTAS if r.magnitude != "in"], ids=lambda row: row.name)
 
 
 @models
@@ -43,7 +44,9 @@ def test_peft_and_a_plain_loader_give_the_live_logits_in_float64(row, tiny, tmp_
 
 
 @pytest.mark.parametrize("target", ["vllm", "sglang", "gguf"])
-@pytest.mark.parametrize("row", [r for r in ROWS if not r.magnitude and r.export_rank <= 16], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [r for r in DELTAS if not r.magnitude and r.export_rank <= 16], ids=lambda row: row.name
+)
 def test_plain_targets_are_exact_where_the_method_is(row, target, tmp_path):
     it = live(LLAMA, row.adapter, tmp_path, train)
     done = export(it, target, tmp_path / "out")
@@ -177,6 +180,26 @@ def test_what_a_target_cannot_hold_is_refused_and_nothing_is_written(adapter, ta
         with pytest.raises(UsageError, match=words):
             export(it, target, tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["ia3-out", "ia3-in", "bitfit"])
+def test_what_is_no_update_of_weights_is_refused(name, tmp_path):
+    it = live(GPT2, ROW[name].adapter, tmp_path / "a", train)
+    for target in TARGETS:
+        with pytest.raises(UsageError, match=r"not an update of weights \(its kind is .*rankwise\.load"):
+            export(it, target, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_over_codes_the_factors_are_exact_and_codes_of_its_own_are_refused(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="storage 'nf4' needs bitsandbytes: pip install 'rankwise[quant]'")
+    it = live(LLAMA, qlora(4, 8), tmp_path / "a", train)
+    done = export(it, "peft", tmp_path / "out")
+    assert done.exact
+    assert done.proof.share < 1e-12
+    assert "trained beside W0 in nf4: load the base in four bits" in " ".join(done.notes)
+    with pytest.raises(UsageError, match="init 'loftq' chose the codes of the base together with it"):
+        export(live(LLAMA, loftq(4), tmp_path / "a", train), "peft", tmp_path / "no")
 
 
 def test_files_that_are_not_the_live_adapter_are_never_kept(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from rankwise.adapters import attach, load
 from rankwise.errors import RunError, UsageError
 from rankwise.integrations.merge import merge
-from rankwise.methods import dora, lora, olora, rslora
+from rankwise.methods import bitfit, build, lora, olora, qlora
 from rankwise.models import load_base
 
 from .tools import adapter_folder, base_folder, tree
@@ -43,8 +43,9 @@ def tensors_of(folder):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2"])
-@pytest.mark.parametrize("adapter", [lora(4), olora(4), dora(4), rslora(3)], ids=["lora", "olora", "dora", "rslora"])
-def test_merged_is_live(kind, adapter, tmp_path):
+@pytest.mark.parametrize("method", ["lora", "olora", "dora", "rslora", "adalora", "vera", "lora_xs", "lora_fa"])
+def test_merged_is_live(kind, method, tmp_path):
+    adapter = build(method, rank=4)
     base = tmp_path / "base"
     model = base_folder(base, kind)
     folder = adapter_folder(model, tmp_path / "a", adapter, base)
@@ -63,6 +64,18 @@ def test_merged_is_live(kind, adapter, tmp_path):
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         assert (base / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert not done.untied
+
+
+def test_what_is_no_update_of_these_weights_is_refused(tmp_path):
+    model = base_folder(tmp_path / "base", "gpt2")
+    folder = adapter_folder(model, tmp_path / "bits", bitfit("all-linear"), "base")
+    with pytest.raises(UsageError, match="is not an update of weights"):
+        merge(str(tmp_path / "base"), folder, tmp_path / "out")
+    pytest.importorskip("bitsandbytes", reason="storage 'nf4' needs bitsandbytes: pip install 'rankwise[quant]'")
+    folder = adapter_folder(model, tmp_path / "codes", qlora(4), "base")
+    with pytest.raises(UsageError, match=r"trained beside W0 in nf4; .* another model.*merge\(\)"):
+        merge(str(tmp_path / "base"), folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_rounding_at_the_end(tmp_path):

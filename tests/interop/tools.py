@@ -6,9 +6,11 @@ import hashlib
 
 import torch
 
-from rankwise.adapters import attach, save
+from rankwise.adapters import save
 from rankwise.integrations.live import Live
 from rankwise.models import Base, byte_tokenizer, fingerprint, tiny_model
+
+from ..contract.tools import attach
 
 
 class Letters:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rankwise.adapters.axis import resolve
+from rankwise.adapters.compatibility import objection
 from rankwise.adapters.events import EVENTS, Event
+from rankwise.adapters.freezing import FREEZING, Freezing, Nothing
 from rankwise.adapters.inits import INITS, Init, Kaiming
 from rankwise.adapters.optimizers import OPTIMIZERS, AdamW, Optimizer
-from rankwise.adapters.parametrizations import PARAMETRIZATIONS, LowRank, Parametrization
+from rankwise.adapters.parametrizations import PARAMETRIZATIONS, LowRank, Parametrization, Shapes
 from rankwise.adapters.penalties import PENALTIES, Penalty
 from rankwise.adapters.placements import PLACEMENTS, AllLinear, Placement
 from rankwise.adapters.scalings import SCALINGS, AlphaOverRank, Scaling
+from rankwise.adapters.storages import STORAGES, AsIs, Storage
 from rankwise.errors import UsageError
 
 _AXES: dict[str, Mapping[str, Any]] = {
@@ -22,6 +25,8 @@ _AXES: dict[str, Mapping[str, Any]] = {
     "scaling": SCALINGS,
     "placement": PLACEMENTS,
     "optimizer": OPTIMIZERS,
+    "freezing": FREEZING,
+    "storage": STORAGES,
 }
 _KINDS = {
     "parametrization": Parametrization,
@@ -29,7 +34,11 @@ _KINDS = {
     "scaling": Scaling,
     "placement": Placement,
     "optimizer": Optimizer,
+    "freezing": Freezing,
+    "storage": Storage,
 }
+# Written only when chosen: the keys of runs from before these axes existed must not move.
+_LATER: dict[str, Any] = {"freezing": Nothing(), "storage": AsIs()}
 _MANY: dict[str, tuple[type[Any], Mapping[str, Any]]] = {"events": (Event, EVENTS), "penalties": (Penalty, PENALTIES)}
 
 
@@ -56,6 +65,8 @@ class Adapter:
     placement: Placement = field(default_factory=AllLinear)
     dropout: float = 0.0
     optimizer: Optimizer = field(default_factory=AdamW)
+    freezing: Freezing = field(default_factory=Nothing)
+    storage: Storage = field(default_factory=AsIs)
     events: tuple[Event, ...] = ()
     penalties: tuple[Penalty, ...] = ()
 
@@ -78,17 +89,31 @@ class Adapter:
             raise UsageError(f"alpha must be a positive number, found {self.alpha!r}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be in [0, 1), found {self.dropout!r}.")
-        if self.dropout and self.init.edits_base:
+        if not self.parametrization.ranked and (self.rank != 1 or self.s != 1):
             raise UsageError(
-                f"dropout {self.dropout:g} with init {self.init.name!r} would change the model before training "
-                "starts; use dropout 0 or an init that starts from zero, such as 'kaiming'."
+                f"parametrization {self.parametrization.name!r} has no rank and no scale; use rank 1, alpha 1, found "
+                f"rank {self.rank}, scale {self.s:g}."
             )
+        if reason := objection(self.parametrization, self.init, self.storage, self.freezing, self.dropout):
+            raise UsageError(f"{reason}.")
         for axis, (kind, _) in _MANY.items():
             for choice in (choices := tuple(getattr(self, axis))):
                 if not isinstance(choice, kind):
                     raise UsageError(f"{axis} must hold objects of class {kind.__name__}, found {choice!r}.")
                 choice.check(self)
             object.__setattr__(self, axis, choices)  # a list would not hash
+        owners = [event.name for event in self.events if event.owns_base]
+        if owners and (self.storage.quantizes or self.parametrization.kind != "delta"):
+            raise UsageError(
+                f"event {owners[0]!r} writes W0 and needs it as it is, under an update of weights; found storage "
+                f"{self.storage.name!r}, parametrization {self.parametrization.name!r}."
+            )
+
+    def trained_shapes(self, module: str, d_out: int, d_in: int) -> Shapes:
+        """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name."""
+        shapes = self.parametrization.at(module).shapes(d_out, d_in, self.rank)
+        trains = self.freezing.trains(shapes)
+        return {name: shape for name, shape in shapes.items() if name in trains}
 
     @property
     def s(self) -> float:
@@ -104,13 +129,18 @@ class Adapter:
     def __repr__(self) -> str:
         extra = f", dropout {self.dropout:g}" if self.dropout else ""
         extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
+        extra += f", {frozen}" if (frozen := self.freezing.describe()) else ""
+        extra += f", W0 in {self.storage.name}" if self.storage.quantizes else ""
         extra += "".join(f", {event.describe()}" for event in self.events)
         extra += "".join(f", {penalty.describe()}" for penalty in self.penalties)
-        return f"W = {self.formula}, rank {self.rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
+        rank = f", rank {self.rank}" if self.parametrization.ranked else ""
+        side = "W" if self.parametrization.kind == "delta" else "y"
+        return f"{side} = {self.formula}{rank}, init {self.init.name}, on {self.placement.describe()}{extra}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values from which :meth:`from_dict` builds an equal adapter."""
-        axes = {axis: getattr(self, axis).to_dict() for axis in _AXES}
+        default = {axis for axis, value in _LATER.items() if getattr(self, axis) == value}
+        axes = {axis: getattr(self, axis).to_dict() for axis in _AXES if axis not in default}
         # Only when there are any: an adapter without them keeps the form, and the run key, that it always had.
         many = {axis: [c.to_dict() for c in getattr(self, axis)] for axis in _MANY if getattr(self, axis)}
         return {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout, **axes, **many}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
+from rankwise.adapters.calibration import Batch, collect
+from rankwise.adapters.inits import DataInit
 from rankwise.adapters.layers import AdaptedLayer, Slot, adapt, restore
 from rankwise.adapters.overlay import Overlay
+from rankwise.adapters.starting import begin
+from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError, unknown
 
 
@@ -51,7 +55,14 @@ def stream_seed(seed: int, *what: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def attach(model: nn.Module, adapter: Adapter, *, seed: int = 0, name: str = "default") -> Handle:
+def attach(
+    model: nn.Module,
+    adapter: Adapter,
+    *,
+    seed: int = 0,
+    name: str = "default",
+    data: Iterable[Batch] | None = None,
+) -> Handle:
     """Attach ``adapter`` to ``model`` in place; the base's weights are frozen and never written.
 
     Several adapters add up. To continue from an adapter, ``load`` it and train on, or ``merge()`` it and attach a new
@@ -62,19 +73,33 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int = 0, name: str = "de
         seed: seeds the init and the dropout; each module has its own stream, so the order of modules, a second
             adapter or a different placement elsewhere do not change a module's start.
         name: unique among the adapters on this model.
+        data: batches for an init that looks at data (EVA, CorDA, LoRA-GA): keyword arguments of the model, its one
+            argument, or functions of the model; see :mod:`rankwise.adapters.calibration`.
 
     Returns:
         A handle with ``matched``, ``trainable()``, ``delta()``, ``merge()`` and the rest.
 
     Raises:
-        UsageError: nothing matches, the rank is too large for the init, or the name is taken. On any error the
-            model is as it was.
+        UsageError: nothing matches, the rank is too large for the init, the name is taken, or data is missing or not
+            used. On any error the model is as it was.
     """
+    if adapter.init.needs_data and data is None:
+        raise UsageError(f"init {adapter.init.name!r} needs data; pass attach(..., data=batches).")
+    if data is not None and not adapter.init.needs_data:
+        raise UsageError(f"init {adapter.init.name!r} does not look at data; leave data out.")
     _check_name(name)
     modules = check(model, adapter)
-    _check_free(modules, name)
+    _check_free(modules, adapter, name)
     # Every start before the first change: an SVD that fails must not leave half an adapter behind.
-    return install(model, adapter, _slots(modules, adapter, seed), seed=seed, name=name)
+    found = {}
+    if needs := adapter.init.needs_data:
+        normalizes = cast(DataInit, adapter.init).normalizes
+        found = collect(model, modules, data or (), needs, normalizes=normalizes)
+    started = begin(modules, adapter, lambda *what: stream_seed(seed, *what), found)
+    dropout_stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
+    slots = {path: start.slot(modules[path], adapter, dropout_stream) for path, start in started.items()}
+    stored = {path: start.stored for path, start in started.items() if start.stored is not None}
+    return install(model, adapter, slots, seed=seed, name=name, stored=stored)
 
 
 def install(
@@ -84,21 +109,28 @@ def install(
     *,
     seed: int = 0,
     name: str = "default",
+    stored: Mapping[str, StoredWeight] | None = None,
     overlay: Overlay | None = None,
 ) -> Handle:
     """Put finished ``slots`` (by dotted module name) on ``model``, and ``overlay`` over it; see :func:`attach`.
+
+    Args:
+        stored: the codes that W0 is kept in from now on, by dotted module name.
 
     Raises:
         UsageError: the name is taken or cannot be one, or a module cannot be adapted; the model is as it was.
     """
     _check_name(name)
     modules = {path: model.get_submodule(path) for path in slots}
-    _check_free(modules, name)
+    _check_free(modules, adapter, name)
     if overlay is not None:
         overlay.on()
     _freeze_base(model)
     for path, module in modules.items():
         layer = adapt(module)
+        if stored and path in stored and layer.stored is None:
+            layer.stored = stored[path]
+            layer.register_parameter("weight", None)  # read from the codes from now on
         layer.adapters[name] = slots[path].train(module.training)
         layer.enabled.append(name)
     layers = {path: cast(AdaptedLayer, module) for path, module in modules.items()}
@@ -112,7 +144,7 @@ def _check_name(name: str) -> None:
         raise UsageError(f"an adapter cannot be named {name!r}, which torch.nn.ModuleDict uses itself; pick a name.")
 
 
-def _check_free(modules: Mapping[str, nn.Module], name: str) -> None:
+def _check_free(modules: Mapping[str, nn.Module], adapter: Adapter, name: str) -> None:
     for path, module in modules.items():
         if isinstance(module, AdaptedLayer) and name in module.adapters:
             raise UsageError(f"an adapter named {name!r} is already attached to {path}; detach it or pick a name.")
@@ -121,45 +153,47 @@ def _check_free(modules: Mapping[str, nn.Module], name: str) -> None:
                 f"{path} has a forward of its own, put there by another library (for instance accelerate's "
                 "offloading), which would bypass the adapter; load the model without it."
             )
+        _check_storage(path, module, adapter)
 
 
 def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
     """Return the modules ``adapter`` would adapt, by dotted name, and change nothing.
 
     Raises:
-        UsageError: nothing matches, or the rank is too large for the init.
+        UsageError: nothing matches, the rank is too large for the init, or a layer is of a kind that the
+            parametrization or the dropout cannot serve.
     """
+    adapter.storage.check()
     modules = adapter.placement.select(model)
     for path, module in modules.items():
-        d_out, d_in = orientation.shape(module)
+        host = orientation.host(module)
+        d_out, d_in = host.shape(module)
         adapter.init.check(adapter.rank, d_out, d_in, path)
+        parametrization = adapter.parametrization.at(path)
+        parametrization.check(adapter.rank, d_out, d_in, path)
+        if host.vector and not parametrization.on_vectors:
+            raise UsageError(f"{path} is a {host.name}, which has no matrix for {parametrization.name!r} to update.")
+        if host.lookup and (adapter.dropout or not parametrization.lookup):
+            what = f"dropout {adapter.dropout:g}" if adapter.dropout else f"parametrization {parametrization.name!r}"
+            raise UsageError(f"{what} cannot be used on {path}, an embedding, whose input is token ids.")
     return modules
 
 
-def _slots(modules: dict[str, nn.Module], adapter: Adapter, seed: int) -> dict[str, Slot]:
-    """Build the adapter's part in each module from the module's own random stream."""
-    slots = {}
-    dropout_stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
-    for path, module in modules.items():
-        W0 = orientation.weight(module)
-        wide = torch.float64 if W0.dtype == torch.float64 else torch.float32
-        stream = torch.Generator().manual_seed(stream_seed(seed, "init", path))
-        start = adapter.init.start(W0.to(device="cpu", dtype=wide), adapter.rank, adapter.s, stream)
-        slots[path] = Slot(
-            adapter.parametrization,
-            module,
-            {factor: value.to(W0.device) for factor, value in start.items()},
-            scaling=adapter.s,
-            dropout=adapter.dropout,
-            edits_base=adapter.init.edits_base,
-            generator=dropout_stream,
-        )
-    return slots
+def _check_storage(path: str, module: nn.Module, adapter: Adapter) -> None:
+    """Refuse a second form of one weight."""
+    if not isinstance(module, AdaptedLayer):
+        return
+    if adapter.init.quantized:
+        raise UsageError(f"init {adapter.init.name!r} chooses W0's codes, but {path} has an adapter; detach it.")
+    stored = None if module.stored is None else module.stored.storage
+    if adapter.storage.quantizes and stored != adapter.storage:
+        kept = "as it is" if stored is None else f"as {stored!r}"
+        raise UsageError(f"{path} keeps W0 {kept} for another adapter, and cannot keep it as {adapter.storage!r} too.")
 
 
 def _freeze_base(model: nn.Module) -> None:
     """Freeze what is not an adapter's, and remember it on the model until the last adapter leaves."""
-    factors = {id(p) for m in model.modules() if isinstance(m, Slot) for p in m.factors.values()}
+    factors = {id(p) for m in model.modules() if isinstance(m, Slot) for p in m.parameters()}
     frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in factors]
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -204,8 +238,8 @@ class Handle:
         rows = []
         for path, slot in self.slots.items():
             d_out, d_in = orientation.shape(self._layers[path])
-            count = sum(p.numel() for p in slot.factors.values())
-            rows.append(Match(path, d_in, d_out, slot.rank or self.adapter.rank, slot.scaling, count))
+            count = sum(p.numel() for p in slot.parameters())  # shared ones where they are met first
+            rows.append(Match(path, d_in, d_out, slot.rank, slot.scaling, count))
         return Matched(rows)
 
     @property
@@ -214,13 +248,27 @@ class Handle:
         return next(iter(self.slots.values())).generator
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Return the trainable tensors as ``{"<module>.<factor>": Parameter}``, in the model's order."""
-        return {f"{path}.{factor}": p for path, slot in self.slots.items() for factor, p in slot.factors.items()}
+        """Return the trainable tensors as ``{"<module>.<factor>": Parameter}``, in the model's order.
+
+        Tensors that all layers share are named ``*.<factor>``.
+        """
+        own = {f"{path}.{factor}": p for path, slot in self.slots.items() for factor, p in slot.trained.items()}
+        return {**{f"*.{name}": p for name, p in self.shared.items() if isinstance(p, nn.Parameter)}, **own}
+
+    @property
+    def shared(self) -> dict[str, Tensor]:
+        """Tensors that all layers of the adapter share, by name; frozen ones too."""
+        for slot in self.slots.values():
+            if (common := slot.common) is not None:
+                return common.tensors
+        return {}
 
     def delta(self, module: str) -> Tensor:
         """Return the scaled dense update (d_out, d_in) of ``module``, float32 or wider, detached."""
         if module not in self._layers:
             raise unknown("adapted module", module, self._layers)
+        if reason := self.adapter.parametrization.not_merged:
+            raise UsageError(f"adapter {self.name!r} has no dense update: {reason}.")
         return self.slots[module].delta()
 
     def merge(self) -> None:
@@ -229,6 +277,8 @@ class Handle:
             raise UsageError(f"adapter {self.name!r} is already merged.")
         if not self._layers:
             raise UsageError(f"adapter {self.name!r} was detached; attach or load it again before merging it.")
+        if reason := self.adapter.parametrization.not_merged:
+            raise UsageError(f"adapter {self.name!r} cannot be merged: {reason}.")
         self._outside_mixed("merging")
         for layer in self._layers.values():
             layer.merge(self.name)

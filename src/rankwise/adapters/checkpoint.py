@@ -6,6 +6,8 @@ rankwise.json                our spec (all axes), the attach seed, the base's fi
 rankwise_start.safetensors   only for base-editing inits: B and A0 in full precision, so that loading gives
                              the very same factors back (A and B0 are parts of PEFT's tensors)
 <name>/                      further adapters of the same base, one folder each, as PEFT puts them
+
+What PEFT's LoRA layout cannot hold has a layout of our own: native_format.py.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import Handle, install
 from rankwise.adapters.chain import plain
 from rankwise.adapters.filling import build
+from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
 from rankwise.adapters.peft_config import plain_lora, read_terms
-from rankwise.adapters.peft_format import peft_config, peft_scale, peft_tensors
+from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
 from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, read_json, read_tensors
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
@@ -31,7 +34,7 @@ from rankwise.files import write_json, write_tensors
 def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, base_fingerprint: str = "") -> Path:
     """Write the adapter to ``folder`` and return it. Loads with ``peft.PeftModel.from_pretrained``.
 
-    PEFT refuses what it does not have, such as DoRA with a magnitude per input.
+    PEFT refuses what its LoRA does not have, such as DoRA with a magnitude per input.
 
     Args:
         base_model: name or path of the base, for PEFT's config.
@@ -49,24 +52,32 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
         if not torch.isfinite(factor).all():
             raise UsageError(f"{name} holds NaN or infinity; nothing was saved. Train with a lower learning rate.")
     folder.mkdir(parents=True, exist_ok=True)
+    adapter = plain(handle.adapter, handle.slots)
+    spec = {"adapter": adapter.to_dict(), "seed": handle.seed, "base_fingerprint": base_fingerprint}
     start: dict[str, Tensor] = {}
-    for path, slot in handle.slots.items():
-        if slot.edits_base:
-            start[f"{path}.B"] = slot.factors["B"].detach().cpu().contiguous()
-            start[f"{path}.A_start"] = slot.start["A"].cpu().contiguous()
-    write_tensors(folder / TENSORS, peft_tensors(handle))
+    if is_peft(adapter, handle.layers.values()):
+        tensors, config = peft_tensors(handle), peft_config(handle, base_model)
+        start = _starts(handle)
+    else:
+        tensors, config = native_tensors(handle), native_config(handle, base_model)
+        spec |= native_spec(handle)
+    write_tensors(folder / TENSORS, tensors)
     if start:
         write_tensors(folder / START, start)
     else:
         (folder / START).unlink(missing_ok=True)
-    write_json(folder / CONFIG, peft_config(handle, base_model))
-    spec = {
-        "adapter": plain(handle.adapter, handle.slots).to_dict(),
-        "seed": handle.seed,
-        "base_fingerprint": base_fingerprint,
-    }
+    write_json(folder / CONFIG, config)
     write_json(folder / OURS, spec)
     return folder
+
+
+def _starts(handle: Handle) -> dict[str, Tensor]:
+    found = {}
+    for path, slot in handle.slots.items():
+        if slot.edits_base:
+            found[f"{path}.B"] = slot.factors["B"].detach().cpu().contiguous()
+            found[f"{path}.A_start"] = slot.start["A"].cpu().contiguous()
+    return found
 
 
 def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fingerprint: str = "") -> Handle:
@@ -82,6 +93,10 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
     config = read_json(folder / CONFIG, hint=_others(folder))
     tensors = read_tensors(folder / TENSORS)
     ours = read_json(folder / OURS) if (folder / OURS).exists() else None
+    if ours is not None and ours.get("layout") == LAYOUT:
+        adapter, seed = _our_spec(ours, folder, base_fingerprint)
+        slots, stored = build_native(model, adapter, seed, ours, tensors, folder)
+        return install(model, adapter, slots, seed=seed, name=name, stored=stored)
     terms = read_terms(config, folder)
     if ours is None:
         adapter, seed = plain_lora(config, terms, folder), 0
@@ -89,8 +104,8 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
         adapter, seed = _our_spec(ours, folder, base_fingerprint)
         _check_config(config, peft_scale(adapter), folder)
     start = read_tensors(folder / START) if adapter.init.edits_base else {}
-    slots, overlay = build(model, adapter, seed, terms, tensors, start, folder, exact=ours is not None)
-    handle = install(model, adapter, slots, seed=seed, name=name, overlay=overlay)
+    slots, stored, overlay = build(model, adapter, seed, terms, tensors, start, folder, exact=ours is not None)
+    handle = install(model, adapter, slots, seed=seed, name=name, stored=stored, overlay=overlay)
     handle.file_dtypes = {key: tensor.dtype for key, tensor in tensors.items()}
     return handle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from rankwise.adapters.layers import AdaptedLayer, Slot
 from rankwise.adapters.overlay import Overlay, differs
 from rankwise.adapters.parametrizations import WeightDecomposed
 from rankwise.adapters.peft_config import Terms
-from rankwise.adapters.peft_format import PREFIX, is_peft, key
-from rankwise.adapters.reading import START, listed
+from rankwise.adapters.peft_format import PREFIX, key
+from rankwise.adapters.reading import START, check_tensors, listed, place_and_dtype
+from rankwise.adapters.starting import keep
+from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
 
 Tensors = Mapping[str, Tensor]
@@ -32,7 +35,7 @@ def build(
     folder: Path,
     *,
     exact: bool,
-) -> tuple[dict[str, Slot], Overlay | None]:
+) -> tuple[dict[str, Slot], dict[str, StoredWeight], Overlay | None]:
     """Build what ``attach.install`` puts on ``model``, which is not changed.
 
     Args:
@@ -42,19 +45,23 @@ def build(
     Raises:
         UsageError: missing or extra tensors (they are listed), another shape, NaN, or files that disagree.
     """
-    paths = terms.select(model) if is_peft(adapter) else list(adapter.placement.select(model))
+    paths = terms.select(model)
     if not paths:
         wanted = terms.targets if isinstance(terms.targets, str) else ", ".join(terms.targets)
         raise UsageError(f"{folder} adapts {wanted}, which this {type(model).__name__} does not have: another base?")
     places = {path: _keys(model, adapter, terms, path) for path in paths}
-    rest = _check(places, tensors, folder)
+    expected = {name: shape for shapes in places.values() for name, shape in shapes.values()}
+    rest = check_tensors(expected, tensors, folder)
     overlay = _overlay(model, terms, {name: tensors[name] for name in rest}, folder)
     stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
-    slots = {}
+    slots: dict[str, Slot] = {}
+    stored: dict[str, StoredWeight] = {}
     for path, shapes in places.items():
-        factors = {factor: tensors[name] for factor, (name, _) in shapes.items()}
-        slots[path] = _slot(model.get_submodule(path), path, adapter, terms, factors, start, stream, folder, exact)
-    return slots, overlay
+        module, factors = model.get_submodule(path), {factor: tensors[name] for factor, (name, _) in shapes.items()}
+        if (kept := keep(module, adapter.storage)) is not None:
+            stored[path] = kept
+        slots[path] = _slot(module, path, adapter, terms, factors, start, stream, folder, exact, kept)
+    return slots, stored, overlay
 
 
 def _keys(model: nn.Module, adapter: Adapter, terms: Terms, path: str) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -64,25 +71,8 @@ def _keys(model: nn.Module, adapter: Adapter, terms: Terms, path: str) -> dict[s
     if embedding and isinstance(adapter.parametrization, WeightDecomposed):
         raise UsageError(f"{path} is an embedding with DoRA, which cannot be loaded here; merge it with PEFT.")
     d_out, d_in = orientation.shape(module)
-    rank = terms.rank_of(path) if is_peft(adapter) else adapter.rank
-    shapes = adapter.parametrization.shapes(d_out, d_in, rank)
+    shapes = adapter.parametrization.shapes(d_out, d_in, terms.rank_of(path))
     return {factor: (key(path, factor, embedding=embedding), shape) for factor, shape in shapes.items()}
-
-
-def _check(
-    places: Mapping[str, Mapping[str, tuple[str, tuple[int, ...]]]], tensors: Tensors, folder: Path
-) -> list[str]:
-    """Check names, shapes and values; return the names that are no factors."""
-    expected = {name: shape for shapes in places.values() for name, shape in shapes.values()}
-    if missing := [name for name in expected if name not in tensors]:
-        raise UsageError(f"{folder} lacks {len(missing)} tensors of this model: {listed(missing)}. Another base?")
-    for name, shape in expected.items():
-        if tensors[name].shape != shape:
-            raise UsageError(f"{name} in {folder} is {tuple(tensors[name].shape)}, this model needs {tuple(shape)}.")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise UsageError(f"{name} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
-    return sorted(set(tensors) - set(expected))
 
 
 def _overlay(model: nn.Module, terms: Terms, rest: Tensors, folder: Path) -> Overlay | None:
@@ -131,14 +121,15 @@ def _slot(
     stream: torch.Generator,
     folder: Path,
     exact: bool,
+    stored: StoredWeight | None,
 ) -> Slot:
-    weight = orientation.weight(module)
-    wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    device = "cpu" if weight.device.type == "meta" else weight.device
+    device, wide = place_and_dtype(module)
     frozen: dict[str, Tensor] = {}
     if adapter.init.edits_base:
         factors, frozen = _undouble(factors, start, path, folder)
-    scaling = adapter.s if exact and not terms.patterned(path) else terms.scaling_of(path)
+    scaling = terms.scaling_of(path)
+    if exact and (not terms.patterned(path) or math.isclose(scaling, adapter.s, rel_tol=1e-12)):
+        scaling = adapter.s  # a file's alpha may be rounded
     return Slot(
         adapter.parametrization,
         module,
@@ -147,6 +138,9 @@ def _slot(
         dropout=adapter.dropout,
         edits_base=adapter.init.edits_base,
         generator=stream,
+        rank=factors["A"].shape[0],
+        trains=adapter.freezing.trains(factors),
+        origin=None if stored is None else stored.codes,
         start={name: value.to(device, wide) for name, value in frozen.items()},
     )
 

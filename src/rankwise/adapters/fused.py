@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from rankwise.adapters import orientation
+from rankwise.adapters.hosts import Conv1D, HostKind
 from rankwise.adapters.parametrizations import LowRank
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Segment(NamedTuple):
 
 
 def is_plain(slot: Slot) -> bool:
-    """Return whether ``slot`` is s B A, with or without a frozen start, and drops nothing."""
+    """Return whether ``slot`` is s B A, with or without a frozen start, and drops nothing; A or B may be frozen."""
     # Exactly this class: a subclass has another formula.
     return type(slot.parametrization) is LowRank and not (slot.training and slot.dropout)
 
@@ -71,6 +72,8 @@ def _with_updates(layer: AdaptedLayer, x: Tensor, y: Tensor, slots: list[tuple[S
 def _is_plain_layer(layer: AdaptedLayer, x: Tensor) -> bool:
     original = type(layer).__mro__[2]
     known = original is nn.Linear or (orientation.is_conv1d(layer) and original.__name__ == "Conv1D")
+    # Codes are read again for the backward pass, which this function would keep the numbers for.
+    known = known and layer.stored is None
     # Measured on CPU; elsewhere the formulas of the parametrizations stay in charge.
     return known and x.device.type == "cpu" and not layer.weight.requires_grad and layer.weight.dtype == x.dtype
 
@@ -112,9 +115,10 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: AdaptedLayer, slots: Any, *factors: Tensor) -> Tensor:
-        W, bias = orientation.weight(layer), cast("Tensor | None", layer.bias)
+        kind: HostKind = slots[0][1].kind
+        W, bias = kind.weight(layer), cast("Tensor | None", layer.bias)
         rows = x.reshape(-1, x.shape[-1])
-        if orientation.is_conv1d(layer) and bias is not None:
+        if isinstance(kind, Conv1D) and bias is not None:
             y = torch.addmm(bias, rows, W.T)
         else:
             y = linear(rows, W, bias)

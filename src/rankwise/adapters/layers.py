@@ -8,6 +8,7 @@ The module object, its parameters and their names stay what they were: ``isinsta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,18 +19,43 @@ from torch.utils.hooks import RemovableHandle
 from rankwise.adapters import orientation
 from rankwise.adapters.fused import Segment, segmented
 from rankwise.adapters.parametrizations import Host, Parametrization
+from rankwise.adapters.storages import Codes
+from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
 
 
+class Shared(nn.Module):
+    """Tensors that all layers of one adapter have in common. The first layer's slot owns it."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], trains: bool) -> None:
+        super().__init__()
+        for name, value in tensors.items():
+            value = value.clone(memory_format=torch.contiguous_format)
+            if trains:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them by name."""
+        return cast("dict[str, Tensor]", {**self._parameters, **self._buffers})
+
+
 class Slot(nn.Module):
-    """One adapter in one layer: trainable factors, an optional frozen start, a scale.
+    """One adapter in one layer: factors, an optional frozen start, a scale.
 
     Args:
         layer: the layer it sits on; its weight of this moment is W0, whatever is merged there later.
-        factors: the init's starting values by name; they become parameters, float32 or wider.
+        origin: what W0 is kept in, when that is not the layer's own parameter.
+        factors: the init's starting values by name; they become parameters, float32 or wider, or frozen buffers.
         edits_base: keep a frozen copy of the start, subtracted from the update (DESIGN 3, rule 1).
-        start: that copy when ``factors`` are not the start any more, but all of a saved adapter's.
         generator: source of the dropout masks, shared by all layers of one adapter.
+        rank: of this layer's factors.
+        trains: names of the factors that train; all of the parametrization's by default.
+        stream: source of whatever the parametrization draws itself.
+        shared: tensors of the whole adapter; ``owner`` is the one slot that they are registered in.
+        start: the frozen copy when ``factors`` are not the start any more, but all of a saved adapter's.
     """
 
     def __init__(
@@ -42,6 +68,12 @@ class Slot(nn.Module):
         dropout: float,
         edits_base: bool,
         generator: torch.Generator,
+        rank: int,
+        trains: frozenset[str] | None = None,
+        stream: torch.Generator | None = None,
+        origin: Codes | None = None,
+        shared: Shared | None = None,
+        owner: bool = False,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -50,49 +82,104 @@ class Slot(nn.Module):
         self.dropout = dropout
         self.generator = generator
         self.edits_base = edits_base
-        # In a tuple, so that the base's tensors do not become parameters of ours too.
-        self._base = (cast(nn.Parameter, layer.weight), cast("nn.Parameter | None", getattr(layer, "bias", None)))
-        self._transposed = orientation.is_transposed(layer)
+        self.rank = rank
+        self.kind = orientation.host(layer)
+        # In tuples, so that the base's tensors and modules do not become ours too.
+        weight = origin if origin is not None else cast(nn.Parameter, layer._parameters["weight"])
+        self._base = (weight, self.kind.bias(layer))
+        self._layer = (layer,)
+        self._shared = (shared,)
+        self._size = self.kind.shape(layer)
+        if owner:
+            self.shared = shared
+        self._frozen: set[str] = set()
         for name, value in factors.items():
-            # Contiguous, as a loaded factor is: strides choose the matrix kernel, and so the last bits.
-            value = value.clone(memory_format=torch.contiguous_format)
-            self.register_parameter(name, nn.Parameter(value))
-            if edits_base and start is None:
-                self.register_buffer(f"{name}_start", value.clone())
+            self._add(name, value, trains)
+        if edits_base or start is not None:
+            for name, value in (factors if start is None else start).items():
+                self.register_buffer(f"{name}_start", _copy(value))
         if start is not None:
-            for name, value in start.items():
-                self.register_buffer(f"{name}_start", value.clone(memory_format=torch.contiguous_format))
             return
-        for name, value in parametrization.complete(self.factors, self.start, self._host()).items():
-            self.register_parameter(name, nn.Parameter(value.contiguous()))
+        stream = stream or torch.Generator()
+        for name, value in parametrization.complete(self.factors, self.start, self._host(), rank, stream).items():
+            self._add(name, value, trains)
+
+    def _add(self, name: str, value: Tensor, trains: frozenset[str] | None) -> None:
+        if trains is None or name in trains:
+            self.register_parameter(name, nn.Parameter(_copy(value)))
+        else:
+            self.register_buffer(name, _copy(value))
+            self._frozen.add(name)
 
     @property
-    def factors(self) -> dict[str, nn.Parameter]:
-        """Trainable tensors by name."""
+    def factors(self) -> dict[str, Tensor]:
+        """All tensors of this layer by name: trainable, frozen, and its view of the shared ones."""
+        own = cast("dict[str, Tensor]", self._parameters)
+        shared = self._shared[0]
+        if shared is None and not self._frozen:
+            return own
+        frozen = {name: cast(Tensor, self._buffers[name]) for name in sorted(self._frozen)}
+        common = {} if shared is None else self.parametrization.local(shared.tensors, *self._size)
+        return {**common, **frozen, **own}
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """This layer's trainable tensors by name (shared ones are the adapter's)."""
         return cast("dict[str, nn.Parameter]", self._parameters)
 
     @property
-    def start(self) -> dict[str, Tensor]:
-        """Frozen starting values by factor name; empty when the init does not edit the base."""
-        return {name.removesuffix("_start"): cast(Tensor, value) for name, value in self._buffers.items()}
+    def own(self) -> dict[str, Tensor]:
+        """Every tensor of this layer but the shared ones: trainable, frozen and starts."""
+        return cast("dict[str, Tensor]", {**self._parameters, **self._buffers})
 
-    def sits_on(self, weight: Tensor) -> bool:
-        """Return whether ``weight`` is W0 itself: nothing was merged into the layer since this adapter came."""
-        return weight is self._base[0]
+    @property
+    def common(self) -> Shared | None:
+        """The tensors of the whole adapter."""
+        return self._shared[0]
+
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """Frozen starting values by factor name, and merged pairs; empty when there is none of either."""
+        return {
+            name.removesuffix("_start"): cast(Tensor, value)
+            for name, value in self._buffers.items()
+            if name not in self._frozen
+        }
+
+    def sits_on(self, layer: AdaptedLayer) -> bool:
+        """Return whether the layer computes with W0 itself: nothing was merged there since this adapter came."""
+        return layer.origin is self._base[0]
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
-        return self.parametrization.update(x, self.factors, self.start, self._drop, self._host(x, y))
+        layer = self._layer[0]
+        if self.kind.lookup:
+            update = self.parametrization.update(x, self.factors, self.start, _keep, self._host(x, y))
+            return self.kind.leave(layer, update, x)
+        if self.kind.rows:
+            return self.parametrization.update(x, self.factors, self.start, self._drop, self._host(x, y))
+        rows = self.kind.enter(layer, x)
+        host = self._host(rows, None if y is None else self.kind.back(layer, y))
+        if self.training and self.dropout:  # dropped before the patches overlap
+            rows = self.kind.enter(layer, self._drop(x))
+        update = self.parametrization.update(rows, self.factors, self.start, _keep, host)
+        return self.kind.leave(layer, update, x)
 
     @property
-    def rank(self) -> int:
-        """Rank of the factors, which a saved adapter may choose for each module."""
-        return next((f.shape[0] for name, f in self.factors.items() if name == "A"), 0)
+    def W0(self) -> Tensor:
+        """(d_out, d_in), detached; dequantized on every reading when it is stored in codes."""
+        kept = self._base[0]
+        return self.kind.matrix(kept.read() if isinstance(kept, Codes) else kept).detach()
 
     def delta(self, W0: Tensor | None = None) -> Tensor:
         """Return the scaled dense update (d_out, d_in), float32 or wider, detached; ``W0`` for a layer not loaded."""
         with torch.no_grad():
             return self.parametrization.dense(self.factors, self.start, self._host(W0=W0))
+
+    def delta_bias(self, bias: Tensor | None = None) -> Tensor | None:
+        """Return the dense update of the bias (d_out,), None when it keeps its value; ``bias`` as for :meth:`delta`."""
+        with torch.no_grad():
+            return self.parametrization.dense_bias(self.factors, self.start, self._host(bias=bias))
 
     def plain(self, W0: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """Return (A, B) with ``B A`` exactly the scaled update, detached, or None; see the parametrization."""
@@ -100,11 +187,11 @@ class Slot(nn.Module):
             found = self.parametrization.plain(self.factors, self.start, self._host(W0=W0))
         return None if found is None else (found[0].detach(), found[1].detach())
 
-    def _host(self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None) -> Host:
-        weight, bias = self._base[0].detach(), self._base[1]
-        if W0 is None:
-            W0 = weight.T if self._transposed else weight
-        return Host(self.scaling, W0, x, y, bias)
+    def _host(
+        self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None, bias: Tensor | None = None
+    ) -> Host:
+        own = self._base[1] if bias is None else bias
+        return Host(self.scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):
@@ -117,6 +204,16 @@ class Slot(nn.Module):
         # Drawn from the adapter's own stream: a neighbour's dropout must not move ours.
         keep = torch.rand(x.shape, generator=self.generator, device=self.generator.device) >= self.dropout
         return x * keep.to(device=x.device, dtype=x.dtype) / (1 - self.dropout)
+
+
+def _copy(value: Tensor) -> Tensor:
+    # Contiguous, as a loaded factor is: strides choose the matrix kernel, and so the last bits.
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+def _keep(x: Tensor) -> Tensor:
+    """Drop nothing."""
+    return x
 
 
 @dataclass(frozen=True)
@@ -132,22 +229,47 @@ class Routes:
     members: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The very tensors that a merge replaced; the weight is None when it is stored in codes."""
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+
 class AdaptedLayer(nn.Module):
     """Mixin in front of the layer's own class; see :func:`adapt`."""
 
+    _rankwise_mixin = True
+
     adapters: nn.ModuleDict
     enabled: list[str]
-    merged: list[tuple[str, nn.Parameter]]
+    merged: list[tuple[str, Kept]]
     routes: Routes | None
     segments: tuple[Segment, ...] | None  # set by the engine for the length of a pass; see fused.py
     unfused: RemovableHandle
-    weight: nn.Parameter
+    stored: StoredWeight | None
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's own parameter, or what its codes stand for."""
+        own = self._parameters["weight"]
+        if own is not None:
+            return own
+        assert self.stored is not None  # a layer without a parameter has codes
+        return self.stored.weight
+
+    @property
+    def origin(self) -> object:
+        """The identity of the weight that the layer computes with now."""
+        own = self._parameters["weight"]
+        return own if own is not None or self.stored is None else self.stored.codes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the base output plus every enabled, unmerged update."""
         if self.segments is not None:
             return segmented(self, x, self.segments)
-        base = y = cast(Tensor, super().forward(x))
+        base = y = self.untouched(x)
         if self.routes is not None:
             return self._routed(self.routes, x, base)
         merged = {name for name, _ in self.merged}
@@ -159,15 +281,13 @@ class AdaptedLayer(nn.Module):
 
     def untouched(self, x: Tensor) -> Tensor:
         """Return the output of the layer's own class."""
-        return cast(Tensor, super().forward(x))
+        with nullcontext() if self.stored is None else self.stored.reading():
+            return cast(Tensor, super().forward(x))
 
     def update(self, slot: Slot, x: Tensor, base: Tensor) -> Tensor:
         """Return what ``slot`` adds to ``base``, the layer's own output for ``x``."""
-        if x.is_floating_point():
-            return cast(Tensor, slot(x, base if slot.sits_on(self.weight) else None))
-        # An embedding: x holds ids, so the compute dtype is the output's; Gemma's multiplies its rows by embed_scale.
-        scale = getattr(self, "embed_scale", 1.0)
-        return cast(Tensor, slot(x) * scale).to(base.dtype)
+        update = cast(Tensor, slot(x, base if slot.sits_on(self) else None))
+        return update if x.is_floating_point() else update.to(base.dtype)  # ids do not say what dtype is computed in
 
     def _routed(self, routes: Routes, x: Tensor, base: Tensor) -> Tensor:
         """Return the base output, and for each adapter its update of its own rows; see ``several.mixed``."""
@@ -184,13 +304,17 @@ class AdaptedLayer(nn.Module):
         return y
 
     def merge(self, name: str) -> None:
-        """Put ``name``'s update into the weight: one rounding, in a new parameter; the base tensor is untouched."""
-        base = self.weight
-        delta = cast(Slot, self.adapters[name]).delta()
+        """Put ``name``'s update into weight and bias: one rounding, in new parameters; the base's are untouched."""
+        slot, base = cast(Slot, self.adapters[name]), self.weight
+        delta, more = slot.delta(), slot.delta_bias()
         wide = torch.promote_types(base.dtype, delta.dtype)
         W = (orientation.weight(self).to(wide) + delta.to(wide)).to(base.dtype)
-        self.merged.append((name, base))
-        self.weight = nn.Parameter(orientation.stored(self, W), requires_grad=False)
+        kept = Kept(self._parameters["weight"], self._parameters.get("bias"))
+        if more is not None:
+            old = torch.zeros_like(more) if kept.bias is None else kept.bias.detach().to(more.dtype)
+            self.register_parameter("bias", nn.Parameter((old + more).to(base.dtype), requires_grad=False))
+        self.register_parameter("weight", nn.Parameter(orientation.stored(self, W), requires_grad=False))
+        self.merged.append((name, kept))
 
     def check_unmerge(self, name: str) -> None:
         """Raise unless ``name`` was the last to be merged here."""
@@ -201,7 +325,10 @@ class AdaptedLayer(nn.Module):
     def unmerge(self, name: str) -> None:
         """Put back the very tensor that was there before :meth:`merge`."""
         self.check_unmerge(name)
-        _, self.weight = self.merged.pop()
+        _, kept = self.merged.pop()
+        self.register_parameter("weight", kept.weight)
+        if "bias" in self._parameters:
+            self.register_parameter("bias", kept.bias)
 
 
 _classes: dict[type[nn.Module], type[nn.Module]] = {}
@@ -224,7 +351,7 @@ def adapt(module: nn.Module) -> AdaptedLayer:
         module.__class__ = _adapted_class(type(module))
         layer = cast(AdaptedLayer, module)
         layer.adapters = nn.ModuleDict()
-        layer.enabled, layer.merged, layer.routes, layer.segments = [], [], None, None
+        layer.enabled, layer.merged, layer.routes, layer.segments, layer.stored = [], [], None, None, None
         # In eval, torch's TransformerEncoderLayer reads our weight without calling us, unless it finds a hook.
         layer.unfused = layer.register_forward_pre_hook(_no_hook)
     return cast(AdaptedLayer, module)
@@ -233,7 +360,9 @@ def adapt(module: nn.Module) -> AdaptedLayer:
 def restore(layer: AdaptedLayer) -> nn.Module:
     """Turn an adapted layer without adapters back into what it was."""
     layer.unfused.remove()
-    for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused"):
+    if layer.stored is not None:
+        layer.register_parameter("weight", layer.stored.original)
+    for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused", "stored"):
         delattr(layer, attribute)
     original: Any = type(layer).__mro__[2]  # (Adapted<Original>, AdaptedLayer, <Original>, ...)
     layer.__class__ = original

@@ -1,54 +1,61 @@
-"""Layers that store their weight one way or the other, seen always as (d_out, d_in).
+"""A layer's weight seen always as (d_out, d_in); how each class of layer stores it is in :mod:`.hosts`.
 
 ``nn.Linear`` stores (d_out, d_in); the Conv1D of GPT-2 in transformers stores (d_in, d_out). An embedding is the linear
-map of a one-hot vector: its table (vocabulary, dimension) is (d_in, d_out).
+map of a one-hot vector: its table (vocabulary, width) is (d_in, d_out).
 """
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from rankwise.adapters.hosts import Conv1D, HostKind, host_of
+from rankwise.errors import UsageError
 
 
-def is_conv1d(module: nn.Module) -> bool:
-    """Return whether ``module`` is transformers' Conv1D (recognized without importing transformers)."""
-    return any(
-        base.__name__ == "Conv1D" and base.__module__.startswith("transformers.") for base in type(module).__mro__
-    )
+def host(module: nn.Module) -> HostKind:
+    """Return the kind of layer ``module`` is.
+
+    Raises:
+        UsageError: it is none that can be adapted.
+    """
+    found = host_of(module)
+    if found is None:
+        raise UsageError(f"a {type(module).__name__} cannot be adapted.")
+    return found
 
 
 def is_linear(module: nn.Module) -> bool:
     """Return whether ``module`` is a dense linear layer that can be adapted."""
-    # nn.MultiheadAttention reads the weight of its out_proj and never calls it: an adapter there would do nothing.
-    return (isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)) or is_conv1d(
-        module
-    )
+    found = host_of(module)
+    return found is not None and found.linear
+
+
+def is_conv1d(module: nn.Module) -> bool:
+    """Return whether ``module`` is transformers' Conv1D."""
+    return isinstance(host_of(module), Conv1D)
 
 
 def is_embedding(module: nn.Module) -> bool:
-    """Return whether ``module`` looks up rows of a table."""
-    return isinstance(module, nn.Embedding)
-
-
-def is_transposed(module: nn.Module) -> bool:
-    """Return whether ``module`` stores its weight as (d_in, d_out)."""
-    return is_conv1d(module) or is_embedding(module)
+    """Return whether ``module`` is a table that can be adapted."""
+    found = host_of(module)
+    return found is not None and found.lookup
 
 
 def weight(module: nn.Module) -> Tensor:
-    """Return the weight as (d_out, d_in), detached: a view, never to be written."""
-    stored = cast(Tensor, module.weight).detach()
-    return stored.T if is_transposed(module) else stored
+    """Return the weight as (d_out, d_in), detached: a view where it can be one, never to be written."""
+    return host(module).weight(module)
+
+
+def matrix(module: nn.Module, stored: Tensor) -> Tensor:
+    """Turn a tensor in the layout in which ``module`` stores its weight into (d_out, d_in)."""
+    return host(module).matrix(stored)
 
 
 def stored(module: nn.Module, W: Tensor) -> Tensor:
     """Turn a (d_out, d_in) matrix into the layout in which ``module`` stores it."""
-    return W.T.contiguous() if is_transposed(module) else W
+    return host(module).stored(module, W)
 
 
 def shape(module: nn.Module) -> tuple[int, int]:
     """Return (d_out, d_in)."""
-    d_out, d_in = weight(module).shape
-    return d_out, d_in
+    return host(module).shape(module)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
@@ -28,21 +29,23 @@ _EMBEDDING = {**_LINEAR, "A": "lora_embedding_A", "B": "lora_embedding_B"}
 
 
 def key(path: str, factor: str, *, embedding: bool = False) -> str:
-    """Return the name in the file of one factor of module ``path``; factors that PEFT lacks get a name of ours."""
-    names = _EMBEDDING if embedding else _LINEAR
-    return f"{PREFIX}{path}.{names.get(factor, f'rankwise_{factor}')}"
+    """Return the name in the file of one factor of module ``path``."""
+    return f"{PREFIX}{path}.{(_EMBEDDING if embedding else _LINEAR)[factor]}"
 
 
-def is_peft(adapter: Adapter) -> bool:
-    """Return whether PEFT has this update; one magnitude per input, for instance, it would misread."""
+def is_peft(adapter: Adapter, layers: Iterable[nn.Module]) -> bool:
+    """Return whether PEFT's LoRA layout can hold this adapter; one magnitude per input, for instance, it would misread.
+
+    A base whose codes were chosen with the factors must be saved with them, which that layout has no place for.
+    """
     shape = adapter.parametrization
-    return type(shape) is LowRank or (type(shape) is WeightDecomposed and shape.axis == "out")
+    known = type(shape) is LowRank or (type(shape) is WeightDecomposed and shape.axis == "out")
+    kinds = (orientation.host(layer) for layer in layers)
+    return known and not adapter.init.quantized and all(kind.linear or kind.lookup for kind in kinds)
 
 
 def disk_rank(slot: Slot) -> int:
     """Return the rank of the factors in the file."""
-    if "A" not in slot.factors:
-        return slot.rank
     return slot.rank * 2 if slot.edits_base else len(pairs(slot)[0])
 
 
@@ -52,7 +55,7 @@ def disk_factors(slot: Slot) -> dict[str, Tensor]:
     if slot.edits_base:
         A, B, A0, B0 = factors["A"], factors["B"], slot.start["A"], slot.start["B"]
         factors |= {"A": torch.cat([A, A - A0]), "B": torch.cat([B - B0, B0], dim=1)}
-    elif "A" in factors:
+    else:
         factors["A"], factors["B"] = pairs(slot)
     return {name: value.cpu().contiguous() for name, value in factors.items()}
 
@@ -96,15 +99,12 @@ def peft_scale(adapter: Adapter) -> dict[str, Any]:
 
 
 def peft_config(handle: Handle, base_model: str | None) -> dict[str, Any]:
-    """Return ``adapter_config.json``: only keys that every PEFT version since 0.10 knows.
-
-    An adapter that PEFT does not have gets a ``peft_type`` that PEFT refuses, not one it would misread.
-    """
+    """Return ``adapter_config.json``: only keys that every PEFT version since 0.10 knows."""
     adapter = plain(handle.adapter, handle.slots)
     scale = peft_scale(adapter)
     ranks, alphas = _patterns(handle, scale["r"], scale["lora_alpha"], scale["use_rslora"])
     config = {
-        "peft_type": "LORA" if is_peft(adapter) else "RANKWISE",
+        "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
         **scale,
@@ -127,8 +127,6 @@ def _patterns(handle: Handle, rank: int, alpha: float, rs: bool) -> tuple[dict[s
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
     for path, slot in handle.slots.items():
-        if not slot.rank:
-            continue
         own = disk_rank(slot)
         needed = slot.scaling * (math.sqrt(own) if rs else own)
         if own != rank:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankwise.errors import UsageError
 
@@ -53,3 +55,30 @@ def listed(names: list[str], most: int = 6) -> str:
     """Join names for a message; past ``most`` the rest is counted."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], folder: Path) -> list[str]:
+    """Check names, shapes and values of a file; return the names that were not ``expected``.
+
+    Raises:
+        UsageError: tensors are missing (they are listed), of another shape, or not finite.
+    """
+    if missing := [name for name in expected if name not in tensors]:
+        raise UsageError(f"{folder} lacks {len(missing)} tensors of this model: {listed(missing)}. Another base?")
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise UsageError(f"{name} in {folder} is {tuple(tensors[name].shape)}, this model needs {tuple(shape)}.")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UsageError(f"{name} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
+    return sorted(set(tensors) - set(expected))
+
+
+def place_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return where a layer's factors live, and their dtype: float32, or float64 beside a float64 weight.
+
+    Factors beside a weight without storage (the meta device) are on the CPU.
+    """
+    weight = cast(Tensor, module.weight)
+    device = torch.device("cpu") if weight.device.type == "meta" else weight.device
+    return device, torch.float64 if weight.dtype == torch.float64 else torch.float32

@@ -1,49 +1,146 @@
-"""``rankwise methods``: the catalogue."""
+"""``rankwise methods``: the catalogue, one method in full, and what composes with what."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rankwise.cli.options import Json
 
+if TYPE_CHECKING:
+    from rankwise.methods import Card
+
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None, json_: Json = False
+    name: Annotated[str | None, typer.Argument(help="One method, in full.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Count the method's parameters on this model, as `rankwise cost` takes it.")
+    ] = None,
+    composes: Annotated[
+        bool, typer.Option("--composes", help="Which parametrizations take which inits, storages and freezing.")
+    ] = False,
+    json_: Json = False,
 ) -> None:
-    """List the methods rankwise can train, or show one with its formula, axes and citation."""
-    import json
+    """List the methods rankwise can train, or show one with its formula, axes, shapes and citation."""
+    from rankwise.errors import UsageError
+    from rankwise.methods import card, catalogue
 
+    if model and not name:
+        raise UsageError("--model counts one method's parameters; name the method: rankwise methods lora --model tiny.")
+    if composes and name:
+        raise UsageError(f"--composes is about all choices; what goes with {name!r} is shown without it.")
+    if composes:
+        _pairs(json_)
+    elif name:
+        _one(card(name), model, json_)
+    else:
+        _all(catalogue(), json_)
+
+
+def details(found: Card, model: str | None) -> dict[str, Any]:
+    """Return what one method's page says besides its card."""
+    from rankwise.adapters import Adapter
+    from rankwise.cost import blueprint
+    from rankwise.cost.count import adapter_parameters
+    from rankwise.methods.composing import alternatives, shapes
+
+    spec = found.build()
+    extra: dict[str, Any] = {}
+    if isinstance(spec, Adapter):
+        extra = {
+            "default": repr(spec),
+            "kind": spec.parametrization.kind,
+            "shapes": shapes(spec),
+            "needs_data": spec.init.needs_data,
+            "composes": alternatives(spec),
+        }
+    if model:
+        whole = blueprint(model).model
+        total = sum(p.numel() for p in whole.parameters())
+        trained = sum(adapter_parameters(whole, spec).values()) if isinstance(spec, Adapter) else total
+        extra |= {"model": model, "trainable": trained, "share": trained / total}
+    return extra
+
+
+def _one(found: Card, model: str | None, json_: bool) -> None:
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    more = details(found, model)
+    if json_:
+        typer.echo(json.dumps({**found.to_dict(), **more}, ensure_ascii=False))
+        return
+    screen = console.out()
+    axes = ", ".join(f"{axis} {choice}" for axis, choice in found.axes.items())
+    rows = {
+        "title": found.title,
+        "arXiv": found.arxiv,
+        "formula": found.formula,
+        "axes": axes or "-",
+        "shapes": "; ".join(f"{name} {shape}" for name, shape in more.get("shapes", {}).items()),
+        "by default": more.get("default", ""),
+        "looks at data": {"inputs": "inputs of every layer", "gradients": "gradients of every weight"}.get(
+            more.get("needs_data", ""), ""
+        ),
+        "merges": "yes" if found.merges else "no",
+        "exports as plain LoRA of rank": found.export_rank,
+        "fidelity": found.fidelity,
+        "also with": "; ".join(f"{axis} {', '.join(names)}" for axis, names in more.get("composes", {}).items()),
+    }
+    if model:
+        rows[f"trains on {model}"] = f"{more['trainable']:,} parameters by default, {more['share']:.3%} of the model"
+    for label, value in rows.items():
+        if value:
+            screen.print(f"[bold]{escape(label)}[/bold]  {escape(value)}", highlight=False, soft_wrap=True)
+    if found.citation:
+        screen.print("\n" + escape(found.citation), highlight=False, soft_wrap=True)
+
+
+def _all(cards: tuple[Card, ...], json_: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rankwise.adapters import Adapter
+    from rankwise.cli import console
+
+    if json_:
+        specs = [(found, found.build()) for found in cards]
+        kinds = [spec.parametrization.kind if isinstance(spec, Adapter) else "overlay" for _, spec in specs]
+        dumped = [{**found.to_dict(), "kind": kind} for (found, _), kind in zip(specs, kinds, strict=True)]
+        typer.echo(json.dumps(dumped, ensure_ascii=False))
+        return
+    table = Table("method", "formula", "exports as LoRA of rank", "arXiv", "fidelity")
+    for found in cards:
+        table.add_row(*map(escape, (found.name, found.formula, found.export_rank, found.arxiv, found.fidelity)))
+    screen = console.out()
+    screen.print(table)
+    screen.print("One in full: rankwise methods olora", highlight=False)
+    screen.print("What goes with what: rankwise methods --composes", highlight=False)
+
+
+def _pairs(json_: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from rankwise.cli import console
-    from rankwise.methods import card, catalogue
+    from rankwise.methods.composing import pairs
 
-    cards = (card(name),) if name else catalogue()
-    screen = console.out()
+    found = pairs()
     if json_:
-        dumped = [c.to_dict() for c in cards]
-        typer.echo(json.dumps(dumped[0] if name else dumped, ensure_ascii=False))
-    elif name:
-        found = cards[0]
-        axes = ", ".join(f"{axis} {choice}" for axis, choice in found.axes.items())
-        rows = {
-            "title": found.title,
-            "arXiv": found.arxiv,
-            "formula": found.formula,
-            "axes": axes or "-",
-            "merges": "yes" if found.merges else "no",
-            "exports as plain LoRA of rank": found.export_rank,
-            "fidelity": found.fidelity,
-        }
-        for label, value in rows.items():
-            screen.print(f"[bold]{label}[/bold]  {escape(value)}", highlight=False, soft_wrap=True)
-        screen.print("\n" + escape(found.citation), highlight=False, soft_wrap=True)
-    else:
-        table = Table("method", "formula", "exports as LoRA of rank", "arXiv", "fidelity")
-        for found in cards:
-            table.add_row(*map(escape, (found.name, found.formula, found.export_rank, found.arxiv, found.fidelity)))
-        screen.print(table)
-        screen.print("One in full: rankwise methods olora", highlight=False)
+        typer.echo(json.dumps([pair.to_dict() for pair in found], ensure_ascii=False))
+        return
+    rows = list(dict.fromkeys(pair.parametrization for pair in found))
+    columns = list(dict.fromkeys((pair.axis, pair.choice) for pair in found))
+    reasons = {(pair.parametrization, pair.axis, pair.choice): pair.in_general for pair in found}
+    numbers = {reason: i for i, reason in enumerate(dict.fromkeys(filter(None, reasons.values())), start=1)}
+    table = Table("axis", "choice", *map(escape, rows))
+    for axis, choice in columns:
+        cells = (reasons[row, axis, choice] for row in rows)
+        table.add_row(axis, escape(choice), *("yes" if not reason else f"no {numbers[reason]}" for reason in cells))
+    screen = console.out()
+    screen.print(table)
+    for reason, number in numbers.items():
+        screen.print(f"{number}  {escape(reason)}", highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import nn
 
 from rankwise.adapters import Adapter, orientation
@@ -36,11 +37,46 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     Raises:
         UsageError: nothing matches, or the rank is too large for the init.
     """
-    counts = {}
-    for name, module in check(model, adapter).items():
-        shapes = adapter.parametrization.shapes(*orientation.shape(module), adapter.rank)
+    counts, modules = {}, check(model, adapter)
+    for name, module in modules.items():
+        shapes = adapter.trained_shapes(name, *orientation.shape(module))
         counts[name] = sum(prod(shape) for shape in shapes.values())
+    if adapter.parametrization.trains_shared:  # counted where they are met first
+        layers = [orientation.shape(module) for module in modules.values()]
+        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
     return counts
+
+
+def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
+    """Return what the adapter keeps besides what trains, by adapted module: frozen factors and a frozen start.
+
+    Shared tensors count where they are met first.
+    """
+    parametrization, modules, counts = adapter.parametrization, check(model, adapter), {}
+    layers = [orientation.shape(module) for module in modules.values()]
+    for name, size in zip(modules, layers, strict=True):
+        shapes, trained = parametrization.at(name).shapes(*size, adapter.rank), adapter.trained_shapes(name, *size)
+        counts[name] = sum(prod(shape) for factor, shape in shapes.items() if factor not in trained)
+        if adapter.init.edits_base:
+            counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
+    if not parametrization.trains_shared:
+        shared = parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
+    return counts
+
+
+def adapter_products(model: nn.Module, adapter: Adapter) -> int:
+    """Return how many numbers the adapter multiplies an input with: its factors on every layer, frozen ones too."""
+    parametrization, modules = adapter.parametrization, check(model, adapter)
+    layers = [orientation.shape(module) for module in modules.values()]
+    shared = parametrization.shared_shapes(layers, adapter.rank)
+    pair = {name: torch.empty(shape, device="meta") for name, shape in shared.items()}
+    total = 0
+    for name, size in zip(modules, layers, strict=True):
+        total += sum(prod(shape) for shape in parametrization.at(name).shapes(*size, adapter.rank).values())
+        total += sum(part.numel() for part in parametrization.local(pair, *size).values())
+    return total
 
 
 def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:

@@ -10,7 +10,7 @@ import torch
 from rankwise.adapters import Adapter, Full
 from rankwise.cost.blueprint import Blueprint
 from rankwise.cost.calibrate import gemm_rate
-from rankwise.cost.count import Kind, adapter_parameters, kinds
+from rankwise.cost.count import Kind, adapter_parameters, adapter_products, kinds
 from rankwise.cost.flops import Workload, adapter_flops, full_flops
 from rankwise.cost.memory import PARTS, caps_logits, pass_bytes, state_bytes
 from rankwise.cost.shape import ModelShape, model_shape
@@ -167,7 +167,7 @@ def _side(source: Blueprint, shape: ModelShape, target: Adapter | Full, plan: Pl
         counts = adapter_parameters(model, target)
         trainable = sum(counts.values())
         edits = target.init.edits_base
-        flops = adapter_flops(shape, plan.work, list(counts), trainable * (1 + edits))
+        flops = adapter_flops(shape, plan.work, list(counts), adapter_products(model, target) * (1 + edits))
         # Saved as plain LoRA of twice the rank beside what loads the very same factors again.
         disk = parts["adapter"] * (3 if edits else 1)
     else:

@@ -23,7 +23,7 @@ from typing import Any
 from torch import nn
 
 from rankwise.adapters import Adapter, Full
-from rankwise.cost.count import adapter_parameters
+from rankwise.cost.count import adapter_parameters, frozen_parameters
 from rankwise.cost.shape import ModelShape
 
 PARTS = (
@@ -57,12 +57,14 @@ def state_bytes(model: nn.Module, target: Adapter | Full) -> dict[str, int]:
         masters = sum(4 * p.numel() for p in model.parameters() if p.element_size() < 4)
         copy = {"frozen base": base, "trained copy": base, "master weights": masters}
         return {**copy, "gradients": wide, "optimizer": 2 * wide}
-    wide = sum(
-        count * max(4, next(model.get_submodule(name).parameters()).element_size())
-        for name, count in adapter_parameters(model, target).items()
+    trained, frozen = (
+        sum(count * max(4, next(model.get_submodule(name).parameters()).element_size()) for name, count in of.items())
+        for of in (adapter_parameters(model, target), frozen_parameters(model, target))
     )
-    start = wide if target.init.edits_base else 0
-    return {"frozen base": base, "adapter": wide, "frozen start": start, "gradients": wide, "optimizer": 2 * wide}
+    return {
+        **{"frozen base": base, "adapter": trained, "frozen start": frozen},
+        **{"gradients": trained, "optimizer": 2 * trained},
+    }
 
 
 def pass_bytes(

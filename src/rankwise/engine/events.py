@@ -142,12 +142,12 @@ class EventContext(Context):
     def factors(self, module: str) -> Mapping[str, Tensor]:
         """The trained tensors."""
         # Copies: what is not written through `write` does not happen.
-        return {name: p.detach().clone() for name, p in self._handle.slots[module].factors.items()}
+        return {name: p.detach().clone() for name, p in self._handle.slots[module].trained.items()}
 
     def gradients(self, module: str) -> Mapping[str, Tensor]:
         """Their gradients."""
-        factors = self._handle.slots[module].factors
-        return {name: p.grad for name, p in factors.items() if p.grad is not None}
+        trained = self._handle.slots[module].trained
+        return {name: p.grad for name, p in trained.items() if p.grad is not None}
 
     def scaling(self, module: str) -> float:
         """Return s."""
@@ -188,7 +188,7 @@ class EventContext(Context):
         """Set factors."""
         self._inside("write")
         for name, value in values.items():
-            self._handle.slots[module].factors[name].copy_(value)
+            self._handle.slots[module].trained[name].copy_(value)
 
     def fresh(self, module: str) -> dict[str, Tensor]:
         """Draw a new start."""
@@ -212,7 +212,7 @@ class EventContext(Context):
     def reset_optimizer(self, module: str, factor: str) -> None:
         """Forget a factor's state."""
         self._inside("reset_optimizer")
-        self._optimizer().state.pop(self._handle.slots[module].factors[factor], None)
+        self._optimizer().state.pop(self._handle.slots[module].trained[factor], None)
 
     def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int = 0) -> None:
         """Zero moments."""
@@ -229,7 +229,7 @@ class EventContext(Context):
             value.copy_(torch.tensordot(matrix, value, dims=([1], [dim])).movedim(0, dim))
 
     def _moments(self, module: str, factor: str) -> dict[str, Tensor]:
-        state = self._optimizer().state.get(self._handle.slots[module].factors[factor], {})
+        state = self._optimizer().state.get(self._handle.slots[module].trained[factor], {})
         return {name: state[name] for name in ("exp_avg", "exp_avg_sq") if name in state}
 
     def probe(self) -> float | None:

@@ -30,6 +30,7 @@ from rankwise.engine.job import PackJob
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Run
 from rankwise.engine.scoring import score
+from rankwise.engine.trainees import same_base
 from rankwise.models import Base
 
 
@@ -139,6 +140,8 @@ class Pack:
         if not self.seats:
             return True
         if job.alone or any(seat.run.trainee.alone for seat in self.seats):
+            return False
+        if not all(same_base(job.spec.target, seat.job.spec.target) for seat in self.seats):
             return False
         if self.width is not None and len(self.seats) >= self.width:
             return False

@@ -28,6 +28,7 @@ from rankwise.engine.forward import Forward
 from rankwise.engine.optim import make_optimizer, make_schedule
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
+from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
@@ -71,7 +72,8 @@ class Run:
         self.tell: Observer = observe or (lambda record: None)
         self.shape = model_shape(base.model)
         self.given, self.watch = trainee is not None, watch
-        self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name)
+        data = () if self.given else sample(spec, splits.train, next(base.model.parameters()).device)
+        self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name, data)
         self.trainee.training(True)  # a given one was on the base when the base was set to evaluation mode
         self.parameters = list(self.trainee.parameters.values())
         self.optimizer = make_optimizer(self.trainee.parameters, spec)

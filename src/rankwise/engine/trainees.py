@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,13 +97,24 @@ class AdapterTrainee(Trainee):
 
     _MERGED: ClassVar[str] = "merged/"
 
-    def __init__(self, model: nn.Module, forward: Forward, adapter: Adapter, seed: int, name: str = "run") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Forward,
+        adapter: Adapter,
+        seed: int,
+        name: str = "run",
+        data: Iterable[Any] = (),
+    ) -> None:
         owner = any(event.owns_base for event in adapter.events)
         self.private = PrivateBase(model, adapter) if owner else None
-        self.alone = owner
+        self.alone = trains_alone(adapter)
         self.forward = forward.like(self.private.model) if self.private else forward
         self.name: str = name
-        self.handle: Handle = attach(self.private.model if self.private else model, adapter, seed=seed, name=name)
+        host = self.private.model if self.private else model
+        looks = data if adapter.init.needs_data else None
+        with self.forward.only(None):  # an init that looks at data sees the base, whoever trains beside it
+            self.handle: Handle = attach(host, adapter, seed=seed, name=name, data=looks)
         self.training(True)
         self._parameters = self.handle.trainable()
 
@@ -142,9 +154,10 @@ class AdapterTrainee(Trainee):
     def flops(self, shape: ModelShape, work: Workload) -> int:
         """Frozen base: no weight gradients; the update of a base-editing init takes twice the thin products.
 
-        Merged pairs are not counted: they are frozen weights of the base in all but place.
+        Frozen and shared factors count wherever they are multiplied with. Merged pairs are not counted: they are frozen
+        weights of the base in all but place.
         """
-        products = sum(p.numel() for p in self._parameters.values())
+        products = sum(p.numel() for slot in self.handle.slots.values() for p in slot.factors.values())
         return adapter_flops(
             shape, work, list(self.handle.layers), products * (1 + self.handle.adapter.init.edits_base)
         )
@@ -226,13 +239,23 @@ def _move_gradient_to(master: nn.Parameter) -> Any:
     return move
 
 
-def make_trainee(model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run") -> Trainee:
-    """Attach an adapter under ``name``, or copy the model for full fine-tuning."""
+def make_trainee(
+    model: nn.Module, forward: Forward, target: Adapter | Full, seed: int, name: str = "run", data: Iterable[Any] = ()
+) -> Trainee:
+    """Attach an adapter under ``name`` (``data`` for inits that look at it), or copy the model for full fine-tuning."""
     if isinstance(target, Full):
         return FullTrainee(model, forward)
-    return AdapterTrainee(model, forward, target, seed, name)
+    return AdapterTrainee(model, forward, target, seed, name, data)
 
 
 def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` owns weights of the base, so that it cannot share a pass."""
-    return isinstance(target, Full) or any(event.owns_base for event in target.events)
+    """Return whether ``target`` owns weights of the base, or chooses their codes, so that it cannot share a pass."""
+    return isinstance(target, Full) or target.init.quantized or any(event.owns_base for event in target.events)
+
+
+def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:
+    """Return whether both see the same W0: codes, where there are any, of the same kind and under the same layers."""
+    if isinstance(one, Full) or isinstance(other, Full):
+        return isinstance(one, Full) and isinstance(other, Full)
+    quantized = one.storage.quantizes or other.storage.quantizes
+    return not quantized or (one.storage, one.placement) == (other.storage, other.placement)

@@ -16,13 +16,13 @@ from rankwise.adapters import Adapter, Handle, save
 from rankwise.adapters.attach import install
 from rankwise.adapters.inits import Kaiming
 from rankwise.adapters.layers import Slot
-from rankwise.adapters.optimizers import AdamW
 from rankwise.adapters.parametrizations import LowRank
 from rankwise.adapters.scalings import AlphaOverRank
 from rankwise.data import Encoded
 from rankwise.engine import Forward, evaluate
 from rankwise.errors import UsageError
 from rankwise.files import new_folder, write_json, write_text
+from rankwise.integrations.export.plain import why_not_plain
 from rankwise.integrations.export.svd import Spectrum, of_dense, of_product
 from rankwise.integrations.live import Live, saved_fingerprint
 from rankwise.stats.single import Mean, per_token
@@ -86,6 +86,8 @@ def compress(
         raise UsageError(f"rank must be at least 1, found {rank}.")
     if energy is not None and not 0 < energy <= 1:
         raise UsageError(f"energy must be above 0 and at most 1, found {energy:g}; it is the share of energy kept.")
+    if reason := why_not_plain(live.handle.adapter):
+        raise UsageError(f"{live.folder} cannot be compressed: {reason}.")
     spectra = {path: _spectrum(slot) for path, slot in live.handle.slots.items()}
     whole = max(slot.rank for slot in live.handle.slots.values()) * (1 + live.handle.adapter.init.edits_base)
     if rank is not None and rank > max(len(s.S) for s in spectra.values()):
@@ -123,6 +125,7 @@ class _Measure:
         self.model, self.spectra, self.examples = live.base.model, spectra, examples
         self.dtypes = {path: next(iter(slot.factors.values())).dtype for path, slot in live.handle.slots.items()}
         self.overlay, self.adapter = live.handle.overlay, live.handle.adapter
+        self.stored = {path: layer.stored for path, layer in live.handle.layers.items() if layer.stored is not None}
         live.handle.detach()
         self.forward = Forward(self.model) if examples else None
         self.handle: Handle | None = None
@@ -146,7 +149,8 @@ class _Measure:
         if self.handle is not None:
             self.handle.detach()
         most = max(ranks.values())
-        plain = Adapter(most, float(most), LowRank(), Kaiming(), AlphaOverRank(), self.adapter.placement, 0.0, AdamW())
+        placement, storage = self.adapter.placement, self.adapter.storage
+        plain = Adapter(most, float(most), LowRank(), Kaiming(), AlphaOverRank(), placement, storage=storage)
         slots = {}
         for path, spectrum in self.spectra.items():
             A, B = spectrum.factors(ranks[path])
@@ -158,9 +162,11 @@ class _Measure:
                 dropout=0.0,
                 edits_base=False,
                 generator=torch.Generator(),
+                rank=ranks[path],
+                origin=self.stored[path].codes if path in self.stored else None,
                 start={},
             )
-        self.handle = install(self.model, plain, slots, overlay=self.overlay)
+        self.handle = install(self.model, plain, slots, stored=self.stored, overlay=self.overlay)
         return self.handle
 
 

@@ -7,22 +7,100 @@ from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError, unknown
+from rankwise.methods import adalora as _adalora
+from rankwise.methods import bitfit as _bitfit
+from rankwise.methods import corda as _corda
 from rankwise.methods import dora as _dora
+from rankwise.methods import eva as _eva
 from rankwise.methods import full as _full
+from rankwise.methods import ia3 as _ia3
+from rankwise.methods import loftq as _loftq
 from rankwise.methods import lora as _lora
+from rankwise.methods import lora_fa as _lora_fa
+from rankwise.methods import lora_ga as _lora_ga
 from rankwise.methods import lora_plus as _lora_plus
+from rankwise.methods import lora_xs as _lora_xs
+from rankwise.methods import milora as _milora
 from rankwise.methods import olora as _olora
 from rankwise.methods import pissa as _pissa
+from rankwise.methods import qlora as _qlora
+from rankwise.methods import qpissa as _qpissa
 from rankwise.methods import rslora as _rslora
+from rankwise.methods import vera as _vera
 from rankwise.methods.card import Card
 from rankwise.methods.placing import placement
 
-_CARDS = tuple(module.CARD for module in (_full, _lora, _rslora, _olora, _pissa, _dora, _lora_plus))
+_METHODS = (
+    _full,
+    _lora,
+    _rslora,
+    _olora,
+    _pissa,
+    _dora,
+    _lora_plus,
+    _adalora,
+    _vera,
+    _lora_xs,
+    _lora_fa,
+    _milora,
+    _corda,
+    _eva,
+    _lora_ga,
+    _ia3,
+    _bitfit,
+    _qlora,
+    _loftq,
+    _qpissa,
+)
+_CARDS = tuple(module.CARD for module in _METHODS)
 
-full, lora, rslora, olora, pissa = _full.full, _lora.lora, _rslora.rslora, _olora.olora, _pissa.pissa
-dora, lora_plus = _dora.dora, _lora_plus.lora_plus
+adalora = _adalora.adalora
+bitfit = _bitfit.bitfit
+corda = _corda.corda
+dora = _dora.dora
+eva = _eva.eva
+full = _full.full
+ia3 = _ia3.ia3
+loftq = _loftq.loftq
+lora = _lora.lora
+lora_fa = _lora_fa.lora_fa
+lora_ga = _lora_ga.lora_ga
+lora_plus = _lora_plus.lora_plus
+lora_xs = _lora_xs.lora_xs
+milora = _milora.milora
+olora = _olora.olora
+pissa = _pissa.pissa
+qlora = _qlora.qlora
+qpissa = _qpissa.qpissa
+rslora = _rslora.rslora
+vera = _vera.vera
 
-__all__ = ["Card", "build", "catalogue", "dora", "full", "lora", "lora_plus", "olora", "pissa", "placement", "rslora"]
+__all__ = [
+    "Card",
+    "adalora",
+    "bitfit",
+    "build",
+    "catalogue",
+    "corda",
+    "dora",
+    "eva",
+    "full",
+    "ia3",
+    "loftq",
+    "lora",
+    "lora_fa",
+    "lora_ga",
+    "lora_plus",
+    "lora_xs",
+    "milora",
+    "olora",
+    "pissa",
+    "placement",
+    "qlora",
+    "qpissa",
+    "rslora",
+    "vera",
+]
 
 
 def catalogue() -> tuple[Card, ...]:

@@ -110,4 +110,4 @@ def _cards(target: Adapter) -> list[Card]:
     return found or [card for card in catalogue() if card.name == "lora"]
 
 
-_AXES = ("parametrization", "init", "scaling", "optimizer")
+_AXES = ("parametrization", "init", "scaling", "optimizer", "freezing", "storage")

@@ -19,7 +19,7 @@ from torch import nn
 
 from rankwise.adapters import Adapter
 from rankwise.cost import Workload, adapter_flops, evaluation_flops, full_flops, model_shape
-from rankwise.cost.count import adapter_parameters
+from rankwise.cost.count import adapter_parameters, adapter_products
 from rankwise.cost.memory import caps_logits, pass_bytes, probability_bytes, state_bytes
 from rankwise.data import Encoded
 from rankwise.engine import TrainSpec
@@ -126,7 +126,7 @@ def run_cost(
     products = 0
     if isinstance(spec.target, Adapter):
         counts = adapter_parameters(model, spec.target)
-        products = sum(counts.values()) * (1 + spec.target.init.edits_base)
+        products = adapter_products(model, spec.target) * (1 + spec.target.init.edits_base)
         flops = adapter_flops(shape, work, list(counts), products)
     else:
         flops = full_flops(shape, work)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear, scaled_dot_product_attention
 
 from rankwise.adapters import attach
-from rankwise.adapters.fused import Segment, held_factors, segmented
+from rankwise.adapters.fused import Segment, held_factors, is_plain, segmented
 from rankwise.engine.fast import attention, head
 from rankwise.engine.fast.layout import lay_out
 from rankwise.methods import build
@@ -75,7 +75,7 @@ def test_chunks_of_a_part_do_not_depend_on_its_neighbors():
     assert beside == [120, 9, 120, 100, 100, 3]
 
 
-@pytest.mark.parametrize("method", ["lora", "olora"])
+@pytest.mark.parametrize("method", ["lora", "olora", "lora_fa"])
 @pytest.mark.parametrize("kind", ["linear", "conv1d"])
 def test_the_adapted_linear(kind, method):
     from transformers.pytorch_utils import Conv1D
@@ -95,6 +95,8 @@ def test_the_adapted_linear(kind, method):
 
     assert torch.autograd.gradcheck(ours, (x, *factors), fast_mode=True)
     a, b = (adapted.adapters[n] for n in "ab")
+    assert is_plain(a), "the function is what is tested"
+    assert len(factors) == (2 if method == "lora_fa" else 4)
     base = adapted.untouched(x)
     parts = [base[:, :4] + a(x[:, :4]), base[:, 4:6], base[:, 6:] + b(x[:, 6:])]
     stock = torch.cat(parts, 1)

@@ -53,11 +53,18 @@ class MergeAndRestart(Event):
                 f"event {self.name!r} merges B A and needs parametrization 'low-rank', found "
                 f"{adapter.parametrization.name!r}."
             )
-        if adapter.init.edits_base:
+        if adapter.init.edits_base or adapter.init.quantized:
             raise UsageError(
                 f"event {self.name!r} restarts beside the base as it is and needs an init that does not edit it, such "
                 f"as 'kaiming', found {adapter.init.name!r}."
             )
+        if adapter.init.needs_data:
+            raise UsageError(
+                f"event {self.name!r} draws new starts while training and needs an init that does not look at data, "
+                f"such as 'kaiming', found {adapter.init.name!r}."
+            )
+        if frozen := adapter.freezing.describe():
+            raise UsageError(f"event {self.name!r} restarts A and B, so both must train; found {frozen}.")
 
     def at_interval(self, ctx: Context, step: int) -> None:
         """Merge, draw again, reset the optimizer."""

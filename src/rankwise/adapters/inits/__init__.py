@@ -1,14 +1,60 @@
 """Axis *init*: where training starts. One file per choice, one line here."""
 
 from rankwise.adapters.axis import register
-from rankwise.adapters.inits.base import Init, Start
+from rankwise.adapters.inits.base import DataInit, Init, QuantizedInit, Start
+from rankwise.adapters.inits.corda import CorDA
+from rankwise.adapters.inits.eva import EVA
 from rankwise.adapters.inits.gaussian import Gaussian
 from rankwise.adapters.inits.kaiming import Kaiming
+from rankwise.adapters.inits.loftq import LoftQ
+from rankwise.adapters.inits.lora_ga import LoRAGA
+from rankwise.adapters.inits.milora import MiLoRA
+from rankwise.adapters.inits.normal import Normal
 from rankwise.adapters.inits.olora import OLoRA
 from rankwise.adapters.inits.olora_control import OLoRAControl
 from rankwise.adapters.inits.orthogonal import Orthogonal
+from rankwise.adapters.inits.own import Own
 from rankwise.adapters.inits.pissa import PiSSA
+from rankwise.adapters.inits.qpissa import QPiSSA
+from rankwise.adapters.inits.svd_frame import SVDFrame
 
-INITS = register(Kaiming, Gaussian, Orthogonal, OLoRA, OLoRAControl, PiSSA)
+INITS = register(
+    Kaiming,
+    Gaussian,
+    Orthogonal,
+    OLoRA,
+    OLoRAControl,
+    PiSSA,
+    Normal,
+    Own,
+    MiLoRA,
+    SVDFrame,
+    CorDA,
+    EVA,
+    LoRAGA,
+    LoftQ,
+    QPiSSA,
+)
 
-__all__ = ["INITS", "Gaussian", "Init", "Kaiming", "OLoRA", "OLoRAControl", "Orthogonal", "PiSSA", "Start"]
+__all__ = [
+    "EVA",
+    "INITS",
+    "CorDA",
+    "DataInit",
+    "Gaussian",
+    "Init",
+    "Kaiming",
+    "LoRAGA",
+    "LoftQ",
+    "MiLoRA",
+    "Normal",
+    "OLoRA",
+    "OLoRAControl",
+    "Orthogonal",
+    "Own",
+    "PiSSA",
+    "QPiSSA",
+    "QuantizedInit",
+    "SVDFrame",
+    "Start",
+]

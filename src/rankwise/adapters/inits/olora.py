@@ -10,7 +10,7 @@ Not claimed here: that the singular values of Q_r R_r are a subset of W0's (fals
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class OLoRA(Init):
     """B0 = the first columns of Q, A0 = the first rows of R, where W0 = Q R."""
 
     name: ClassVar[str] = "olora"
+    zero: ClassVar[Literal["A", "B", "product", ""]] = ""
     edits_base: ClassVar[bool] = True
     rank_bounded: ClassVar[bool] = True
 

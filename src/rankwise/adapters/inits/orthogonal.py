@@ -7,7 +7,7 @@ Q is a random orthogonal (rank, rank) matrix; A is built on its even rows and B 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Orthogonal(Init):
     """A = (G1 Q_even)^T / 10 and B = G2 Q_odd / 10, so B A = 0 with neither factor zero. Needs an even rank."""
 
     name: ClassVar[str] = "orthogonal"
+    zero: ClassVar[Literal["A", "B", "product", ""]] = "product"
     rank_bounded: ClassVar[bool] = True
 
     def check(self, rank: int, d_out: int, d_in: int, module: str) -> None:

@@ -9,7 +9,7 @@ Deviations from the paper: W0 is not edited; the start is a frozen offset (DESIG
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class PiSSA(Init):
     """A0 and B0 from the top ``rank`` singular triples of W0 (exact SVD)."""
 
     name: ClassVar[str] = "pissa"
+    zero: ClassVar[Literal["A", "B", "product", ""]] = ""
     edits_base: ClassVar[bool] = True
     rank_bounded: ClassVar[bool] = True
 

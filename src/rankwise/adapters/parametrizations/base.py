@@ -1,26 +1,42 @@
 """The contract of a parametrization.
 
-``factors`` are the trainable tensors of one layer by name; ``start`` holds their frozen starting values
-when the init is one that the papers write as an edit of ``W0`` (empty otherwise).
+``factors`` are the tensors of one layer by name, trainable, frozen and shared alike; ``start`` holds their frozen
+starting values when the init is one that the papers write as an edit of ``W0`` (empty otherwise).
 
-Most updates are ``s * delta(factors)`` and need :meth:`Parametrization.apply` and :meth:`Parametrization.delta`
-only. One in which W0 or s takes another part overrides ``update`` and ``dense`` (with ``complete``
-and ``weight_formula``), which get a :class:`Host`.
+Most updates are ``s * delta(factors)``: a :class:`Delta` needs ``shapes``, ``apply``, ``delta`` and ``formula``. One in
+which W0 or s takes another part overrides ``update`` and ``dense`` (with ``complete`` and ``weight_formula``), which
+get a :class:`Host`. Updates of other kinds derive from :class:`Parametrization` and give ``update``. One that is a
+product of two thin matrices says which in ``plain``: then it exports exactly.
+
+Who owns a tensor: names in ``shapes`` train, unless the freezing axis says no; whatever else the init or ``complete``
+gives is frozen; ``shared_shapes`` are tensors that all layers of one adapter have in common.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
 from rankwise.adapters.axis import Choice
+from rankwise.errors import UsageError
 
 Factors = Mapping[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
+Drop = Callable[[Tensor], Tensor]
+LOW_RANK = frozenset({"A", "B"})
+
+
+def project(x: Tensor, M: Tensor) -> Tensor:
+    """Return ``M x`` for rows ``x`` (..., n), or the columns of ``M`` (m, n) when ``x`` holds token ids."""
+    if x.is_floating_point():
+        return linear(x, M.to(x.dtype))
+    return embedding(x, M.T)
 
 
 @dataclass(frozen=True)
@@ -29,35 +45,138 @@ class Host:
 
     Attributes:
         scaling: s.
-        W0: (d_out, d_in), detached, in the base's dtype; never to be written.
+        read: gives W0; reading costs a dequantization when W0 is stored in codes.
         x, y, bias: the input of this pass and the layer's output for it, when that is at hand, and its bias.
     """
 
     scaling: float
-    W0: Tensor
+    read: Callable[[], Tensor]
     x: Tensor | None = None
     y: Tensor | None = None
     bias: Tensor | None = None
+
+    @property
+    def W0(self) -> Tensor:
+        """(d_out, d_in), detached, in the base's dtype; never to be written."""
+        return self.read()
 
     def product(self, x: Tensor) -> Tensor:
         """Return ``W0 x`` without bias, from the layer's own output when ``x`` is the very input of the pass."""
         if x is self.x and self.y is not None:
             return self.y if self.bias is None else self.y - self.bias
-        return linear(x, self.W0.to(x.dtype))
+        return project(x, self.W0)
+
+    def output(self, x: Tensor) -> Tensor:
+        """Return ``W0 x + bias``."""
+        if x is self.x and self.y is not None:
+            return self.y
+        product = project(x, self.W0)
+        return product if self.bias is None else product + self.bias.to(product.dtype)
 
 
 @dataclass(frozen=True)
 class Parametrization(Choice, abc.ABC):
-    """How factors become an update."""
+    """How factors become an update. Traits are class variables; :mod:`..compatibility` reads them."""
 
     kind: ClassVar[Literal["delta", "activation", "prompt", "overlay", "routed"]]
 
+    needs: ClassVar[frozenset[str]] = LOW_RANK
+    """The factors that it takes from an init; empty when it starts itself (init 'own')."""
+
+    gated: ClassVar[bool] = False
+    """Its update is zero (or tiny) at the start whatever A and B are, and neither may be zero: nothing would move."""
+
+    takes_start: ClassVar[bool] = False
+    """It subtracts a frozen start, so that base-editing inits work."""
+
+    ranked: ClassVar[bool] = True
+    """Rank, alpha and scaling mean something."""
+
+    drops: ClassVar[bool] = True
+    """It applies dropout to its input."""
+
+    lookup: ClassVar[bool] = True
+    """Works where the input is token ids."""
+
+    on_vectors: ClassVar[bool] = False
+    """It can sit on a layer without a matrix, such as a normalization."""
+
+    reads_base: ClassVar[bool] = False
+    """Its update depends on W0 (besides the start)."""
+
+    not_merged: ClassVar[str] = ""
+    """Why it cannot be merged, after the words "it cannot be merged: "; empty when it can."""
+
+    trains_shared: ClassVar[bool] = False
+    """The shared tensors train (their gradients are summed over layers); else they are frozen."""
+
     @abc.abstractmethod
-    def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """Return the shape of every trainable tensor of a (d_out, d_in) layer, by name."""
 
     @abc.abstractmethod
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
+        """Return what the adapter adds to the layer's output for ``x``, scaled."""
+
+    @abc.abstractmethod
+    def weight_formula(self, scale: str, edits_base: bool) -> str:
+        """Return the adapted weight (or output) as text."""
+
+    def at(self, module: str) -> Parametrization:
+        """Return the choice for the module of this dotted name: itself, unless modules are treated differently."""
+        return self
+
+    def check(self, rank: int, d_out: int, d_in: int, module: str) -> None:
+        """Refuse a layer this parametrization cannot serve.
+
+        Raises:
+            UsageError: naming the module and the reason.
+        """
+
+    def shared_shapes(self, layers: Sequence[tuple[int, int]], rank: int) -> Shapes:
+        """Return the shape of every tensor that all ``layers`` (d_out, d_in) share, by name."""
+        return {}
+
+    def share(
+        self, layers: Sequence[tuple[int, int]], rank: int, dtype: torch.dtype, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the shared tensors' starting values. All randomness comes from ``generator``."""
+        return {}
+
+    def local(self, shared: Factors, d_out: int, d_in: int) -> Factors:
+        """Return one layer's view of the shared tensors, by the names that ``update`` uses."""
+        return shared
+
+    def complete(
+        self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return starting values of the layer's tensors that an init does not give, by name."""
+        return {}
+
+    def dense(self, factors: Factors, start: Factors, host: Host) -> Tensor:
+        """Return the scaled dense update (d_out, d_in), float32 or wider: the oracle for everything else."""
+        raise UsageError(f"{self.name!r} has no dense update: {self.not_merged}.")
+
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
+        """Return (A (k, d_in), B (d_out, k)) with ``B A`` exactly the scaled update, or None when there are none.
+
+        Exporting takes these where they are given, and the SVD of :meth:`dense` (with its error) where not.
+        """
+        return None
+
+    def dense_bias(self, factors: Factors, start: Factors, host: Host) -> Tensor | None:
+        """Return the dense update (d_out,) of the bias, None when the bias keeps its value."""
+        return None
+
+
+@dataclass(frozen=True)
+class Delta(Parametrization):
+    """An update ``s * delta(factors)`` of the weight."""
+
+    kind: ClassVar[Literal["delta"]] = "delta"
+
+    @abc.abstractmethod
+    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
         """Return the unscaled update applied to ``x`` (..., d_in) as (..., d_out), in the dtype of ``x``."""
 
     @abc.abstractmethod
@@ -68,28 +187,15 @@ class Parametrization(Choice, abc.ABC):
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return ``s * delta`` as text, with ``scale`` put in."""
 
-    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor] | None:
-        """Return (A (k, d_in), B (d_out, k)) with ``B A`` exactly the scaled update, or None when there are none.
-
-        Exporting takes these where they are given, and the SVD of :meth:`dense` (with its error) where not.
-        """
-        return None
-
     def weight_formula(self, scale: str, edits_base: bool) -> str:
         """Return the adapted weight as text."""
         return f"W0 + {self.formula(scale, edits_base)}"
 
-    def complete(self, factors: Factors, start: Factors, host: Host) -> dict[str, Tensor]:
-        """Return starting values of the trainable tensors that an init does not give, by name."""
-        return {}
-
-    def update(
-        self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor], host: Host
-    ) -> Tensor:
+    def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
         """Return what the adapter adds to the layer's output for ``x``, scaled."""
         update = self.apply(x, factors, start, drop)
         return update if host.scaling == 1 else host.scaling * update
 
     def dense(self, factors: Factors, start: Factors, host: Host) -> Tensor:
-        """Return the scaled dense update (d_out, d_in), float32 or wider: the oracle for everything else."""
+        """Return ``s * delta``."""
         return host.scaling * self.delta(factors, start)

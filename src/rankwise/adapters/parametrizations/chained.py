@@ -9,15 +9,15 @@ if the merged ones were in W0. A slot gets this form from :func:`freeze_update`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Factors, Host, Parametrization
+from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Shapes, project
 from rankwise.adapters.parametrizations.low_rank import LowRank
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ _A, _B = "merged_A", "merged_B"
 
 
 @dataclass(frozen=True)
-class Chained(Parametrization):
+class Chained(Delta):
     """B A plus frozen pairs."""
 
     name: ClassVar[str] = "chained"
-    kind: ClassVar[Literal["delta"]] = "delta"
 
-    def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """As LoRA: the merged pairs do not train."""
         return LowRank().shapes(d_out, d_in, rank)
 
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
         """Two thin products for the trained pair, two for the merged ones."""
         x = x.view_as(x)  # one use of the caller's x: its gradient is then summed in one order, packed or alone
-        merged = linear(linear(x, start[_A].to(x.dtype)), start[_B].to(x.dtype))
+        h = project(x, start[_A])
+        merged = linear(h, start[_B].to(h.dtype))
         return merged + LowRank().apply(x, factors, {}, drop)
 
     def delta(self, factors: Factors, start: Factors) -> Tensor:

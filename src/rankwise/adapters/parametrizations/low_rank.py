@@ -11,21 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Factors, Host, Parametrization
+from rankwise.adapters.parametrizations.base import Delta, Factors, Host, project
 
 
 @dataclass(frozen=True)
-class LowRank(Parametrization):
+class LowRank(Delta):
     """B A, with a frozen start subtracted when there is one."""
 
     name: ClassVar[str] = "low-rank"
-    kind: ClassVar[Literal["delta"]] = "delta"
+    takes_start: ClassVar[bool] = True
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
         """A is (rank, d_in), B is (d_out, rank): rank * (d_in + d_out) parameters."""
@@ -34,14 +34,13 @@ class LowRank(Parametrization):
     def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Callable[[Tensor], Tensor]) -> Tensor:
         """Two thin products (four with a start); dropout acts on ``x`` of the adapter path only."""
         A, B = factors["A"], factors["B"]
-        if not x.is_floating_point():
-            return _look_up(x, A, B, start)
         x = drop(x)
         if not start:
-            return linear(linear(x, A.to(x.dtype)), B.to(x.dtype))
+            h = project(x, A)
+            return linear(h, B.to(h.dtype))
         # Differences are taken in the factors' own precision, before any cast to the compute dtype.
-        moved_A, moved_B = (A - start["A"]).to(x.dtype), (B - start["B"]).to(x.dtype)
-        return linear(linear(x, A.to(x.dtype)), moved_B) + linear(linear(x, moved_A), start["B"].to(x.dtype))
+        h, moved = project(x, A), project(x, A - start["A"])
+        return linear(h, (B - start["B"]).to(h.dtype)) + linear(moved, start["B"].to(h.dtype))
 
     def delta(self, factors: Factors, start: Factors) -> Tensor:
         """Dense B A, or (B - B0) A + B0 (A - A0)."""
@@ -60,11 +59,3 @@ class LowRank(Parametrization):
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B A``."""
         return f"{scale} (B A - B0 A0)" if edits_base else f"{scale} B A"
-
-
-def _look_up(ids: Tensor, A: Tensor, B: Tensor, start: Factors) -> Tensor:
-    """Return the update of an embedding's rows ``ids``: A's columns, as PEFT's ``lora_embedding_A`` stores them."""
-    if not start:
-        return linear(embedding(ids, A.T), B)
-    moved_A, moved_B = A - start["A"], B - start["B"]
-    return linear(embedding(ids, A.T), moved_B) + linear(embedding(ids, moved_A.T), start["B"])

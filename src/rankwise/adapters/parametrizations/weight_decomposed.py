@@ -32,6 +32,8 @@ class WeightDecomposed(LowRank):
     """A low-rank direction and a trainable magnitude ``m`` per output (``axis="out"``) or per input (``"in"``)."""
 
     name: ClassVar[str] = "weight-decomposed"
+    reads_base: ClassVar[bool] = True
+    lookup: ClassVar[bool] = False
     axis: Literal["out", "in"] = "out"
 
     def __post_init__(self) -> None:
@@ -44,7 +46,9 @@ class WeightDecomposed(LowRank):
         """As LoRA, and one magnitude per output or input."""
         return {**super().shapes(d_out, d_in, rank), "m": (d_out if self.axis == "out" else d_in,)}
 
-    def complete(self, factors: Factors, start: Factors, host: Host) -> dict[str, Tensor]:
+    def complete(
+        self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Return m = |W0|, computed as every later norm is: m / |V| is 1 to the last bit at the start."""
         return {"m": self._norm(factors, start, host)}
 

@@ -35,7 +35,7 @@ class Penalty(Choice, abc.ABC):
         """Return the unweighted penalty, a scalar with a graph to the factors.
 
         Args:
-            factors: the trained tensors by dotted module name and factor name.
+            factors: the tensors by dotted module name and factor name, frozen ones too.
         """
 
     def check(self, adapter: Adapter) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations import LowRank
+from rankwise.adapters.parametrizations.base import LOW_RANK
 from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
@@ -33,12 +33,15 @@ class Orthogonality(Penalty):
     squared: bool = True
 
     def check(self, adapter: Adapter) -> None:
-        """Factors A and B must exist."""
-        if not isinstance(adapter.parametrization, LowRank):
+        """Factors A and B must exist, and one of them train."""
+        if not LOW_RANK.issubset(adapter.parametrization.at("").shapes(8, 8, adapter.rank)):
             raise UsageError(
                 f"penalty {self.name!r} needs factors A and B, which parametrization {adapter.parametrization.name!r} "
-                "does not have; use 'low-rank'."
+                "does not have; use 'low-rank' or 'diagonal'."
             )
+        if LOW_RANK.isdisjoint(adapter.trained_shapes("", 8, 8)):
+            found = adapter.freezing.describe()
+            raise UsageError(f"penalty {self.name!r} acts on A and B, of which one must train; found {found}.")
 
     def value(self, factors: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """Return the mean over all A and B of the (squared) distance of their Gram matrix from I."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from rankwise.adapters.orientation import is_linear
+from rankwise.adapters.hosts import has_matrix
 from rankwise.adapters.placements.base import Placement
 from rankwise.errors import UsageError
 
@@ -29,8 +29,8 @@ class Regex(Placement):
             raise UsageError(f"placement pattern {self.pattern!r} is not a regular expression: {error}.") from error
 
     def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
-        """All linear modules, the output head included: a person who names it means it."""
-        return {name: module for name, module in model.named_modules() if name and is_linear(module)}
+        """Every module that can be adapted, the output head and embeddings included: a person who names it means it."""
+        return {name: module for name, module in model.named_modules() if name and has_matrix(module)}
 
     def matches(self, names: list[str]) -> list[str]:
         """Return the names in which the pattern is found."""

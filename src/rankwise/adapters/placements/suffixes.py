@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 from torch import nn
 
-from rankwise.adapters.orientation import is_linear
+from rankwise.adapters.hosts import has_matrix
 from rankwise.adapters.placements.base import Placement
 from rankwise.errors import UsageError, unknown
 
@@ -27,8 +27,8 @@ class Suffixes(Placement):
             raise UsageError("placement 'suffixes' needs at least one target, for instance q_proj,v_proj.")
 
     def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
-        """All linear modules, the output head included: a person who names it means it."""
-        return {name: module for name, module in model.named_modules() if name and is_linear(module)}
+        """Every module that can be adapted, the output head and embeddings included: a person who names it means it."""
+        return {name: module for name, module in model.named_modules() if name and has_matrix(module)}
 
     def matches(self, names: list[str]) -> list[str]:
         """Return names that end with a target; a target that ends none is an error with near misses."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rankwise.adapters import Handle, orientation
+from rankwise.adapters import Adapter, Handle, orientation
 from rankwise.adapters.layers import Slot
 from rankwise.adapters.peft_format import disk_factors
 from rankwise.integrations.export.svd import of_dense, of_product
@@ -38,6 +38,16 @@ class Plain:
     def rank(self) -> int:
         """Inner dimension."""
         return int(self.A.shape[0])
+
+
+def why_not_plain(adapter: Adapter) -> str:
+    """Return why no other program can be given the adapter as factors beside the base, or an empty string."""
+    kind, init = adapter.parametrization.kind, adapter.init
+    if kind != "delta":
+        return f"it is not an update of weights (its kind is {kind!r}), so there are no low-rank factors to write"
+    if init.quantized:
+        return f"init {init.name!r} chose the codes of the base together with it, and only rankwise keeps both"
+    return ""
 
 
 def plain_modules(handle: Handle, *, most: int | None, decomposed: bool) -> list[Plain]:

@@ -15,7 +15,7 @@ from rankwise.integrations.export import loader
 from rankwise.integrations.export.card import write_card
 from rankwise.integrations.export.llama_cpp import ForLlamaCpp
 from rankwise.integrations.export.peft_target import ForPEFT
-from rankwise.integrations.export.plain import Plain, flatten, plain_modules
+from rankwise.integrations.export.plain import Plain, flatten, plain_modules, why_not_plain
 from rankwise.integrations.export.proof import Proof, prove
 from rankwise.integrations.export.servers import ForSGLang, ForVLLM
 from rankwise.integrations.export.target import Package, Target
@@ -77,6 +77,8 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
         raise unknown("target", target, TARGETS)
     program = TARGETS[target]()
     _check_options(program, max_rank, dtype)
+    if reason := why_not_plain(live.handle.adapter):
+        raise UsageError(f"{live.folder} cannot be exported: {reason}; load it with rankwise.load.")
     if dtype is None and "bfloat16" not in program.dtypes:  # GGUF adapters have a type of their own
         dtype = "float32"
     most = max_rank if max_rank is not None else program.most
@@ -132,7 +134,8 @@ def _prove(live: Live, program: Target, folder: Path) -> Proof:
         read = program.read(folder, model)
         return loader.beside_logits(model, read, ids)
 
-    low = next(live.base.model.parameters()).dtype == torch.float32
+    narrows = not live.handle.adapter.storage.quantizes  # codes read as what they were made from
+    low = narrows and next(live.base.model.parameters()).dtype == torch.float32
     return prove(live.base, live.handle, written, low=low)
 
 
@@ -158,6 +161,11 @@ def _notes(live: Live, errors: dict[str, float]) -> list[str]:
         notes.append(
             f"the update has no exact low-rank form: the SVD loses up to {errors[worst]:.1%} of it ({worst}); "
             "a larger --max-rank loses less"
+        )
+    if live.handle.adapter.storage.quantizes:
+        notes.append(
+            f"it was trained beside W0 in {live.handle.adapter.storage.name}: load the base in four bits, or it "
+            "corrects rounding that is not there"
         )
     if not live.checked:
         notes.append("the adapter does not say which base it was trained on: the base could not be checked")

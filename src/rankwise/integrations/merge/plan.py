@@ -51,7 +51,7 @@ class Plan:
             return stored.to(target)
         path = self.update[name]
         layer = self.handle.layers[path]
-        W0 = stored.T if orientation.is_transposed(layer) else stored
+        W0 = orientation.matrix(layer, stored)
         W = self.handle.slots[path].delta(W0)
         W += W0  # in place, and W0 is widened element by element: no third copy
         return orientation.stored(layer, W.to(target))
@@ -91,6 +91,11 @@ def make_plan(model: Any, adapter: Path, shards: Shards) -> Plan:
     kind = handle.adapter.parametrization.kind
     if kind != "delta":
         raise UsageError(f"{adapter} is not an update of weights (its kind is {kind!r}), so it cannot be merged.")
+    if (storage := handle.adapter.storage).quantizes:
+        raise UsageError(
+            f"{adapter} was trained beside W0 in {storage.name}; added to the unquantized weights it would be another "
+            "model. Keep it beside the base, or load it and call merge(), which adds it to what the codes stand for."
+        )
     names = {path: _file_name(f"{path}.weight", shards.entries, model) for path in handle.layers}
     replaced = handle.overlay.tensors if handle.overlay else {}
     whole_names = {name: _file_name(name, shards.entries, model) or name for name in replaced}
