@@ -232,7 +232,7 @@ def test_where_float32_rounding_is_too_coarse_the_proof_goes_on_in_float64(wrong
     it = live(LLAMA, olora(4), tmp_path, train, torch.float32)
     before = {name: tensor.clone() for name, tensor in it.base.model.state_dict().items()}
     if wrong:
-        with pytest.raises(RunError, match="not the live one.*in float64"):
+        with pytest.raises(RunError, match=r"not the live one.*in float64"):
             export(it, "peft", tmp_path / "out")
         assert not list(tmp_path.iterdir())
     else:
