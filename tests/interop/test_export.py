@@ -217,6 +217,34 @@ def test_files_that_are_not_the_live_adapter_are_never_kept(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_where_float32_rounding_is_too_coarse_the_proof_goes_on_in_float64(wrong, tmp_path, monkeypatch):
+    """With a bound that no float32 pass can hold: the right file passes in float64, a slightly wrong one does not."""
+    monkeypatch.setattr("rankwise.integrations.export.run.EXACT", 1e-12)
+    if wrong:
+        from rankwise.integrations.export import target as module
+
+        right = module.peft_config
+        monkeypatch.setattr(
+            "rankwise.integrations.export.peft_target.peft_config",
+            lambda package, targets, **more: right(package, targets, **{**more, "lora_alpha": package.rank * 1.001}),
+        )
+    it = live(LLAMA, olora(4), tmp_path, train, torch.float32)
+    before = {name: tensor.clone() for name, tensor in it.base.model.state_dict().items()}
+    if wrong:
+        with pytest.raises(RunError, match=r"not the live one.*in float64"):
+            export(it, "peft", tmp_path / "out")
+        assert not list(tmp_path.iterdir())
+    else:
+        done = export(it, "peft", tmp_path / "out")
+        assert done.proof.dtype == "float64"
+        assert done.proof.share <= 1e-6
+        assert done.proof.low is not None
+    after = it.base.model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(tensor, after[name]) and tensor.dtype == torch.float32 for name, tensor in before.items())
+
+
 def test_a_row_order_mistake_in_gguf_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr("rankwise.integrations.export.llama_cpp._interleave", lambda B, heads: B)
     it = live(LLAMA, lora(4), tmp_path, train)

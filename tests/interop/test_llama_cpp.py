@@ -1,7 +1,8 @@
 """llama.cpp itself on our GGUF adapter. Opt-in: `-m interop_llamacpp`, with llama-cpp-python in some Python.
 
-RANKWISE_LLAMA_CPP_PYTHON names that Python (default /tmp/llamacpp/bin/python). Against a float32 base the adapter's
-logits agree closely; against the 4-bit file llama.cpp rounds activations too, so only the direction is compared.
+RANKWISE_LLAMA_CPP_PYTHON names that Python (default /tmp/llamacpp/bin/python). Over a float32 base what the adapter
+changes agrees to 3 %. Over the 4-bit file llama.cpp rounds activations too, so its bare base is already off from ours;
+the adapter must not add to that.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def test_the_adapter_acts_in_llama_cpp_as_here(method, quantized, tmp_path):
     tokens, adapter = ids[0].tolist(), tmp_path / "g" / "adapter.gguf"
     wide = gguf_base.write(live.base.model, quantized, tmp_path / "base.gguf")
     effect = _rms(ours - bare)
-    for name, model, allowed in (("float32 base", wide, 0.03), ("Q4_1 base", quantized, 0.9)):
+    for name, model in (("float32 base", wide), ("Q4_1 base", quantized)):
         without = client(model, tokens, tmp_path / "without.npy")
         found = client(model, tokens, tmp_path / "with.npy", adapter)
         change = _rms((found - without) - (ours - bare)) / effect
@@ -78,7 +79,10 @@ def test_the_adapter_acts_in_llama_cpp_as_here(method, quantized, tmp_path):
             f"(without the adapter {_rms(without - bare):.4f}; the adapter moves them by {effect:.4f}); "
             f"error of the change {change:.1%}; same next token at {same:.0%} of {len(tokens)} positions"
         )
-        assert change < allowed
+        if model == wide:
+            assert change < 0.03
+        else:
+            assert _rms(found - ours) < 1.1 * _rms(without - bare), "the base's own error, and no more"
     assert done.exact
     twice = client(wide, tokens, tmp_path / "none.npy")
     assert _rms((twice - bare) - (ours - bare)) > 0.9 * effect, "a control: no adapter is not ours"

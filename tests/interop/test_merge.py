@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,8 @@ def test_merged_is_live(kind, method, tmp_path):
     adapter = build(method, rank=4)
     base = tmp_path / "base"
     model = base_folder(base, kind)
-    folder = adapter_folder(model, tmp_path / "a", adapter, base)
+    move = 0.5 if method == "vera" else 0.05  # two vectors a layer, beside whole factors
+    folder = adapter_folder(model, tmp_path / "a", adapter, base, move=move)
     before = tree(base)
     done = merge(str(base), folder, tmp_path / "out")
     assert tree(base) == before
@@ -336,7 +338,13 @@ def test_peak_memory_is_below_the_largest_file_and_a_fifth(tmp_path):
     adapter_folder(small, tmp_path / "small" / "a", lora(4), "base")
     paths = [tmp_path / name for name in ("small", "base", "a", "out")]
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, paths)], capture_output=True, text=True, check=True, timeout=110
+        [sys.executable, "-c", MEASURE, *map(str, paths)],
+        # Tensors below 32 MB may stay in glibc's heap after they are freed, now and then; those of a real model do not.
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
     )
     peak = int(done.stdout)
     files = [path.stat().st_size for path in (tmp_path / "out").glob("*.safetensors")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -96,6 +97,26 @@ def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Ten
     dtype = str(live.dtype).removeprefix("torch.")
     largest = float(live.abs().max()) or 1.0
     return Proof(int(ids.shape[1]), dtype, largest, _gap(found, live), _gap(bare, live), *in_low)
+
+
+def prove_in_double(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Tensor], first: Proof) -> Proof:
+    """Repeat a float32 proof with everything widened to float64: what remains is not rounding.
+
+    The numbers in bfloat16 are those of ``first``.
+    """
+    with _widened(base.model):
+        proof = prove(base, handle, written, low=False)
+    return replace(proof, low=first.low, low_base=first.low_base)
+
+
+@contextlib.contextmanager
+def _widened(model: nn.Module) -> Iterator[None]:
+    """Hold a float32 model in float64 for a moment; the way back gives every bit again."""
+    model.double()
+    try:
+        yield
+    finally:
+        model.float()
 
 
 def _gap(one: Tensor, two: Tensor) -> float:

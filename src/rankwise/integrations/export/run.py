@@ -16,7 +16,7 @@ from rankwise.integrations.export.card import write_card
 from rankwise.integrations.export.llama_cpp import ForLlamaCpp
 from rankwise.integrations.export.peft_target import ForPEFT
 from rankwise.integrations.export.plain import Plain, flatten, plain_modules, why_not_plain
-from rankwise.integrations.export.proof import Proof, prove
+from rankwise.integrations.export.proof import Proof, prove, prove_in_double
 from rankwise.integrations.export.servers import ForSGLang, ForVLLM
 from rankwise.integrations.export.target import Package, Target
 from rankwise.integrations.live import Live
@@ -24,7 +24,8 @@ from rankwise.integrations.live import Live
 TARGETS: dict[str, type[Target]] = {t.name: t for t in (ForPEFT, ForVLLM, ForSGLang, ForLlamaCpp)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 EXACT = 1e-5  # of the largest logit, in float32: rounding of a deep forward pass
-MOVED = 1e-4  # of what the adapter does, where that is more: float32 rounding grows with it, a wrong scale is far above
+DOUBLE = 1e-6  # the same in float64, asked when float32 rounding alone passes EXACT; norms of models stay in float32
+NARROW = 0.05  # of what the adapter does: the rounding of factors to 16 bits
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,10 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
     program.check(package)
     with new_folder(out) as folder:
         program.write(folder, package)
-        proof = _prove(live, program, folder)
         errors = {module.path: module.error for module in modules}
         kind = dtype or str(package.modules[0].A.dtype).removeprefix("torch.")
+        same = not any(errors.values()) and kind not in ("bfloat16", "float16")
+        proof = _prove(live, program, folder, same=same)
         notes = tuple(note for note in (program.ignores, *_notes(live, errors)) if note)
         _accept(proof, exact=not any(errors.values()), narrow=kind in ("bfloat16", "float16"))
         done = Exported(target, out, package.rank, kind, errors, proof, notes, program.next_step(out))
@@ -129,19 +131,24 @@ def _check_rank(modules: list[Plain], most: int, program: Target, live: Live) ->
     )
 
 
-def _prove(live: Live, program: Target, folder: Path) -> Proof:
+def _prove(live: Live, program: Target, folder: Path, *, same: bool) -> Proof:
     def written(model: nn.Module, ids: Tensor) -> Tensor:
         read = program.read(folder, model)
         return loader.beside_logits(model, read, ids)
 
+    single = {p.dtype for p in live.base.model.parameters()} == {torch.float32}
     narrows = not live.handle.adapter.storage.quantizes  # codes read as what they were made from
-    low = narrows and next(live.base.model.parameters()).dtype == torch.float32
-    return prove(live.base, live.handle, written, low=low)
+    proof = prove(live.base, live.handle, written, low=single and narrows)
+    if same and single and narrows and proof.share > EXACT:
+        return prove_in_double(live.base, live.handle, written, proof)
+    return proof
 
 
 def _accept(proof: Proof, *, exact: bool, narrow: bool) -> None:
     """Raise unless the logits are the live adapter's, as far as the form allows."""
-    allowed = max(EXACT * proof.largest, (0.05 if narrow else MOVED) * proof.effect)
+    allowed = (DOUBLE if proof.dtype == "float64" else EXACT) * proof.largest
+    if narrow:
+        allowed = max(allowed, NARROW * proof.effect)
     if exact and not proof.difference <= allowed:
         raise RunError(
             f"the written adapter is not the live one: {proof.sentence()}; nothing was kept. This is a fault of "

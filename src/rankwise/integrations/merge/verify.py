@@ -128,7 +128,7 @@ def _add(handle: Handle) -> None:
         for path, layer in handle.layers.items():
             delta = orientation.stored(layer, handle.delta(path))
             if owners[id(layer.weight)] > 1:  # tied: the other must not change
-                layer.weight = nn.Parameter(layer.weight + delta, requires_grad=False)
+                layer.register_parameter("weight", nn.Parameter(layer.weight + delta, requires_grad=False))
             else:
                 layer.weight.add_(delta)
             layer.enabled.remove(handle.name)
