@@ -6,15 +6,12 @@ files is sent through ``rankwise study`` here.
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 
 import pytest
 
 from rankwise.cli.main import main
-from rankwise.models import byte_tokenizer, tiny_model
 from tests.data.test_data_bad_input import FILES, GOOD
+from tests.ledger.tools import hold
 
 SMALL = ["--set", "steps=2", "--set", "sizes={train: 6, selection: 2, test: 2}"]
 
@@ -40,17 +37,9 @@ def test_a_study_of_a_bad_file(case, tmp_path, capsys):
     assert not out.exists()
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tiny_model(7).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def model(saved, tmp_path):
-    return shutil.copytree(saved, tmp_path / "model")
+def model(model_folder):
+    return model_folder
 
 
 def pickle_only(model):
@@ -141,20 +130,10 @@ def test_a_read_only_file_system(capsys):
     assert "/proc/rankwise" in said
 
 
-HOLD = """
-import sys, time
-from rankwise.ledger import StudyLock
-with StudyLock(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_a_second_process_on_the_same_folder(tmp_path, capsys):
     out = tmp_path / "out"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, out], stdout=subprocess.PIPE, text=True)
+    holder = hold(out)
     try:
-        assert holder.stdout.readline() == "held\n"
         said = refused(["study", "smoke", *SMALL, "--out", str(out)], capsys)
         assert f"pid {holder.pid}" in said
         assert os.listdir(out) == [".lock"]

@@ -11,8 +11,9 @@ import torch
 
 from rankwise.adapters import Full, attach, save
 from rankwise.engine import TrainSpec, train
-from rankwise.engine.batches import window
 from rankwise.methods import lora
+
+from ..in_order import trainer_in_order
 
 STEPS, BATCH, CLIP = 20, 4, 0.05
 
@@ -23,51 +24,8 @@ def spec_for(target, lr):
 
 def trl_run(model, spec, splits, accumulation, folder):
     """Train ``model`` with TRL on the very windows our spec reads; return (losses, gradient norms)."""
-    from datasets import Dataset
-    from torch.utils.data import SequentialSampler
-    from trl import SFTConfig, SFTTrainer
-
-    from rankwise.models import byte_tokenizer
-
-    order = [i for step in range(STEPS) for i in window(spec, len(splits.train), step)]
-    rows = [splits.train[i] for i in order]
-    data = Dataset.from_dict(
-        {
-            "input_ids": [list(e.input_ids) for e in rows],
-            "labels": [
-                [token if target else -100 for token, target in zip(e.input_ids, e.target_mask, strict=True)]
-                for e in rows
-            ],
-        }
-    )
-
-    class InOrder(SFTTrainer):
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=BATCH // accumulation,
-        gradient_accumulation_steps=accumulation,
-        max_steps=STEPS,
-        learning_rate=spec.lr,
-        lr_scheduler_type="constant",
-        max_grad_norm=CLIP,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        max_length=None,
-        completion_only_loss=True,
-        disable_tqdm=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        seed=0,
-    )
     model.config.use_cache = False
-    trainer = InOrder(model=model, args=arguments, train_dataset=data, processing_class=byte_tokenizer())
+    trainer = trainer_in_order(model, spec, splits, accumulation, folder)
     trainer.train()
     logs = [log for log in trainer.state.log_history if "loss" in log]
     return [log["loss"] for log in logs], [log["grad_norm"] for log in logs]

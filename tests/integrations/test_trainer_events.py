@@ -10,13 +10,12 @@ from rankwise.adapters import attach, load
 from rankwise.adapters.events import Event, MergeAndRestart
 from rankwise.adapters.penalties import Orthogonality
 from rankwise.engine import TrainSpec, train
-from rankwise.engine.batches import window
 from rankwise.errors import UsageError
 from rankwise.integrations.trainer import RankwiseCallback
 from rankwise.methods import lora
-from rankwise.models import byte_tokenizer
 from rankwise.models.tiny import tiny_model
 
+from ..in_order import trainer_in_order
 from .test_trainer import losses, trainer_for
 
 STEPS, BATCH = 7, 4
@@ -39,39 +38,7 @@ class Owner(Event):
 
 def in_order(handle, spec, splits, callback, folder, accumulation):
     """SFTTrainer on the very windows our spec reads."""
-    from datasets import Dataset
-    from torch.utils.data import SequentialSampler
-    from trl import SFTConfig, SFTTrainer
-
-    class InOrder(SFTTrainer):
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-
-    rows = [splits.train[i] for step in range(STEPS) for i in window(spec, len(splits.train), step)]
-    labels = [[t if m else -100 for t, m in zip(e.input_ids, e.target_mask, strict=True)] for e in rows]
-    data = Dataset.from_dict({"input_ids": [list(e.input_ids) for e in rows], "labels": labels})
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=BATCH // accumulation,
-        gradient_accumulation_steps=accumulation,
-        max_steps=STEPS,
-        learning_rate=spec.lr,
-        lr_scheduler_type="constant",
-        max_grad_norm=spec.clip,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        max_length=None,
-        disable_tqdm=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-    )
-    trainer = InOrder(
-        model=handle.model, args=arguments, train_dataset=data, processing_class=byte_tokenizer(), callbacks=[callback]
-    )
+    trainer = trainer_in_order(handle.model, spec, splits, accumulation, folder, callbacks=[callback])
     trainer.train()
     return trainer
 

@@ -1,26 +1,17 @@
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from rankwise.errors import UsageError
 from rankwise.ledger import StudyLock
 
-HOLD = """
-import sys, time
-from rankwise.ledger import StudyLock
-with StudyLock(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+from .tools import hold
 
 
 def test_a_second_process_is_refused_and_sigkill_leaves_no_lock(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True)
+    holder = hold(tmp_path)
     try:
-        assert holder.stdout.readline() == "held\n"
         with pytest.raises(UsageError) as caught, StudyLock(tmp_path):
             pass
         assert str(tmp_path) in str(caught.value)

@@ -8,17 +8,9 @@ from rankwise.errors import UsageError
 from rankwise.models import byte_tokenizer, fingerprint, hub, load_base, tiny_model
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tiny_model(7).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def copy(saved, tmp_path):
-    return shutil.copytree(saved, tmp_path / "model")
+def copy(model_folder):
+    return model_folder
 
 
 def refused(folder, **options):
@@ -153,11 +145,11 @@ def test_a_hub_id_without_a_network_is_one_sentence(monkeypatch, tmp_path):
     assert message.endswith("did you mean the folder runs/best?")
 
 
-def test_a_hub_model_comes_from_the_hubs_cache_without_a_network(saved, monkeypatch, tmp_path):
+def test_a_hub_model_comes_from_the_hubs_cache_without_a_network(saved_model, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     repo, revision = tmp_path / "models--owner--name", "0123456789" * 4
-    shutil.copytree(saved, repo / "snapshots" / revision)
+    shutil.copytree(saved_model, repo / "snapshots" / revision)
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text(revision)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))

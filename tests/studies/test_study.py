@@ -15,9 +15,10 @@ from rankwise.models import load_base
 from rankwise.studies.config import parse_config
 from rankwise.studies.measure import measure
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.setup import check_arms
 from rankwise.studies.study import run_study
+
+from .tools import Recorder
 
 SMALL = {
     "search": "grid",
@@ -29,17 +30,6 @@ SMALL = {
     "fresh_seeds": [1, 2, 3],
     "learning_rates": {"full": [1e-3, 3e-3, 0.1], "lora-r1": [3e-3, 1e-2], "lora-r4": [3e-3, 1e-2]},
 }
-
-
-class Recorder(Progress):
-    def __init__(self):
-        self.notes, self.runs = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def done(self, label, status, nll, seconds):
-        self.runs.append(label)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
+
+from .tools import Recorder
 
 SMALL = {
     "methods": ["lora-r1"],
@@ -19,17 +20,6 @@ SMALL = {
     "learning_rates": {"full": [3e-3, 1e-2, 3e-2], "lora-r1": [3e-3, 1e-2, 3e-2]},
     "fresh_seeds": [1, 2],
 }
-
-
-class Recorder(Progress):
-    def __init__(self):
-        self.notes, self.runs = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def done(self, label, status, nll, seconds):
-        self.runs.append(label)
 
 
 def config(seconds, **changes):

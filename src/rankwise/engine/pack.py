@@ -16,20 +16,19 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from rankwise.adapters.fused import held_factors
 from rankwise.data import Encoded, Splits
-from rankwise.engine.checkpoint import CHECKPOINT
 from rankwise.engine.evaluate import Score
 from rankwise.engine.forward import Forward
 from rankwise.engine.job import PackJob
+from rankwise.engine.memory import out_of_memory
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Run
 from rankwise.engine.scoring import score
+from rankwise.engine.seat import Seat
 from rankwise.engine.trainees import same_base
 from rankwise.models import Base
 
@@ -62,26 +61,6 @@ def train_pack(
     base.model.eval()
     pack = Pack(base, splits, forward or Forward(base.model), width, budget, checkpoint_seconds)
     return pack.run(jobs)
-
-
-@dataclass(eq=False)
-class Seat:
-    """One job in the pack."""
-
-    index: int
-    job: PackJob
-    run: Run
-    written: float
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """The job's checkpoint file."""
-        return self.job.folder / CHECKPOINT if self.job.folder else None
-
-    @property
-    def last(self) -> int:
-        """The step this job ends at for now."""
-        return self.job.until if self.job.until is not None else self.job.spec.steps
 
 
 class Pack:
@@ -176,7 +155,7 @@ class Pack:
         for seat in [s for s in self.seats if s.run.window_complete]:
             self._guarded(seat, self._step)
         due = [s for s in self.seats if s.run.window is None and s.run.step in s.job.spec.eval_steps]
-        self._score([s for s in due if not _scored(s)], self.splits.selection, self._scored)
+        self._score([s for s in due if not s.scored], self.splits.selection, self._scored)
         self._finish([s for s in self.seats if s.run.step >= s.last and s.run.window is None])
 
     def _pass(self, seats: list[Seat]) -> None:
@@ -227,12 +206,12 @@ class Pack:
         for seat in [s for s in seats if s.run.step < s.run.spec.steps]:
             self._leave(seat, seat.run.paused())
         ending = [s for s in seats if s in self.seats]
-        self._score([s for s in ending if s.job.test], self.splits.test, _take_final)
+        self._score([s for s in ending if s.job.test], self.splits.test, Seat.take_final)
         ending = [s for s in ending if s in self.seats]
         back = [s for s in ending if s.run.best and s.run.result.best_step != s.run.step]
         for seat in back:
             seat.run.trainee.restore(seat.run.best)
-        self._score([s for s in back if s.job.test], self.splits.test, _take_test)
+        self._score([s for s in back if s.job.test], self.splits.test, Seat.take_test)
         for seat in [s for s in ending if s in self.seats]:
             self._guarded(seat, self._end)
 
@@ -305,31 +284,9 @@ class Pack:
         seat.run.close()
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory did not suffice."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory")
-    )
-
-
 def _try(seats: list[Seat], work: Callable[[list[Seat]], None]) -> Exception | None:
     try:
         work(seats)
     except Exception as error:
         return error
     return None
-
-
-def _scored(seat: Seat) -> bool:
-    """Return whether the selection split was scored at this step already (a run that was resumed there)."""
-    return bool(seat.run.result.curve) and seat.run.result.curve[-1][0] == seat.run.step
-
-
-def _take_final(seat: Seat, found: Score) -> None:
-    seat.run.result.test = seat.run.result.test_final = found
-
-
-def _take_test(seat: Seat, found: Score) -> None:
-    seat.run.result.test = found

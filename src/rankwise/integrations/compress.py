@@ -171,15 +171,11 @@ class _Measure:
 
 
 def _card(live: Live, done: Compressed) -> str:
-    from rankwise.studies.modelcard import carried
+    from rankwise.studies.modelcard import card_header, carried
 
     ranks = sorted(set(done.ranks.values()))
     lines = [
-        "---",
-        "library_name: peft",
-        f"base_model: {live.name}",
-        "tags: [rankwise, lora]",
-        "---",
+        *card_header(live.name),
         f"# {live.folder.name}, cut by SVD",
         "",
         f"- rank {ranks[0]}" + (f" to {ranks[-1]}" if len(ranks) > 1 else "") + ", alpha = rank (scale 1)",

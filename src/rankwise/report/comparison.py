@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rankwise.files import write_text
 from rankwise.report import wording
 from rankwise.report.clean import clean
+from rankwise.report.templating import environment
 from rankwise.report.terminal import aligned
 from rankwise.report.view import badge
 
@@ -57,15 +58,6 @@ FOOTNOTE = (
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page, escaped by the template engine, and return its path."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("rankwise.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = clean(comparison)
     parts = [
         {
@@ -78,7 +70,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         }
         for cell in found["cells"]
     ]
-    text = environment.get_template("comparison.html.j2").render(parts=parts, footnote=FOOTNOTE, dark_figures="")
+    text = environment().get_template("comparison.html.j2").render(parts=parts, footnote=FOOTNOTE, dark_figures="")
     write_text(path, text)
     return path
 

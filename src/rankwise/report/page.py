@@ -11,6 +11,7 @@ from rankwise.files import replacing, write_text
 from rankwise.report import extras, sections, view, wording
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
+from rankwise.report.templating import environment
 from rankwise.report.view import Document
 
 
@@ -48,18 +49,10 @@ def render_page(
     recipes: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The page as text. Everything from the document is escaped by the template engine; only our SVG is not."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from rankwise.report.figures.theme import dark_rules
 
-    environment = Environment(
-        loader=PackageLoader("rankwise.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    engine = environment()
+    engine.filters.update(
         nll=wording.nll,
         lr=wording.learning_rate,
         duration=wording.duration,
@@ -68,7 +61,7 @@ def render_page(
     )
     arms = view.arm_views(document)
     chosen = next((arm for arm in arms if arm.name == document["results"]["verdict"]["recommended"]), None)
-    return environment.get_template("report.html.j2").render(
+    return engine.get_template("report.html.j2").render(
         results=document["results"],
         arms=arms,
         chosen=chosen,

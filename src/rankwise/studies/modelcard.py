@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score, TrainSpec
 from rankwise.files import write_text
@@ -16,6 +18,14 @@ from rankwise.stats.single import per_token
 SET_UP = "## How it was trained"
 
 
+def card_header(base: str, *, merged: bool = False) -> list[str]:
+    """Return the lines of metadata that model hubs read, for an adapter of ``base`` or a model merged with one."""
+    values = {"base_model": base, "tags": ["rankwise", "merged" if merged else "lora"]}
+    if not merged:
+        values = {"library_name": "peft", **values}
+    return ["---", *yaml.safe_dump(values, sort_keys=False, allow_unicode=True).splitlines(), "---"]
+
+
 def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
     """Write ``README.md`` for the adapter of arm ``name``. It says so when no arm matched."""
     results = document["results"]
@@ -25,11 +35,7 @@ def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
     lead = "" if matched else "**No arm matched the reference; this is the best adapter of the study.**\n\n"
     seed = next(run["seed"] for run in arm["fresh"] if run["status"] == "done")
     lines = [
-        "---",
-        "library_name: peft",
-        f"base_model: {cell['model']}",
-        "tags: [rankwise, lora]",
-        "---",
+        *card_header(cell["model"]),
         f"# {arm['label']} on {cell['data']}",
         "",
         f"{lead}{arm['verdict']['sentence']}",
@@ -62,11 +68,7 @@ def write_run_card(
 ) -> None:
     """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, citation."""
     lines = [
-        "---",
-        "library_name: peft",
-        f"base_model: {base.name}",
-        "tags: [rankwise, lora]",
-        "---",
+        *card_header(base.name),
         f"# Adapter of {base.name} for {data}",
         "",
         SET_UP,

@@ -183,13 +183,10 @@ def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> Non
 
 def _card(done: Merged) -> str:
     from rankwise import __version__
-    from rankwise.studies.modelcard import carried
+    from rankwise.studies.modelcard import card_header, carried
 
     lines = [
-        "---",
-        f"base_model: {done.base}",
-        "tags: [rankwise, merged]",
-        "---",
+        *card_header(done.base, merged=True),
         f"# {done.base} with {Path(done.adapter).name} merged",
         "",
         f"- {done.changed} of {done.tensors} tensors changed, computed in float32 and rounded once",

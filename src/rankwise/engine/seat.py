@@ -1,0 +1,50 @@
+"""One job's place in a pack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankwise.engine.checkpoint import CHECKPOINT
+from rankwise.engine.evaluate import Score
+from rankwise.engine.job import PackJob
+from rankwise.engine.run import Run
+
+
+@dataclass(eq=False)
+class Seat:
+    """One job in the pack.
+
+    Attributes:
+        index: of the job among those given.
+        written: when its checkpoint was last written, on the monotonic clock.
+    """
+
+    index: int
+    job: PackJob
+    run: Run
+    written: float
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The job's checkpoint file."""
+        return self.job.folder / CHECKPOINT if self.job.folder else None
+
+    @property
+    def last(self) -> int:
+        """The step this job ends at for now."""
+        return self.job.until if self.job.until is not None else self.job.spec.steps
+
+    @property
+    def scored(self) -> bool:
+        """Whether the selection split was scored at this step already (a run that was resumed there)."""
+        curve = self.run.result.curve
+        return bool(curve) and curve[-1][0] == self.run.step
+
+    def take_final(self, found: Score) -> None:
+        """Keep the test score of the last weights."""
+        self.run.result.test = self.run.result.test_final = found
+
+    def take_test(self, found: Score) -> None:
+        """Keep the test score of the best weights."""
+        self.run.result.test = found
