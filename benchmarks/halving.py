@@ -2,7 +2,7 @@
 
     make bench-halving
 
-Six small sweeps as a user would run them: full fine-tuning and LoRA at four ranks, six learning rates each, over two
+Eight small sweeps as a user would run them: full fine-tuning and LoRA at four ranks, six learning rates each, over two
 and a half decades; a tiny model, first trained on English word problems in four of them. Every run of the full grid is
 trained to its end. Halving is the study's own code deciding over the same curves, which is exact: a paused run has the
 bits of one that was never paused (tests/engine/test_until.py).
@@ -65,13 +65,16 @@ class Sweep:
         return f"{self.data}, {start} start, r={ranks} {self.placement}, {self.schedule}, batch {self.batch}"
 
 
+# None of these was looked at while the rules of halving were made; those that were are in the history of this file.
 SWEEPS = (
-    Sweep("code-book", True, (1, 4, 16, 64)),
-    Sweep("word-problems:vi", True, (1, 4, 16, 64)),
-    Sweep("code-book", False, (1, 2, 8, 32), seed=1),
-    Sweep("word-problems:en", False, (1, 4, 16, 64), schedule="linear"),
-    Sweep("code-book", True, (1, 4, 16, 64), placement="mlp", schedule="cosine", seed=2),
-    Sweep("word-problems:vi", True, (1, 2, 8, 32), placement="attention", batch=4, seed=3),
+    Sweep("code-book", True, (1, 4, 16, 64), seed=11),
+    Sweep("word-problems:vi", True, (1, 4, 16, 64), seed=12),
+    Sweep("code-book", False, (1, 2, 8, 32), seed=13),
+    Sweep("word-problems:en", False, (1, 4, 16, 64), schedule="linear", seed=14),
+    Sweep("code-book", True, (1, 4, 16, 64), placement="mlp", schedule="cosine", seed=15),
+    Sweep("word-problems:vi", True, (1, 2, 8, 32), placement="attention", batch=4, seed=16),
+    Sweep("word-problems:en", False, (2, 8, 32, 64), placement="mlp", batch=16, seed=17),
+    Sweep("code-book", False, (1, 4, 16, 64), schedule="cosine", batch=4, seed=18),
 )
 
 

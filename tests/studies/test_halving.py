@@ -29,8 +29,10 @@ def test_rungs_are_evaluations_at_a_fifth_or_later_and_then_twice_as_far(steps, 
     [
         ({1: 0.5, 2: 0.4, 3: 0.6}, 3, True, [1, 2]),  # two at first
         ({1: 0.5, 2: 0.4, 3: 0.6}, 3, False, [2]),
-        ({1: 0.5, 2: 0.4, 3: 0.6, 4: 0.3, 5: 0.1, 6: 0.2, 7: 0.9}, 3, True, [4, 5, 6]),
+        ({1: 0.5, 2: 0.4, 3: 0.6, 4: 0.3, 5: 0.1, 6: 0.2, 7: 0.9}, 3, True, [3, 5, 6]),  # a lower neighbor first
         ({1: 0.5, 2: 0.4, 3: 0.6, 4: 0.3}, 2, False, [2, 4]),
+        ({1: 0.9, 3: 0.6, 4: 0.3, 10: 0.4}, 3, True, [1, 4]),  # 3 is too near to 4
+        ({1: None, 3: 0.3, 10: 0.4}, 3, True, [3, 10]),  # no lower one: the second best
         ({1: None, 2: 0.4, 3: None}, 3, True, [2]),  # what diverged never goes on
         ({1: None, 2: None}, 3, True, []),
         ({1: 0.4, 2: 0.4, 3: 0.4}, 3, False, [1]),  # a tie goes to the smaller rate
@@ -39,6 +41,7 @@ def test_rungs_are_evaluations_at_a_fifth_or_later_and_then_twice_as_far(steps, 
 )
 def test_rates_that_go_on(scores, eta, first, kept):
     assert keep_rates(scores, eta, first=first) == kept
+    assert keep_rates(scores, eta, first=first, reference=True) == keep_rates(scores, eta, first=True)
 
 
 TRAINABLE = {"r1": 1, "r4": 4, "r16": 16, "r64": 64}

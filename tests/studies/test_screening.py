@@ -63,16 +63,16 @@ def search(config, optima=OPTIMA, **how):
     return screening.run(), screening, bench
 
 
-def test_every_arm_ends_with_one_whole_run_in_a_bracket():
+def test_every_arm_ends_with_one_whole_run_in_a_bracket_and_the_reference_with_two():
     arms, screening, _ = search(study())
-    for arm in arms.values():
-        assert [run.status for run in arm.screening.values()].count("done") == 1
+    for name, arm in arms.items():
+        assert [run.status for run in arm.screening.values()].count("done") == (2 if name == "full" else 1)
         assert arm.screening[arm.best_lr].status == "done"
         assert arm.bracketed
         assert not arm.stopped
     assert [rung.step for rung in screening.rungs] == [5, 10]
     assert screening.rungs[0].kept == 8
-    assert screening.rungs[1].kept == 4
+    assert screening.rungs[1].kept == 5
 
 
 def test_the_grid_trains_everything_to_its_end():
@@ -99,7 +99,7 @@ def test_two_runs_worth_per_arm_at_a_regret_under_half_a_percent_of_the_gain(dri
             floor = optima[name][1]
             regrets.append((arm.screening[arm.best_lr].curve[-1][1] - floor) / (START - floor))
     assert sum(costs["adapter"]) / len(costs["adapter"]) <= 2.0
-    assert sum(costs["reference"]) / len(costs["reference"]) <= 2.3
+    assert sum(costs["reference"]) / len(costs["reference"]) <= 2.8  # two of its rates go to the end
     assert sum(regrets) / len(regrets) < 0.005
 
 

@@ -1,8 +1,8 @@
 """Successive halving: which runs go on at a rung. Pure functions of curves, so a resumed study decides the same.
 
 Jamieson and Talwalkar 2016 (1502.07943), with what learning-rate searches taught (ENGINE 6): a run keeps the schedule
-of its whole length, the first rung is at a fifth of it or later, at first each arm keeps two rates, and the selection
-split alone decides. A run that stops being finite ends at once, in the training loop.
+of its whole length, the first rung is at a fifth of it or later, at first each arm keeps two rates (the reference
+always), and the selection split alone decides. A run that stops being finite ends at once, in the training loop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rankwise.engine import RunResult, TrainSpec
 from rankwise.studies.finalists import Screened, choose_finalists
 from rankwise.studies.search import Scores
 
+NEIGHBOR = 1.5  # a lower rate nearer than this factor would tell nothing new
 GROWTH = 2  # each rung is at twice the steps of the one before it, or later
 
 
@@ -57,11 +58,17 @@ def score_at(run: RunResult | None, step: int) -> float | None:
     return min(nll for _, nll in points) if points and points[-1][0] == step else None
 
 
-def keep_rates(scores: Scores, eta: float, *, first: bool) -> list[float]:
-    """Return the rates of one arm that go on, ascending: the best 1 in ``eta``, rounded up, two at least at first."""
-    ranked = sorted((nll, lr) for lr, nll in scores.items() if nll is not None)
-    count = max(2 if first else 1, math.ceil(len(scores) / eta))
-    return sorted(lr for _, lr in ranked[:count])
+def keep_rates(scores: Scores, eta: float, *, first: bool, reference: bool = False) -> list[float]:
+    """Return the rates of one arm that go on, ascending: 1 in ``eta``, rounded up; two at least at first.
+
+    The reference, whose rate every verdict rests on, keeps two at every rung. Early scores favor high rates, and the
+    optimum moves down while a run trains, so the second place is not the second best's but a lower neighbor's.
+    """
+    ranked = [lr for _, lr in sorted((nll, lr) for lr, nll in scores.items() if nll is not None)]
+    count = max(2 if first or reference else 1, math.ceil(len(scores) / eta))
+    if count > 1 and (lower := max((lr for lr in ranked if lr * NEIGHBOR <= ranked[0]), default=None)):
+        ranked = [ranked[0], lower, *(lr for lr in ranked[1:] if lr != lower)]
+    return sorted(ranked[:count])
 
 
 def keep_arms(

@@ -120,7 +120,7 @@ class Screening:
         eta = self.config.halving.eta
         entered = {name: {lr: self._scores(name, step)[lr] for lr in alive} for name, alive in self.alive.items()}
         for name, scores in entered.items():
-            kept = keep_rates(scores, eta, first=first)
+            kept = keep_rates(scores, eta, first=first, reference=name == self.config.reference_arm.name)
             better = f"{best_rate(scores) or 0:g} and others" if len(kept) > 1 else f"{best_rate(scores) or 0:g}"
             self._stop(name, kept, scores, step, f"{better} scored better at step {step}")
         going = self._arms_that_go_on(entered, first=first)
