@@ -10,6 +10,7 @@ from typing import Any
 from rankwise.analysis.finding import Finding, Table
 from rankwise.files import replacing, write_json, write_text
 from rankwise.report.clean import clean
+from rankwise.report.templating import environment
 
 MAX_ROWS = 24  # of a table on a page; the JSON holds all
 FILES = ("finding.json", "figure.svg", "figure.png", "finding.html")
@@ -64,18 +65,9 @@ def table_rows(table: Table | dict[str, Any]) -> list[list[str]]:
 
 
 def _page(finding: dict[str, Any], pictures: dict[str, str], dark: str) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("rankwise.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     tables = [{**t, "shown": [[_cell(v) for v in row] for row in t["rows"]]} for t in finding["tables"]]
     setup = [(key, html.unescape(_value(value))) for key, value in finding["setup"].items()]
-    template = environment.get_template("finding.html.j2")
+    template = environment().get_template("finding.html.j2")
     return template.render(f=finding, pictures=pictures, dark_figures=dark, tables=tables, setup=setup)
 
 

@@ -1,8 +1,9 @@
 """Where a search of learning rates starts on a pretrained model: a rule of width, method and length.
 
-- Full fine-tuning: 1e-4 at width 576 (measured on the default model and data), times (576 / width)^0.78. The exponent
-  is the one Thinking Machines' tinker-cookbook fitted on Llama models; it gives 2e-5 at width 4096, which is what
-  people use for 7 B models.
+- Full fine-tuning: 1e-4 at width 576 (measured on the default model and data), times (576 / width)^0.781, the exponent
+  that Thinking Machines' tinker-cookbook fitted on Llama models, where 5e-5 belongs to width 2000. Ours gives 4e-5
+  there and 2e-5 at width 4096, which is what people use for 7 B models. For Qwen they fitted 0.0775, so nearly 5e-5 at
+  any width, which the three rates of this rule enclose from width 500 to 5,120.
 - Adapters: a multiple of that. LoRA 10 ("LoRA Without Regret"), 30 in runs of at most 16 steps, where the article saw
   up to 15 and we saw more (DESIGN 5). Inits that edit the base start with large factors and want 1; LoRA+ names A's
   rate, and B's is 16 times higher, so 3.
@@ -17,7 +18,7 @@ import math
 from rankwise.adapters import Adapter, Full
 from rankwise.adapters.optimizers import LoRAPlus
 
-WIDTH, RATE, EXPONENT = 576, 1e-4, 0.78  # the default model's hidden width and full fine-tuning's rate there
+WIDTH, RATE, EXPONENT = 576, 1e-4, 0.781  # the default model's hidden width and full fine-tuning's rate there
 SHORT = 16  # steps
 TIMES = {"full": 1, "lora": 10, "edited": 1, "plus": 3}
 
