@@ -38,8 +38,9 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
         UsageError: nothing matches, or the rank is too large for the init.
     """
     counts, modules = {}, check(model, adapter)
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, module in modules.items():
-        shapes = adapter.trained_shapes(name, *orientation.shape(module))
+        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
         counts[name] = sum(prod(shape) for shape in shapes.values())
     if adapter.parametrization.trains_shared:  # counted where they are met first
         layers = [orientation.shape(module) for module in modules.values()]
@@ -55,8 +56,10 @@ def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     """
     parametrization, modules, counts = adapter.parametrization, check(model, adapter), {}
     layers = [orientation.shape(module) for module in modules.values()]
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, size in zip(modules, layers, strict=True):
-        shapes, trained = parametrization.at(name).shapes(*size, adapter.rank), adapter.trained_shapes(name, *size)
+        shapes = parametrization.at(name).shapes(*size, ranks[name])
+        trained = adapter.trained_shapes(name, *size, ranks[name])
         counts[name] = sum(prod(shape) for factor, shape in shapes.items() if factor not in trained)
         if adapter.init.edits_base:
             counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
@@ -72,9 +75,10 @@ def adapter_products(model: nn.Module, adapter: Adapter) -> int:
     layers = [orientation.shape(module) for module in modules.values()]
     shared = parametrization.shared_shapes(layers, adapter.rank)
     pair = {name: torch.empty(shape, device="meta") for name, shape in shared.items()}
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     total = 0
     for name, size in zip(modules, layers, strict=True):
-        total += sum(prod(shape) for shape in parametrization.at(name).shapes(*size, adapter.rank).values())
+        total += sum(prod(shape) for shape in parametrization.at(name).shapes(*size, ranks[name]).values())
         total += sum(part.numel() for part in parametrization.local(pair, *size).values())
     return total
 

@@ -6,6 +6,7 @@ from rankwise.adapters.inits.corda import CorDA
 from rankwise.adapters.inits.eva import EVA
 from rankwise.adapters.inits.gaussian import Gaussian
 from rankwise.adapters.inits.kaiming import Kaiming
+from rankwise.adapters.inits.kaiming_both import KaimingBoth
 from rankwise.adapters.inits.loftq import LoftQ
 from rankwise.adapters.inits.lora_ga import LoRAGA
 from rankwise.adapters.inits.milora import MiLoRA
@@ -32,6 +33,7 @@ INITS = register(
     LoRAGA,
     LoftQ,
     QPiSSA,
+    KaimingBoth,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Gaussian",
     "Init",
     "Kaiming",
+    "KaimingBoth",
     "LoRAGA",
     "LoftQ",
     "MiLoRA",

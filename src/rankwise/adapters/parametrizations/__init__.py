@@ -4,13 +4,15 @@ from rankwise.adapters.axis import register
 from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Parametrization, Shapes, project
 from rankwise.adapters.parametrizations.bias_shift import BiasShift
 from rankwise.adapters.parametrizations.core import Core
+from rankwise.adapters.parametrizations.dense import Dense
 from rankwise.adapters.parametrizations.diagonal import Diagonal
+from rankwise.adapters.parametrizations.gated import Gated
 from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.low_rank import LowRank
 from rankwise.adapters.parametrizations.vera import VeRA
 from rankwise.adapters.parametrizations.weight_decomposed import WeightDecomposed
 
-PARAMETRIZATIONS = register(LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift)
+PARAMETRIZATIONS = register(LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift, Gated, Dense)
 
 __all__ = [
     "IA3",
@@ -18,9 +20,11 @@ __all__ = [
     "BiasShift",
     "Core",
     "Delta",
+    "Dense",
     "Diagonal",
     "Drop",
     "Factors",
+    "Gated",
     "Host",
     "LowRank",
     "Parametrization",
