@@ -20,7 +20,7 @@ def roselora(
     dropout: float = 0.0,
     keep: float = 0.2,
 ) -> Adapter:
-    """Return RoseLoRA: LoRA with ``keep`` of every row of A and of every column of B, the rest pruned while training."""
+    """Return RoseLoRA: LoRA that keeps ``keep`` of every row of A and of every column of B."""
     return replace(lora(rank, alpha, placement, dropout), events=(RowSparsity(keep=keep),))
 
 
