@@ -36,7 +36,9 @@ RUNS = {
     "sora": Expected(spec("sora", rank=4, xi=0.1), [1, 2, 3, 4, 5, 6, 7, 8]),
     "roselora": Expected(spec("roselora", rank=4, keep=0.3), [1, 2, 3, 4, 5, 6, 7, 8]),
     "sparse_adapter": Expected(spec("sparse_adapter", rank=4), [2, 3, 4, 5, 6, 7, 8]),
-    "lora_drop": Expected(spec("lora_drop", rank=2, threshold=0.6, stage=0.25), [2, *(s for s in range(3, 9) for _ in "12")]),
+    "lora_drop": Expected(
+        spec("lora_drop", rank=2, threshold=0.6, stage=0.25), [2, *(s for s in range(3, 9) for _ in "12")]
+    ),
     "dora_dyn": Expected(spec("dora_dyn", rank=6, every=2), [3, 4, 5, 6, 7, 8]),
     "bilora": Expected(spec("bilora", rank=4), [1, 2, 3, 4, 5, 6, 7, 8]),
     "galore": Expected(spec("galore", rank=4, every=3), []),

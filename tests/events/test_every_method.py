@@ -117,7 +117,17 @@ def test_a_window_that_is_begun_again_draws_the_same(tiny_base, tiny_splits, who
 
 
 def test_events_act_in_runs_of_one_and_two_steps(tiny_base, tiny_splits):
-    for name in ("adalora", "dora_dyn", "sora", "roselora", "sparse_adapter", "dylora", "delta_lora", "bilora", "relora"):
+    for name in (
+        "adalora",
+        "dora_dyn",
+        "sora",
+        "roselora",
+        "sparse_adapter",
+        "dylora",
+        "delta_lora",
+        "bilora",
+        "relora",
+    ):
         for steps in (1, 2):
             result = train(tiny_base, TrainSpec(build(name), lr=1e-3, steps=steps, batch=2), tiny_splits)
             assert result.status == "done"
@@ -136,7 +146,9 @@ def test_weight_decay_and_clipping_do_not_disturb_what_rests(tiny_base, tiny_spl
         for _ in range(3):
             run.train_step()
         active = set(run.events.contexts[0].state["active"])
-        moved = {name.rpartition(".")[0] for name, p in run.trainee.parameters.items() if not torch.equal(p, start[name])}
+        moved = {
+            name.rpartition(".")[0] for name, p in run.trainee.parameters.items() if not torch.equal(p, start[name])
+        }
         assert moved == active
         assert Counter(name.split(".")[2] for name in active) in (Counter({"0": 7}), Counter({"1": 7}))
     finally:
