@@ -44,6 +44,13 @@ class Dense(Delta):
         """D."""
         return factors["D"].clone()
 
+    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
+        """D beside an identity: exact, of rank min(d_out, d_in)."""
+        D = factors["D"]
+        d_out, d_in = D.shape
+        one = torch.eye(min(d_out, d_in), dtype=D.dtype, device=D.device)
+        return (one, D) if d_in <= d_out else (D, one)
+
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return ``D``."""
         return "D"
