@@ -18,7 +18,7 @@ def prilora(
     placement: str | Placement = "all-linear",
     dropout: float = 0.0,
     spread: float = 0.5,
-    every: int = 40,
+    every: int = 10,
     fraction: float = 0.5,
 ) -> Adapter:
     """Return PRILoRA: LoRA of mean rank ``rank`` growing with depth, A pruned row by row every ``every`` steps.
