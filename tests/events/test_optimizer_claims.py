@@ -14,7 +14,7 @@ from rankwise.adapters.optimizers import AdamW, Flora, GaLore, ProjectedB, Riema
 from rankwise.adapters.optimizers.compressed import down, up
 from rankwise.adapters.optimizers.flora import normalized, random_projector
 from rankwise.adapters.optimizers.galore import singular_projector
-from rankwise.adapters.parametrizations import Dense
+from rankwise.adapters.parametrizations import WholeMatrix
 from rankwise.engine import TrainSpec, train
 from rankwise.engine.optim import precondition
 from rankwise.errors import UsageError
@@ -212,4 +212,4 @@ def test_other_updates_take_compressed_state_too(tiny_base, tiny_splits):
     for target in (lora(8), adalora(8)):
         one = TrainSpec(replace(target, optimizer=GaLore(rank=2, every=2)), lr=1e-2, steps=3, batch=4)
         assert train(tiny_base, one, tiny_splits).status == "done"
-    assert replace(lora(), parametrization=Dense(), init=Own(), rank=1, alpha=1).optimizer == AdamW()
+    assert replace(lora(), parametrization=WholeMatrix(), init=Own(), rank=1, alpha=1).optimizer == AdamW()

@@ -30,11 +30,11 @@ Lens = Callable[[Factors, float], tuple[Factors, float]]
 class Shared(nn.Module):
     """Tensors that all layers of one adapter have in common. The first layer's slot owns it."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], trains: bool) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], trains: frozenset[str]) -> None:
         super().__init__()
         for name, value in tensors.items():
             value = value.clone(memory_format=torch.contiguous_format)
-            if trains:
+            if name in trains:
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)

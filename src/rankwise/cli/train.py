@@ -58,7 +58,7 @@ def train(
     say_loading()
     from rankwise.methods import build
     from rankwise.studies.from_study import full_length, read_recipe
-    from rankwise.studies.prior import family
+    from rankwise.studies.prior import family, on_ladder, times
     from rankwise.studies.scales import DEFAULT_RATES
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
@@ -71,7 +71,7 @@ def train(
     else:
         options = {"rank": rank, "alpha": alpha, "placement": placement}
         target = build(method or "lora", **{k: v for k, v in options.items() if v is not None})
-        rate = lr if lr is not None else DEFAULT_RATES[family(target)]
+        rate = lr if lr is not None else on_ladder(times(target) * DEFAULT_RATES[family(target)])
         config, arm = single_config(target, scale or "quick", values, rate)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
     screen = console.out()

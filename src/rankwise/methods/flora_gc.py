@@ -8,7 +8,7 @@ from __future__ import annotations
 from rankwise.adapters import Adapter
 from rankwise.adapters.inits import Own
 from rankwise.adapters.optimizers import Flora
-from rankwise.adapters.parametrizations import Dense
+from rankwise.adapters.parametrizations import WholeMatrix
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
 from rankwise.methods.placing import placement as place
@@ -23,7 +23,7 @@ def flora_gc(
     return Adapter(
         rank=1,
         alpha=1,
-        parametrization=Dense(),
+        parametrization=WholeMatrix(),
         init=Own(),
         placement=place(placement),
         optimizer=Flora(rank=rank, every=every),
@@ -34,7 +34,7 @@ CARD = Card(
     name="flora_gc",
     arxiv="2402.03293",
     title="Flora: Low-Rank Adapters Are Secretly Gradient Compressors",
-    axes={"parametrization": "dense", "init": "own", "optimizer": "flora"},
+    axes={"parametrization": "whole-matrix", "init": "own", "optimizer": "flora"},
     formula="W = W0 + D, D moved by P^T m",
     merges=True,
     export_rank="-",

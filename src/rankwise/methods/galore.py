@@ -8,7 +8,7 @@ from __future__ import annotations
 from rankwise.adapters import Adapter
 from rankwise.adapters.inits import Own
 from rankwise.adapters.optimizers import GaLore
-from rankwise.adapters.parametrizations import Dense
+from rankwise.adapters.parametrizations import WholeMatrix
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
 from rankwise.methods.placing import placement as place
@@ -29,7 +29,7 @@ def galore(
     return Adapter(
         rank=1,
         alpha=1,
-        parametrization=Dense(),
+        parametrization=WholeMatrix(),
         init=Own(),
         placement=place(placement),
         optimizer=GaLore(rank=rank, every=every, scale=scale),
@@ -40,7 +40,7 @@ CARD = Card(
     name="galore",
     arxiv="2403.03507",
     title="GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
-    axes={"parametrization": "dense", "init": "own", "optimizer": "galore"},
+    axes={"parametrization": "whole-matrix", "init": "own", "optimizer": "galore"},
     formula="W = W0 + D, D moved by P^T Adam(P G)",
     merges=True,
     export_rank="-",

@@ -20,6 +20,7 @@ from rankwise.studies.judgement import Judgement, finished
 from rankwise.studies.outcome import Search
 from rankwise.studies.presets import question
 from rankwise.studies.recommend import recommend
+from rankwise.studies.survey import survey
 from rankwise.studies.traps import traps
 
 SCHEMA = 1
@@ -73,6 +74,7 @@ def results(
         "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
+        **({"survey": found} if (found := survey(config, outcome)) else {}),
         "citations": _citations(config),
     }
 

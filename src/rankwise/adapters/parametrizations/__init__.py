@@ -4,15 +4,15 @@ from rankwise.adapters.axis import register
 from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Parametrization, Shapes, project
 from rankwise.adapters.parametrizations.bias_shift import BiasShift
 from rankwise.adapters.parametrizations.core import Core
-from rankwise.adapters.parametrizations.dense import Dense
 from rankwise.adapters.parametrizations.diagonal import Diagonal
 from rankwise.adapters.parametrizations.gated import Gated
 from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.low_rank import LowRank
 from rankwise.adapters.parametrizations.vera import VeRA
 from rankwise.adapters.parametrizations.weight_decomposed import WeightDecomposed
+from rankwise.adapters.parametrizations.whole_matrix import WholeMatrix
 
-PARAMETRIZATIONS = register(LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift, Gated, Dense)
+PARAMETRIZATIONS = register(LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift, Gated, WholeMatrix)
 
 __all__ = [
     "IA3",
@@ -20,7 +20,6 @@ __all__ = [
     "BiasShift",
     "Core",
     "Delta",
-    "Dense",
     "Diagonal",
     "Drop",
     "Factors",
@@ -31,5 +30,6 @@ __all__ = [
     "Shapes",
     "VeRA",
     "WeightDecomposed",
+    "WholeMatrix",
     "project",
 ]

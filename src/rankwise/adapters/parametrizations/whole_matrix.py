@@ -14,16 +14,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Shapes, project
+from rankwise.adapters.parametrizations.base import Dense, Factors, Host, Shapes
 
 
 @dataclass(frozen=True)
-class Dense(Delta):
+class WholeMatrix(Dense):
     """D."""
 
-    name: ClassVar[str] = "dense"
+    name: ClassVar[str] = "whole-matrix"
     needs: ClassVar[frozenset[str]] = frozenset()
     ranked: ClassVar[bool] = False
+    rate: ClassVar[float] = 0.1  # full fine-tuning's
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """d_out * d_in parameters."""
@@ -33,16 +34,11 @@ class Dense(Delta):
         self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return D = 0."""
-        W0 = host.W0
-        return {"D": torch.zeros_like(W0, dtype=torch.promote_types(W0.dtype, torch.float32))}
-
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
-        """One product of W0's size."""
-        return project(drop(x), factors["D"])
+        return {"D": host.zeros(*host.W0.shape)}
 
     def delta(self, factors: Factors, start: Factors) -> Tensor:
         """D."""
-        return factors["D"].clone()
+        return factors["D"]
 
     def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
         """D beside an identity: exact, of rank min(d_out, d_in)."""
