@@ -49,6 +49,20 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     return counts
 
 
+def optimizer_numbers(model: nn.Module, adapter: Adapter) -> dict[str, int]:
+    """Return how many numbers the optimizer keeps, by adapted module; shared tensors where they are met first."""
+    counts, modules = {}, check(model, adapter)
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
+    for name, module in modules.items():
+        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
+        counts[name] = sum(map(adapter.optimizer.state, shapes.values()))
+    if trains := adapter.parametrization.trains_shared:
+        layers = [orientation.shape(module) for module in modules.values()]
+        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(adapter.optimizer.state(s) for name, s in shared.items() if name in trains)
+    return counts
+
+
 def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     """Return what the adapter keeps besides what trains, by adapted module: frozen factors and a frozen start.
 

@@ -31,6 +31,7 @@ from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.spectrum import spectrum
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.models import Base
 
@@ -215,6 +216,10 @@ class Run:
         self.trainee.training(False)
         with self.trainee.forward.only(self.trainee.name):
             self.result.right = quiz.take(replace(self.base, model=self.trainee.forward.model))
+
+    def measure(self) -> None:
+        """Put the ranks of the total update, as it stands, into the result."""
+        self.result.spectrum = spectrum(self.trainee, self.base.model)
 
     def diverge(self, what: str) -> None:
         """Record that this run ended early; the curve keeps its finite points."""

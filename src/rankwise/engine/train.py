@@ -34,6 +34,7 @@ def train(
     forward: Forward | None = None,
     test: bool = False,
     quiz: Quiz | None = None,
+    spectrum: bool = False,
     folder: Path | None = None,
     save_to: Path | None = None,
     observe: Observer | None = None,
@@ -47,7 +48,9 @@ def train(
         OSError: a checkpoint or an adapter could not be written.
     """
     base.model.eval()
-    job = PackJob(spec, folder=folder, save_to=save_to, test=test, quiz=quiz, until=until, observe=observe)
+    job = PackJob(
+        spec, folder=folder, save_to=save_to, test=test, quiz=quiz, until=until, observe=observe, spectrum=spectrum
+    )
     pack = Pack(base, splits, forward or Forward(base.model), None, None, checkpoint_seconds, raise_faults=True)
     (result,) = pack.run([job])
     return result

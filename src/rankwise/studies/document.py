@@ -16,6 +16,7 @@ from rankwise.stats.verdict import Verdict
 from rankwise.studies.budget import budget_changes
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.dynamics import dynamics
 from rankwise.studies.judgement import Judgement, finished
 from rankwise.studies.outcome import Search
 from rankwise.studies.presets import question
@@ -109,6 +110,7 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "regret": _interval(verdict.regret) if verdict else None,
         "recovery": _interval(verdict.recovery) if verdict else None,
         "verdict": _verdict(arm, verdict, study, config),
+        **({"dynamics": found} if (found := dynamics(outcome)) else {}),
         "trend": None
         if trend is None
         else {"slope": trend.slope, "low": trend.low, "high": trend.high, "widening": trend.widening},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -49,6 +50,10 @@ class Optimizer(Choice, abc.ABC):
     def check(self, shapes: Mapping[str, tuple[int, ...]], trained: Mapping[str, tuple[int, ...]]) -> str:
         """Return why this cannot step an update with these tensors (those that train), or an empty string."""
         return ""
+
+    def state(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers it keeps for a tensor of ``shape``, step counts left out."""
+        return 2 * prod(shape)
 
     def make(
         self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float

@@ -8,7 +8,7 @@ Vectors, and matrices whose smaller side is not above r, are not compressed: P i
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,6 +51,6 @@ class CompressedOptimizer(torch.optim.Optimizer, abc.ABC):
         """Change ``p`` in place by its gradient ``G``."""
 
 
-def compresses(G: Tensor, rank: int) -> bool:
-    """Return whether a projection to ``rank`` makes ``G`` smaller."""
-    return G.ndim == 2 and min(G.shape) > rank
+def compresses(shape: Sequence[int], rank: int) -> bool:
+    """Return whether a projection to ``rank`` makes a tensor of ``shape`` smaller."""
+    return len(shape) == 2 and min(shape) > rank

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -68,7 +69,7 @@ class ProjectedMomentum(CompressedOptimizer):
         state["step"] = torch.tensor(float(taken + 1))
         U = normalized(G, state, group["betas"][1], group["eps"])
         P = None
-        if compresses(G, self.rank):
+        if compresses(G.shape, self.rank):
             link, place = divmod(taken, self.every)
             P = self.projector(p, link)
             if place == 0 and link:
@@ -102,6 +103,11 @@ class Flora(Optimizer):
     def multiplier(self, factor: str, ndim: int) -> float:
         """Return 1."""
         return 1.0
+
+    def state(self, shape: tuple[int, ...]) -> int:
+        """Compressed momentum, and a second moment by rows and columns."""
+        momentum = self.rank * max(shape) if compresses(shape, self.rank) else prod(shape)
+        return momentum + (sum(shape) if len(shape) == 2 else prod(shape))
 
     def make(
         self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float

@@ -45,7 +45,7 @@ class ProjectedAdam(CompressedOptimizer):
 
     def move(self, p: Tensor, G: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Adam on R; decoupled decay was done."""
-        small = compresses(G, self.rank)
+        small = compresses(G.shape, self.rank)
         taken = int(state.get("step", 0))
         if small and taken % self.every == 0:
             state["P"] = singular_projector(G, self.rank)
@@ -85,6 +85,11 @@ class GaLore(Optimizer):
     def multiplier(self, factor: str, ndim: int) -> float:
         """Return 1: ``scale`` acts inside the step."""
         return 1.0
+
+    def state(self, shape: tuple[int, ...]) -> int:
+        """Two compressed moments and the projector."""
+        small = compresses(shape, self.rank)
+        return self.rank * (2 * max(shape) + min(shape)) if small else super().state(shape)
 
     def make(
         self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float
