@@ -319,4 +319,51 @@ ROWS = (
         bases=("gpt2",),
         **{**SCALED, "first_movers": frozenset({"d"}), "counts": lambda m, n, r: m},
     ),
+    Row(
+        "sora",
+        methods.sora(4, alpha=8),
+        with_diagonal(2.0),
+        2.0,
+        counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    Row(
+        "dora-dyn",
+        methods.dora_dyn(4, alpha=8),
+        with_diagonal(2.0),
+        2.0,
+        first_movers=frozenset({"e"}),
+        counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    Row(
+        "bilora",
+        methods.bilora(4, alpha=8),
+        with_diagonal(2.0),
+        2.0,
+        first_movers=frozenset({"e"}),
+        counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    # What these do happens while they train: before that they are LoRA, and every check must hold with their events.
+    Row("relora", methods.relora(4, alpha=8), product(2.0), 2.0),
+    Row("cola", methods.cola(4, alpha=8), product(2.0), 2.0),
+    Row("xgblora", methods.xgblora(1, alpha=8), product(8.0), 8.0),
+    Row("delta-lora", methods.delta_lora(4, alpha=8), product(2.0), 2.0),
+    Row("dylora", methods.dylora(4, alpha=8), product(2.0), 2.0),
+    Row("prilora", methods.prilora(4, alpha=8, spread=0), product(2.0), 2.0),  # one rank; the ramp: tests/events
+    Row("roselora", methods.roselora(4, alpha=8), product(2.0), 2.0),
+    Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),
+    Row("lora-drop", methods.lora_drop(4, alpha=8), product(2.0), 2.0),
+    Row("riemannian-lora", methods.riemannian_lora(4, alpha=8), product(2.0), 2.0),
+    *(
+        Row(
+            name,
+            adapter,
+            lambda W0, f: f["D"],
+            1.0,
+            first_movers=frozenset({"D"}),
+            random=False,
+            counts=lambda m, n, r: m * n,
+            updates=min,
+        )
+        for name, adapter in (("galore", methods.galore(4)), ("flora-gc", methods.flora_gc(4)))
+    ),
 )

@@ -39,7 +39,8 @@ def test_every_card_says_what_the_catalogue_promises(card):
     assert card.title
     assert card.formula
     assert card.fidelity
-    assert card.owns_base == (card.name == "full")
+    spec = card.build()
+    assert card.owns_base == (isinstance(spec, Full) or any(event.owns_base for event in spec.events))
     assert card.merges == (card.name != "full")
     json.dumps(card.to_dict(), allow_nan=False)
     assert "build" not in card.to_dict()
@@ -64,9 +65,18 @@ def test_a_card_describes_the_adapter_that_its_builder_makes(card):
     adapter = card.build()
     assert isinstance(adapter, Adapter)
     for axis, choice in card.axes.items():
-        assert getattr(adapter, axis).name == choice
+        found = getattr(adapter, axis)
+        assert (" + ".join(one.name for one in found) if isinstance(found, tuple) else found.name) == choice
+    assert bool(adapter.events) == ("events" in card.axes)
+    assert bool(adapter.penalties) == ("penalties" in card.axes)
     if not isinstance(adapter.parametrization, Delta) or adapter.parametrization.reads_base:
         assert card.export_rank == "-", "its update has full rank"
+    elif not adapter.parametrization.ranked:
+        assert card.export_rank == "-", "a whole matrix"
+    elif card.owns_base:
+        assert card.export_rank == "-", "it is saved as a model"
+    elif any(event.name in ("merge-and-restart", "boosting") for event in adapter.events):
+        assert card.export_rank.startswith("r"), "times the merges"
     elif adapter.init.quantized:
         assert card.export_rank == "-", "the codes are another base"
     else:
@@ -84,6 +94,19 @@ def test_every_option_has_a_default_and_reaches_the_adapter(card):
     other |= {"axis": "in", "ratio": 4.0, "d_init": 0.2, "form": "paper", "window": "mid", "side": "out"}
     other |= {"mode": "kpm", "rho": 1.0, "whiten": True, "direction": "random", "gamma": 8.0, "singular_values": True}
     other |= {"double": False, "block": 128, "steps": 1}
+    other |= {
+        "target": 3,
+        "every": 7,
+        "orthogonality": 0.3,
+        "merges": 1,
+        "warmup": 0.5,
+        "moments": "random",
+        "links": 5,
+    }
+    other |= {"layers": 0.7, "ridge": 0.3, "weight": 0.5, "begin": 0.4, "frozen": True, "spread": 0.2, "fraction": 0.3}
+    other |= {"xi": 0.1, "last": 0.5, "keep": 0.4, "density": 0.3, "by": "random", "large": True, "threshold": 0.5}
+    other |= {"stage": 0.3, "shared": "frozen", "scale": 0.5, "delta": 0.1, "lower": 3, "upper": 0.4, "variance": 0.3}
+    other |= {"corrected": True}
     for option in parameters:
         changed = methods.build(card.name, **{option: other[option]})
         assert changed != default, f"{option} has no effect"

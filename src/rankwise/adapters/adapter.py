@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rankwise.adapters.allocation import ALLOCATIONS, Allocation, Uniform
 from rankwise.adapters.axis import resolve
 from rankwise.adapters.compatibility import objection
 from rankwise.adapters.events import EVENTS, Event
@@ -27,6 +28,7 @@ _AXES: dict[str, Mapping[str, Any]] = {
     "optimizer": OPTIMIZERS,
     "freezing": FREEZING,
     "storage": STORAGES,
+    "allocation": ALLOCATIONS,
 }
 _KINDS = {
     "parametrization": Parametrization,
@@ -36,9 +38,10 @@ _KINDS = {
     "optimizer": Optimizer,
     "freezing": Freezing,
     "storage": Storage,
+    "allocation": Allocation,
 }
 # Written only when chosen: the keys of runs from before these axes existed must not move.
-_LATER: dict[str, Any] = {"freezing": Nothing(), "storage": AsIs()}
+_LATER: dict[str, Any] = {"freezing": Nothing(), "storage": AsIs(), "allocation": Uniform()}
 _MANY: dict[str, tuple[type[Any], Mapping[str, Any]]] = {"events": (Event, EVENTS), "penalties": (Penalty, PENALTIES)}
 
 
@@ -67,6 +70,7 @@ class Adapter:
     optimizer: Optimizer = field(default_factory=AdamW)
     freezing: Freezing = field(default_factory=Nothing)
     storage: Storage = field(default_factory=AsIs)
+    allocation: Allocation = field(default_factory=Uniform)
     events: tuple[Event, ...] = ()
     penalties: tuple[Penalty, ...] = ()
 
@@ -96,6 +100,15 @@ class Adapter:
             )
         if reason := objection(self.parametrization, self.init, self.storage, self.freezing, self.dropout):
             raise UsageError(f"{reason}.")
+        if self.allocation != Uniform() and (self.init.needs_data or not self.parametrization.ranked):
+            raise UsageError(
+                f"allocation {self.allocation.name!r} shares out rank, which parametrization "
+                f"{self.parametrization.name!r} with init {self.init.name!r} does not leave to it; use 'uniform'."
+            )
+        shapes = self.parametrization.at("").shapes(8, 8, self.rank)
+        trains = self.freezing.trains(shapes)
+        if reason := self.optimizer.check(shapes, {name: s for name, s in shapes.items() if name in trains}):
+            raise UsageError(f"optimizer {self.optimizer.name!r} {reason}.")
         for axis, (kind, _) in _MANY.items():
             for choice in (choices := tuple(getattr(self, axis))):
                 if not isinstance(choice, kind):
@@ -109,9 +122,13 @@ class Adapter:
                 f"{self.storage.name!r}, parametrization {self.parametrization.name!r}."
             )
 
-    def trained_shapes(self, module: str, d_out: int, d_in: int) -> Shapes:
-        """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name."""
-        shapes = self.parametrization.at(module).shapes(d_out, d_in, self.rank)
+    def trained_shapes(self, module: str, d_out: int, d_in: int, rank: int | None = None) -> Shapes:
+        """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name.
+
+        Args:
+            rank: of that layer, when it is not the adapter's.
+        """
+        shapes = self.parametrization.at(module).shapes(d_out, d_in, self.rank if rank is None else rank)
         trains = self.freezing.trains(shapes)
         return {name: shape for name, shape in shapes.items() if name in trains}
 
@@ -130,6 +147,7 @@ class Adapter:
         extra = f", dropout {self.dropout:g}" if self.dropout else ""
         extra += f", {rates}" if (rates := self.optimizer.describe()) else ""
         extra += f", {frozen}" if (frozen := self.freezing.describe()) else ""
+        extra += f", {ranks}" if (ranks := self.allocation.describe()) else ""
         extra += f", W0 in {self.storage.name}" if self.storage.quantizes else ""
         extra += "".join(f", {event.describe()}" for event in self.events)
         extra += "".join(f", {penalty.describe()}" for penalty in self.penalties)

@@ -165,12 +165,13 @@ def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
     """
     adapter.storage.check()
     modules = adapter.placement.select(model)
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for path, module in modules.items():
         host = orientation.host(module)
         d_out, d_in = host.shape(module)
-        adapter.init.check(adapter.rank, d_out, d_in, path)
+        adapter.init.check(ranks[path], d_out, d_in, path)
         parametrization = adapter.parametrization.at(path)
-        parametrization.check(adapter.rank, d_out, d_in, path)
+        parametrization.check(ranks[path], d_out, d_in, path)
         if host.vector and not parametrization.on_vectors:
             raise UsageError(f"{path} is a {host.name}, which has no matrix for {parametrization.name!r} to update.")
         if host.lookup and (adapter.dropout or not parametrization.lookup):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.adapter import Adapter
+from rankwise.adapters.allocation import Uniform
 from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations.chained import merged
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
@@ -21,14 +22,16 @@ def pairs(slot: Slot) -> tuple[Tensor, Tensor]:
 
 
 def plain(adapter: Adapter, slots: dict[str, Slot]) -> Adapter:
-    """Return the adapter as it is saved: itself, or after k merges plain LoRA of rank (k + 1) r at the same scale."""
-    ranks = {pairs(slot)[0].shape[0] for slot in slots.values() if merged(slot)}
-    if not ranks:
+    """Return the adapter as it is saved: itself, or after k merges plain LoRA of rank (k + 1) r at the same scale.
+
+    Where events merge some modules more often than others, the rank is the highest; the file says each one's own.
+    """
+    if not any(merged(slot) for slot in slots.values()):
         return adapter
-    (rank,) = ranks  # an event merges every module at once
+    rank = max(pairs(slot)[0].shape[0] for slot in slots.values())
     alpha = adapter.alpha
     if isinstance(adapter.scaling, AlphaOverRank):
         alpha = adapter.s * rank
     elif isinstance(adapter.scaling, AlphaOverSqrtRank):
         alpha = adapter.s * rank**0.5
-    return replace(adapter, rank=rank, alpha=alpha, events=())
+    return replace(adapter, rank=rank, alpha=alpha, events=(), allocation=Uniform())

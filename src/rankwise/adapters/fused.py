@@ -38,7 +38,7 @@ class Segment(NamedTuple):
 def is_plain(slot: Slot) -> bool:
     """Return whether ``slot`` is s B A, with or without a frozen start, and drops nothing; A or B may be frozen."""
     # Exactly this class: a subclass has another formula.
-    return type(slot.parametrization) is LowRank and not (slot.training and slot.dropout)
+    return type(slot.parametrization) is LowRank and slot.lens is None and not (slot.training and slot.dropout)
 
 
 def segmented(layer: AdaptedLayer, x: Tensor, segments: tuple[Segment, ...]) -> Tensor:

@@ -7,7 +7,7 @@ The module object, its parameters and their names stay what they were: ``isinsta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,20 +18,23 @@ from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import orientation
 from rankwise.adapters.fused import Segment, segmented
-from rankwise.adapters.parametrizations import Host, Parametrization
+from rankwise.adapters.parametrizations import Factors, Host, Parametrization
 from rankwise.adapters.storages import Codes
 from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
+
+Lens = Callable[[Factors, float], tuple[Factors, float]]
+"""What a pass sees in place of a layer's tensors and its scale: views or functions of them, with their gradients."""
 
 
 class Shared(nn.Module):
     """Tensors that all layers of one adapter have in common. The first layer's slot owns it."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], trains: bool) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], trains: frozenset[str]) -> None:
         super().__init__()
         for name, value in tensors.items():
             value = value.clone(memory_format=torch.contiguous_format)
-            if trains:
+            if name in trains:
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
@@ -56,6 +59,9 @@ class Slot(nn.Module):
         stream: source of whatever the parametrization draws itself.
         shared: tensors of the whole adapter; ``owner`` is the one slot that they are registered in.
         start: the frozen copy when ``factors`` are not the start any more, but all of a saved adapter's.
+
+    Attributes:
+        lens: what passes see instead of the tensors, for as long as an event wants it; ``delta`` and saving do not.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Slot(nn.Module):
     ) -> None:
         super().__init__()
         self.parametrization = parametrization
+        self.lens: Lens | None = None
         self.scaling = scaling
         self.dropout = dropout
         self.generator = generator
@@ -153,16 +160,17 @@ class Slot(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
         layer = self._layer[0]
+        factors, scaling = (self.factors, self.scaling) if self.lens is None else self.lens(self.factors, self.scaling)
         if self.kind.lookup:
-            update = self.parametrization.update(x, self.factors, self.start, _keep, self._host(x, y))
+            update = self.parametrization.update(x, factors, self.start, _keep, self._host(x, y, scaling=scaling))
             return self.kind.leave(layer, update, x)
         if self.kind.rows:
-            return self.parametrization.update(x, self.factors, self.start, self._drop, self._host(x, y))
+            return self.parametrization.update(x, factors, self.start, self._drop, self._host(x, y, scaling=scaling))
         rows = self.kind.enter(layer, x)
-        host = self._host(rows, None if y is None else self.kind.back(layer, y))
+        host = self._host(rows, None if y is None else self.kind.back(layer, y), scaling=scaling)
         if self.training and self.dropout:  # dropped before the patches overlap
             rows = self.kind.enter(layer, self._drop(x))
-        update = self.parametrization.update(rows, self.factors, self.start, _keep, host)
+        update = self.parametrization.update(rows, factors, self.start, _keep, host)
         return self.kind.leave(layer, update, x)
 
     @property
@@ -188,10 +196,16 @@ class Slot(nn.Module):
         return None if found is None else (found[0].detach(), found[1].detach())
 
     def _host(
-        self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None, bias: Tensor | None = None
+        self,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
+        W0: Tensor | None = None,
+        bias: Tensor | None = None,
+        *,
+        scaling: float | None = None,
     ) -> Host:
         own = self._base[1] if bias is None else bias
-        return Host(self.scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
+        return Host(self.scaling if scaling is None else scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):

@@ -73,8 +73,9 @@ def build_native(
     modules = _modules(model, ranks, folder)
     sizes = {path: orientation.shape(module) for path, module in modules.items()}
     shapes = {path: adapter.parametrization.at(path).shapes(*sizes[path], rank) for path, rank in ranks.items()}
+    frozen = {path: adapter.parametrization.at(path).frozen_shapes(*sizes[path], rank) for path, rank in ranks.items()}
     shared = adapter.parametrization.shared_shapes(list(sizes.values()), adapter.rank)
-    expected = _expected(adapter, shapes, shared)
+    expected = _expected(adapter, shapes, frozen, shared)
     codes = {key: value for key, value in tensors.items() if key.rpartition(":")[2].startswith(_CODES)}
     extra = check_tensors(expected, {key: value for key, value in tensors.items() if key not in codes}, folder)
     if extra or (codes and not adapter.init.quantized):
@@ -89,13 +90,14 @@ def build_native(
     stored: dict[str, StoredWeight] = {}
     for path, module in modules.items():
         device, wide = place_and_dtype(module)
-        own = {key: tensors[f"{path}:{key}"].to(device, wide) for key in _own(adapter, shapes[path])}
+        own = {key: tensors[f"{path}:{key}"].to(device, wide) for key in _own(adapter, shapes[path], frozen[path])}
+        factors = {**shapes[path], **frozen[path]}
         if (kept := _stored(path, module, adapter, codes, folder)) is not None:
             stored[path] = kept
         slots[path] = Slot(
             adapter.parametrization.at(path),
             module,
-            {name: value for name, value in own.items() if name in shapes[path]},
+            {name: value for name, value in own.items() if name in factors},
             scaling=adapter.s,
             dropout=adapter.dropout,
             edits_base=adapter.init.edits_base,
@@ -105,7 +107,7 @@ def build_native(
             origin=None if kept is None else kept.codes,
             shared=pair,
             owner=not slots,
-            start={name.removesuffix("_start"): value for name, value in own.items() if name not in shapes[path]},
+            start={name.removesuffix("_start"): value for name, value in own.items() if name not in factors},
         )
     return slots, stored
 
@@ -125,14 +127,14 @@ def _modules(model: nn.Module, ranks: Mapping[str, int], folder: Path) -> dict[s
     return found
 
 
-def _own(adapter: Adapter, shapes: Shapes) -> Shapes:
-    """Return the tensors of one layer, its frozen start included."""
+def _own(adapter: Adapter, shapes: Shapes, frozen: Shapes) -> Shapes:
+    """Return the tensors of one layer, the frozen ones and a frozen start included."""
     starts = {f"{name}_start": shape for name, shape in shapes.items() if name in adapter.init.gives}
-    return shapes | (starts if adapter.init.edits_base else {})
+    return shapes | frozen | (starts if adapter.init.edits_base else {})
 
 
-def _expected(adapter: Adapter, shapes: Mapping[str, Shapes], shared: Shapes) -> Shapes:
-    own = {f"{path}:{name}": s for path, of in shapes.items() for name, s in _own(adapter, of).items()}
+def _expected(adapter: Adapter, shapes: Mapping[str, Shapes], frozen: Mapping[str, Shapes], shared: Shapes) -> Shapes:
+    own = {f"{path}:{name}": s for path, of in shapes.items() for name, s in _own(adapter, of, frozen[path]).items()}
     return {**{f"{_SHARED}:{name}": shape for name, shape in shared.items()}, **own}
 
 

@@ -83,7 +83,7 @@ def begin(
 def _ranks(modules: Mapping[str, nn.Module], adapter: Adapter, found: Mapping[str, Statistics]) -> dict[str, int]:
     if isinstance(adapter.init, DataInit):
         return adapter.init.ranks(found, adapter.rank)
-    return dict.fromkeys(modules, adapter.rank)
+    return adapter.allocation.ranks(list(modules), adapter.rank)
 
 
 def _shared(modules: Mapping[str, nn.Module], adapter: Adapter, seed_of: Callable[..., int]) -> Shared | None:

@@ -26,7 +26,11 @@ def study(
     data: Data = None,
     scale: Scale = None,
     methods: Annotated[
-        str | None, typer.Option(help="Keep only these arms, by method or arm name: lora,olora.")
+        str | None,
+        typer.Option(
+            help="Keep only these arms, by method or arm name: lora,olora. Preset methods takes any method here, and a "
+            "group (all) for a few steps of each."
+        ),
     ] = None,
     steps: Steps = None,
     batch: Batch = None,

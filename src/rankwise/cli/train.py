@@ -56,9 +56,11 @@ def train(
     elif arm_ is not None:
         raise UsageError("--arm names an arm of a study; it needs --from DIR.")
     say_loading()
+    from rankwise.engine.event_summary import line, summarize
     from rankwise.methods import build
+    from rankwise.studies.dynamics import update_words
     from rankwise.studies.from_study import full_length, read_recipe
-    from rankwise.studies.prior import family
+    from rankwise.studies.prior import family, on_ladder, times
     from rankwise.studies.scales import DEFAULT_RATES
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
@@ -71,7 +73,7 @@ def train(
     else:
         options = {"rank": rank, "alpha": alpha, "placement": placement}
         target = build(method or "lora", **{k: v for k, v in options.items() if v is not None})
-        rate = lr if lr is not None else DEFAULT_RATES[family(target)]
+        rate = lr if lr is not None else on_ladder(times(target) * DEFAULT_RATES[family(target)])
         config, arm = single_config(target, scale or "quick", values, rate)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
     screen = console.out()
@@ -95,8 +97,10 @@ def train(
             f"{target!r}, learning rate {rate:g}",
             f"test NLL per completion token {result.test.mean:.4f} (base {trained.base_test.mean:.4f}), "
             f"best step {result.best_step} of {config.steps}, {result.trainable:,} trainable parameters",
+            *(f"event {line(entry)}" for entry in summarize(result.events)),
+            *update_words(result),
             f"saved in {trained.path}",
         ]
-        for line in lines:
-            screen.print(escape(line), highlight=False, soft_wrap=True)
+        for text in lines:
+            screen.print(escape(text), highlight=False, soft_wrap=True)
     return 0 if trained.result.status == "done" else 1

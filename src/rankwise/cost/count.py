@@ -38,13 +38,28 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
         UsageError: nothing matches, or the rank is too large for the init.
     """
     counts, modules = {}, check(model, adapter)
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, module in modules.items():
-        shapes = adapter.trained_shapes(name, *orientation.shape(module))
+        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
         counts[name] = sum(prod(shape) for shape in shapes.values())
-    if adapter.parametrization.trains_shared:  # counted where they are met first
+    if trains := adapter.parametrization.trains_shared:  # counted where they are met first
         layers = [orientation.shape(module) for module in modules.values()]
         shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
-        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
+        counts[next(iter(counts))] += sum(prod(shape) for name, shape in shared.items() if name in trains)
+    return counts
+
+
+def optimizer_numbers(model: nn.Module, adapter: Adapter) -> dict[str, int]:
+    """Return how many numbers the optimizer keeps, by adapted module; shared tensors where they are met first."""
+    counts, modules = {}, check(model, adapter)
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
+    for name, module in modules.items():
+        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
+        counts[name] = sum(map(adapter.optimizer.state, shapes.values()))
+    if trains := adapter.parametrization.trains_shared:
+        layers = [orientation.shape(module) for module in modules.values()]
+        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+        counts[next(iter(counts))] += sum(adapter.optimizer.state(s) for name, s in shared.items() if name in trains)
     return counts
 
 
@@ -55,14 +70,16 @@ def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     """
     parametrization, modules, counts = adapter.parametrization, check(model, adapter), {}
     layers = [orientation.shape(module) for module in modules.values()]
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, size in zip(modules, layers, strict=True):
-        shapes, trained = parametrization.at(name).shapes(*size, adapter.rank), adapter.trained_shapes(name, *size)
+        shapes = parametrization.at(name).shapes(*size, ranks[name])
+        trained = adapter.trained_shapes(name, *size, ranks[name])
         counts[name] = sum(prod(shape) for factor, shape in shapes.items() if factor not in trained)
+        counts[name] += sum(map(prod, parametrization.at(name).frozen_shapes(*size, ranks[name]).values()))
         if adapter.init.edits_base:
             counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
-    if not parametrization.trains_shared:
-        shared = parametrization.shared_shapes(layers, adapter.rank)
-        counts[next(iter(counts))] += sum(prod(shape) for shape in shared.values())
+    shared, trains = parametrization.shared_shapes(layers, adapter.rank), parametrization.trains_shared
+    counts[next(iter(counts))] += sum(prod(shape) for name, shape in shared.items() if name not in trains)
     return counts
 
 
@@ -72,9 +89,12 @@ def adapter_products(model: nn.Module, adapter: Adapter) -> int:
     layers = [orientation.shape(module) for module in modules.values()]
     shared = parametrization.shared_shapes(layers, adapter.rank)
     pair = {name: torch.empty(shape, device="meta") for name, shape in shared.items()}
+    ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     total = 0
     for name, size in zip(modules, layers, strict=True):
-        total += sum(prod(shape) for shape in parametrization.at(name).shapes(*size, adapter.rank).values())
+        own = parametrization.at(name)
+        shapes = own.shapes(*size, ranks[name]) | own.frozen_shapes(*size, ranks[name])
+        total += sum(map(prod, shapes.values()))
         total += sum(part.numel() for part in parametrization.local(pair, *size).values())
     return total
 

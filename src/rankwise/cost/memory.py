@@ -1,7 +1,8 @@
 """Memory of training, by part, in bytes (METHODS 2.3).
 
 Weights, gradients and optimizer state are exact: they are what the engine holds at the end of a step, before
-gradients are dropped. Activations and logits are estimates for one pass, without recomputation:
+gradients are dropped, before events of the adapter changed anything (what they remember and merge is not counted).
+Activations and logits are estimates for one pass, without recomputation:
 
     activations = tokens (b (kept inputs + outputs of linear modules) + 4 (widths of norms)) + b (adapter parameters)
     logits      = rows V (b + 8), or 8 rows V in float32
@@ -23,7 +24,7 @@ from typing import Any
 from torch import nn
 
 from rankwise.adapters import Adapter, Full
-from rankwise.cost.count import adapter_parameters, frozen_parameters
+from rankwise.cost.count import adapter_parameters, frozen_parameters, optimizer_numbers
 from rankwise.cost.shape import ModelShape
 
 PARTS = (
@@ -48,7 +49,8 @@ _SHARED = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}  # re
 def state_bytes(model: nn.Module, target: Adapter | Full) -> dict[str, int]:
     """Return the exact bytes of weights, gradients and optimizer state, by part of :data:`PARTS`.
 
-    Full fine-tuning trains a private copy while the base stays for the other arms. Trained values, their gradients and
+    Full fine-tuning trains a private copy while the base stays for the other arms; an event that owns the base has one
+    of the adapted weights, with masters. Trained values, their gradients and
     AdamW's two moments are float32, or float64 on a float64 base; a low-precision copy has float32 masters beside it.
     """
     base = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -57,13 +59,19 @@ def state_bytes(model: nn.Module, target: Adapter | Full) -> dict[str, int]:
         masters = sum(4 * p.numel() for p in model.parameters() if p.element_size() < 4)
         copy = {"frozen base": base, "trained copy": base, "master weights": masters}
         return {**copy, "gradients": wide, "optimizer": 2 * wide}
-    trained, frozen = (
+    counts = (adapter_parameters(model, target), frozen_parameters(model, target), optimizer_numbers(model, target))
+    trained, frozen, moments = (
         sum(count * max(4, next(model.get_submodule(name).parameters()).element_size()) for name, count in of.items())
-        for of in (adapter_parameters(model, target), frozen_parameters(model, target))
+        for of in counts
     )
+    own: dict[str, int] = {}
+    if any(event.owns_base for event in target.events):
+        weights = [next(model.get_submodule(name).parameters()) for name in counts[0]]
+        own["trained copy"] = sum(w.numel() * w.element_size() for w in weights)
+        own["master weights"] = sum(w.numel() * max(4, w.element_size()) for w in weights)
     return {
-        **{"frozen base": base, "adapter": trained, "frozen start": frozen},
-        **{"gradients": trained, "optimizer": 2 * trained},
+        **{"frozen base": base, **own, "adapter": trained, "frozen start": frozen},
+        **{"gradients": trained, "optimizer": moments},
     }
 
 

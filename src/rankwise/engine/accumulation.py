@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +26,7 @@ class Window:
         closed: passes done.
         nll: their summed negative log-likelihood.
         penalties: weighted penalties of this step, by name.
+        memory: of the events, when they acted as the window was opened: its tensors and its JSON part.
     """
 
     passes: list[list[int]]
@@ -35,6 +37,7 @@ class Window:
     closed: int = 0
     nll: float = 0.0
     penalties: dict[str, float] = field(default_factory=dict)
+    memory: tuple[dict[str, Tensor], list[dict[str, Any]]] | None = None
 
     @property
     def complete(self) -> bool:

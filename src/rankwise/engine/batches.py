@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rankwise.adapters import stream_seed
+from rankwise.adapters import Adapter, stream_seed
 from rankwise.cost import Workload
 from rankwise.data import Encoded
 from rankwise.engine.spec import TrainSpec
@@ -22,8 +22,17 @@ EVAL_TOKENS = 1024
 def window(spec: TrainSpec, n: int, step: int) -> list[int]:
     """Return the indices of the examples of optimizer step ``step`` (0-based), in data order.
 
-    Each epoch is a new permutation; the last window of an epoch is shorter when ``batch`` does not divide ``n``.
+    Each epoch is a new permutation; the last window of an epoch is shorter when ``batch`` does not divide ``n``. An
+    event that splits the data (two levels of learning) names the examples that this step may read.
     """
+    for event in spec.target.events if isinstance(spec.target, Adapter) else ():
+        if (found := event.reads(step, n, spec.seed)) is not None:
+            indices, own = found
+            return [indices[i] for i in _window(spec, len(indices), own)]
+    return _window(spec, n, step)
+
+
+def _window(spec: TrainSpec, n: int, step: int) -> list[int]:
     per_epoch = math.ceil(n / spec.batch)
     epoch, position = divmod(step, per_epoch)
     if spec.shuffle:

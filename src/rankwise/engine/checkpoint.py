@@ -20,6 +20,7 @@ from rankwise.files import write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_STATE = "optimizer/"
 
 
 def save_state(
@@ -40,6 +41,8 @@ def save_state(
         for moment in _MOMENTS:
             if moment in state:
                 tensors[f"{moment}/{name}"] = state[moment]
+        for key in sorted(state.keys() - {*_MOMENTS, "step"}):  # of a rule of its own
+            tensors[f"{_STATE}{key}/{name}"] = state[key]
         if "step" in state:
             tensors[f"step/{name}"] = torch.as_tensor(state["step"], dtype=torch.float32).reshape(1)
     if trainee.generator is not None:
@@ -79,8 +82,12 @@ def load_state(
     trainee.restore(_under("parameter/", tensors) | _under("extra/", tensors))
     for name, p in names.items():
         if f"step/{name}" in tensors:
-            moments = {moment: tensors[f"{moment}/{name}"].to(p.device) for moment in _MOMENTS}
+            keys = (f"{moment}/{name}" for moment in _MOMENTS)
+            moments = {key.partition("/")[0]: tensors[key].to(p.device) for key in keys if key in tensors}
             optimizer.state[p] = {"step": tensors[f"step/{name}"].reshape(()), **moments}
+    for key, value in _under(_STATE, tensors).items():
+        kind, _, name = key.partition("/")
+        optimizer.state[names[name]][kind] = value.to(names[name].device)
     if trainee.generator is not None and "dropout" in tensors:
         trainee.generator.set_state(tensors["dropout"])
     return best, _under("event/", tensors), record

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankwise.adapters import Handle, orientation, stream_seed
-from rankwise.adapters.events import Context, Event
+from rankwise.adapters.events import Context, Event, Rate
+from rankwise.adapters.layers import Lens
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import RunError
@@ -36,6 +38,23 @@ def add_penalties(handle: Handle) -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What events may look at beyond their adapter; each is None where there is none.
+
+    Attributes:
+        probe: gives the loss on a fixed batch.
+        selection: gives the NLL of the selection split.
+        replay: runs the model on the examples of the last step, without gradients.
+        private: the run's own weights, for events that own the base.
+    """
+
+    probe: Callable[[], float] | None = None
+    selection: Callable[[], float] | None = None
+    replay: Callable[[], None] | None = None
+    private: PrivateBase | None = None
+
+
 class Events:
     """The events of one adapter.
 
@@ -43,9 +62,8 @@ class Events:
         optimizer: returns the run's optimizer (of torch, or wrapped by accelerate).
         seed: of the run; every event gets a stream of its own.
         steps: of the whole run.
-        probe: returns the loss on a fixed batch; None where there is none.
+        sight: what they may look at.
         record: is told every firing.
-        private: the run's own weights, for events that own the base.
     """
 
     def __init__(
@@ -55,12 +73,12 @@ class Events:
         *,
         seed: int,
         steps: int,
-        probe: Callable[[], float] | None,
+        sight: Sight,
         record: Record,
-        private: PrivateBase | None = None,
     ) -> None:
+        self.handle = handle
         self.contexts = [
-            EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), probe, record, private)
+            EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), sight, record)
             for i, event in enumerate(handle.adapter.events)
         ]
         for context in self.contexts:
@@ -68,6 +86,10 @@ class Events:
 
     def __bool__(self) -> bool:
         return bool(self.contexts)
+
+    def acts_at(self, moment: str) -> bool:
+        """Return whether any event acts at ``moment``."""
+        return any(context.event.acts_at(moment) for context in self.contexts)
 
     def fire(self, moment: str, step: int) -> bool:
         """Let every event act that acts at ``moment``; return whether there was one."""
@@ -85,8 +107,25 @@ class Events:
             if interval is not None and step % interval == 0:
                 context.at("at_interval", step)
                 context.event.at_interval(context, step)
+        self.widen()
         if self.contexts and step == self.contexts[0].steps:
             self.fire("at_end", step)
+            self.widen()
+
+    def widen(self) -> None:
+        """Let passes see the factors themselves again."""
+        for slot in self.handle.slots.values():
+            slot.lens = None
+
+    def reshape(self, rate: Callable[[], Rate]) -> Rate | None:
+        """Return the learning-rate schedule with what the events make of it, None when they leave it."""
+        events = [context.event for context in self.contexts if type(context.event).reshape is not Event.reshape]
+        if not events:
+            return None
+        shaped = rate()
+        for event in events:
+            shaped = event.reshape(shaped)
+        return shaped
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the streams and the tensors of every event's memory."""
@@ -118,12 +157,11 @@ class EventContext(Context):
         handle: Handle,
         optimizer: Callable[[], Any],
         seed: int,
-        probe: Callable[[], float] | None,
+        sight: Sight,
         record: Record,
-        private: PrivateBase | None,
     ) -> None:
         self.event, self._handle, self._optimizer, self._record = event, handle, optimizer, record
-        self._measure_probe, self._private = probe, private
+        self._sight, self._private = sight, sight.private
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
@@ -192,8 +230,22 @@ class EventContext(Context):
 
     def fresh(self, module: str) -> dict[str, Tensor]:
         """Draw a new start."""
-        adapter = self._handle.adapter
-        return adapter.init.start(self.W0(module).cpu(), adapter.rank, adapter.s, self.generator)
+        slot = self._handle.slots[module]
+        return self._handle.adapter.init.start(self.W0(module).cpu(), slot.rank, slot.scaling, self.generator)
+
+    def narrow(self, module: str, lens: Lens | None) -> None:
+        """Set what passes see."""
+        self._inside("narrow")
+        self._handle.slots[module].lens = lens
+
+    def drop_gradient(self, module: str, factor: str) -> None:
+        """Let the optimizer pass a factor by."""
+        self._inside("drop_gradient")
+        self._handle.slots[module].trained[factor].grad = None
+
+    def rank(self, module: str) -> int:
+        """Return the factors' rank."""
+        return self._handle.slots[module].rank
 
     def freeze_update(self, module: str) -> None:
         """Freeze s B A beside W0."""
@@ -214,10 +266,17 @@ class EventContext(Context):
         self._inside("reset_optimizer")
         self._optimizer().state.pop(self._handle.slots[module].trained[factor], None)
 
-    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int = 0) -> None:
+    def moments(self, module: str, factor: str) -> Mapping[str, Tensor]:
+        """Copy the moments."""
+        return {name: value.clone() for name, value in self._moments(module, factor).items()}
+
+    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int | None = 0) -> None:
         """Zero moments."""
         self._inside("prune_optimizer")
         for value in self._moments(module, factor).values():
+            if dim is None:
+                value.mul_(keep.to(value))
+                continue
             shape = [-1 if i == dim % value.ndim else 1 for i in range(value.ndim)]
             value.mul_(keep.to(value).reshape(shape))
 
@@ -234,7 +293,26 @@ class EventContext(Context):
 
     def probe(self) -> float | None:
         """Loss per target on the fixed batch."""
-        return self._measure_probe() if self._measure_probe else None
+        return self._sight.probe() if self._sight.probe else None
+
+    def selection(self) -> float | None:
+        """NLL of the selection split."""
+        return self._sight.selection() if self._sight.selection else None
+
+    def watch(self, see: Callable[[str, Tensor], None]) -> None:
+        """Run the last step's examples with a hook on every adapted layer."""
+        if self._sight.replay is None:
+            raise RunError(f"event {self.event.name!r} looks at a step's inputs, which only rankwise.train can show.")
+
+        def look(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            return lambda layer, inputs: see(module, inputs[0].detach().reshape(-1, inputs[0].shape[-1]))
+
+        hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in self._handle.layers.items()]
+        try:
+            self._sight.replay()
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _inside(self, doing: str) -> None:
         if not self._open:
@@ -245,5 +323,7 @@ class EventContext(Context):
 
 
 def _rank(factors: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> int:
-    """Return the number of low-rank pairs, merged ones included."""
+    """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
+    if "e" in factors:
+        return int(factors["e"].count_nonzero())
     return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)

@@ -23,6 +23,7 @@ class PackJob:
         save_to: folder for the best adapter (PEFT layout) or, for full fine-tuning, the model.
         test: score the test split at the end.
         quiz: questions to answer with the best checkpoint.
+        spectrum: measure the ranks of the total update at the last step.
         until: stop after this step, which must be an evaluation step, with a checkpoint; status "paused". A later
             call goes on from there with the bits of an undisturbed run.
         observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
@@ -48,6 +49,7 @@ class PackJob:
     quiz: Quiz | None = None
     trainee: Trainee | None = None
     watch: Watch | None = None
+    spectrum: bool = False
 
     def __post_init__(self) -> None:
         if self.until is not None and self.until not in self.spec.eval_steps:

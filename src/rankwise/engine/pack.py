@@ -206,6 +206,9 @@ class Pack:
         for seat in [s for s in seats if s.run.step < s.run.spec.steps]:
             self._leave(seat, seat.run.paused())
         ending = [s for s in seats if s in self.seats]
+        for seat in [s for s in ending if s.job.spectrum]:
+            self._guarded(seat, lambda seat: seat.run.measure())
+        ending = [s for s in ending if s in self.seats]
         self._score([s for s in ending if s.job.test], self.splits.test, Seat.take_final)
         ending = [s for s in ending if s in self.seats]
         back = [s for s in ending if s.run.best and s.run.result.best_step != s.run.step]

@@ -19,6 +19,7 @@ class RunResult:
         losses: training loss of every step, without penalties.
         penalties: by name, the weighted penalty of every step.
         events: one record per firing: event, step, moment and what changed.
+        spectrum: by module, rank and effective rank of the total update at the last step, when they were asked for.
         flops: useful training operations.
         selection: per-example score at the best step.
         test, test_final: per-example scores at the best and at the last step, when the test split was asked for.
@@ -41,6 +42,7 @@ class RunResult:
     right: tuple[bool, ...] | None = None
     penalties: dict[str, list[float]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    spectrum: dict[str, dict[str, float]] | None = None
 
     @property
     def selection_nll(self) -> float | None:

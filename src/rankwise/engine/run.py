@@ -23,14 +23,15 @@ from rankwise.engine.accumulation import Window, open_window
 from rankwise.engine.batches import Batch, collate
 from rankwise.engine.checkpoint import load_state, save_state
 from rankwise.engine.evaluate import Score
-from rankwise.engine.events import Events, add_penalties
+from rankwise.engine.events import Events, Sight, add_penalties
 from rankwise.engine.forward import Forward
-from rankwise.engine.optim import make_optimizer, make_schedule
+from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.spectrum import spectrum
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.engine.watch import Watch
 from rankwise.errors import UsageError
@@ -83,7 +84,9 @@ class Run:
         self.work = Workload()
         self.step = 0
         self.window: Window | None = None
+        self.told: list[dict[str, Any]] = []  # in a window that may yet be begun again
         self.events = self._events()
+        self.rate = self.events.reshape(lambda: make_rate(spec.schedule, spec.warmup)) if self.events else None
 
     def _events(self) -> Events | None:
         if not (isinstance(self.trainee, AdapterTrainee) and isinstance(self.spec.target, Adapter)):
@@ -93,15 +96,24 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            probe=self._probe,
+            sight=Sight(self._probe, self._selection, self._replay, self.trainee.private),
             record=self._fired,
-            private=self.trainee.private,
         )
 
     def _probe(self) -> float:
         return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
 
+    def _selection(self) -> float:
+        return score(self.trainee.forward, [self.trainee], self.splits.selection)[0].mean
+
+    def _replay(self) -> None:
+        assert self.window is not None  # events look back before it is closed
+        score(self.trainee.forward, [self.trainee], [self.splits.train[i] for one in self.window.passes for i in one])
+
     def _fired(self, record: dict[str, Any]) -> None:
+        if record["moment"] == "before_window":
+            self.told.append(record)
+            return
         self.result.events.append(record)
         self.tell(record)
 
@@ -112,6 +124,9 @@ class Run:
             self.window = open_window(self.spec, self.splits.train, self.step, stream)
             if isinstance(self.trainee, AdapterTrainee):
                 self.window.penalties = add_penalties(self.trainee.handle)
+            if self.events and self.events.acts_at("before_window"):
+                self.window.memory = (self.events.tensors(), self.events.record())
+                self.events.fire("before_window", self.step + 1)
         indices = self.window.passes[self.window.closed]
         return collate([self.splits.train[i] for i in indices], self.parameters[0].device)
 
@@ -130,6 +145,10 @@ class Run:
         """Go back to the start of the window, as if none of its passes had been tried."""
         if self.window is not None and self.window.stream is not None and self.trainee.generator is not None:
             self.trainee.generator.set_state(self.window.stream)
+        if self.window is not None and self.window.memory is not None and self.events:
+            self.events.restore(*self.window.memory)
+            self.events.widen()
+        self.told.clear()
         self.window = None
         for p in self.parameters:
             p.grad = None
@@ -147,6 +166,7 @@ class Run:
         norm = self._gradient_norm()
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             return math.nan
+        self._tell_of_window()
         if self.events and self.events.fire("after_backward", self.step + 1):
             norm = self._gradient_norm()
         if self.watch is not None:
@@ -155,6 +175,12 @@ class Run:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
         if self.events:
             self.events.fire("before_step", self.step + 1)
+        if isinstance(self.trainee, AdapterTrainee):
+            precondition(self.trainee.handle)
+        if self.rate is not None:  # the scheduler sets its own rate again after every step
+            share = self.rate(self.step, self.spec.steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
         self.optimizer.step()
         self.trainee.after_step()
         self.step += 1
@@ -171,6 +197,13 @@ class Run:
             self.result.penalties.setdefault(name, []).append(value)
         self.window = None
         return loss
+
+    def _tell_of_window(self) -> None:
+        """The passes are done, so what events did before them stands."""
+        for record in self.told:
+            self.result.events.append(record)
+            self.tell(record)
+        self.told.clear()
 
     def _show(self, look: Callable[[int, Trainee], None]) -> None:
         self.trainee.training(False)  # a pass of the watch must not draw from this run's dropout stream
@@ -211,6 +244,10 @@ class Run:
         self.trainee.training(False)
         with self.trainee.forward.only(self.trainee.name):
             self.result.right = quiz.take(replace(self.base, model=self.trainee.forward.model))
+
+    def measure(self) -> None:
+        """Put the ranks of the total update, as it stands, into the result."""
+        self.result.spectrum = spectrum(self.trainee, self.base.model)
 
     def diverge(self, what: str) -> None:
         """Record that this run ended early; the curve keeps its finite points."""

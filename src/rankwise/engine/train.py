@@ -36,6 +36,7 @@ def train(
     forward: Forward | None = None,
     test: bool = False,
     quiz: Quiz | None = None,
+    spectrum: bool = False,
     folder: Path | None = None,
     save_to: Path | None = None,
     observe: Observer | None = None,
@@ -61,6 +62,7 @@ def train(
         observe=observe,
         trainee=trainee,
         watch=watch,
+        spectrum=spectrum,
     )
     pack = Pack(base, splits, forward or Forward(base.model), None, None, checkpoint_seconds, raise_faults=True)
     (result,) = pack.run([job])

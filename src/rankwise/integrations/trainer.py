@@ -81,6 +81,13 @@ class RankwiseCallback(TrainerCallback):
                 "leave the head out of the placement (all-linear does)."
             )
         optimizer = handle.adapter.optimizer
+        given = getattr(objects.get("optimizer"), "optimizer", objects.get("optimizer"))
+        if optimizer.rule is not torch.optim.AdamW and not isinstance(given, optimizer.rule):
+            raise UsageError(
+                f"the adapter wants its own step, {optimizer.describe()}, the Trainer has {type(given).__name__}; give "
+                "it optimizers=(handle.adapter.optimizer.make(handle.adapter.optimizer.groups(handle.trainable(), lr), "
+                "lr, (0.9, 0.999), 1e-8), None)."
+            )
         rates = {id(p): group.get("initial_lr", group["lr"]) for group in _groups(objects) for p in group["params"]}
         shares = [
             rates[id(p)] / optimizer.multiplier(name.rpartition(".")[2], p.ndim)
@@ -105,7 +112,7 @@ class RankwiseCallback(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Put the penalties' gradients in place, before the first pass of the window."""
-        self.events.open_window()
+        self.events.open_window(state.global_step + 1)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Gradients are there."""

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters import Handle
-from rankwise.engine.events import Events, add_penalties
+from rankwise.adapters.events import Rate
+from rankwise.adapters.events.base import Event
+from rankwise.engine.events import Events, Sight, add_penalties
+from rankwise.engine.optim import make_rate, precondition
 from rankwise.errors import UsageError
 
 EVENT = "rankwise.event."
@@ -36,6 +39,9 @@ class TrainerEvents:
         self.penalties: dict[str, list[float]] = {}
         self.loaded: dict[str, Tensor] = {}
         self._events: Events | None = None
+        self._rate: Rate | None = None
+        self._optimizer: Any = None
+        self._steps = 0
 
     def begin(self, args: Any, state: Any, optimizer: Any) -> None:
         """Start, or go on from the checkpoint that was read.
@@ -56,9 +62,13 @@ class TrainerEvents:
             lambda: optimizer,
             seed=self.handle.seed,
             steps=state.max_steps,
-            probe=self._measure if self.probe else None,
+            sight=Sight(probe=self._measure if self.probe else None),
             record=record,
         )
+        # The schedule itself is Trainer's; an event that shapes it needs it as a function.
+        warmup = int(args.get_warmup_steps(state.max_steps))
+        self._rate = self._events.reshape(lambda: make_rate(str(args.lr_scheduler_type.value), warmup))
+        self._optimizer, self._steps = optimizer, state.max_steps
         if self.loaded and state.global_step:
             memory = json.loads(bytes(self.loaded.pop(_MEMORY).tolist()).decode())
             tensors = {key.removeprefix(EVENT): value for key, value in self.loaded.items()}
@@ -77,6 +87,12 @@ class TrainerEvents:
             raise UsageError(
                 f"event {early.name!r} acts between backward and clipping, a moment Trainer does not offer; set "
                 f"max_grad_norm=0 (found {args.max_grad_norm:g}) or use rankwise.train."
+            )
+        split = next((event for event in events if type(event).reads is not Event.reads), None)
+        if split is not None:
+            raise UsageError(
+                f"event {split.name!r} decides which examples a step reads, which Trainer does itself; use "
+                "rankwise.train."
             )
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
@@ -99,8 +115,10 @@ class TrainerEvents:
             for slot, mode in zip(slots, modes, strict=True):
                 slot.train(mode)
 
-    def open_window(self) -> None:
+    def open_window(self, step: int) -> None:
         """Before the first pass of a step."""
+        if self._events:
+            self._events.fire("before_window", step)
         for name, value in add_penalties(self.handle).items():
             self.penalties.setdefault(name, []).append(value)
 
@@ -109,6 +127,11 @@ class TrainerEvents:
         if self._events:
             self._events.fire("after_backward", step)
             self._events.fire("before_step", step)
+        precondition(self.handle)
+        if self._rate is not None:
+            share = self._rate(step - 1, self._steps)
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
 
     def after_step(self, step: int) -> None:
         """After the optimizer."""

@@ -8,14 +8,22 @@ from typing import Any
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import adalora as _adalora
+from rankwise.methods import bilora as _bilora
 from rankwise.methods import bitfit as _bitfit
+from rankwise.methods import cola as _cola
 from rankwise.methods import corda as _corda
+from rankwise.methods import delta_lora as _delta_lora
 from rankwise.methods import dora as _dora
+from rankwise.methods import dora_dyn as _dora_dyn
+from rankwise.methods import dylora as _dylora
 from rankwise.methods import eva as _eva
+from rankwise.methods import flora_gc as _flora_gc
 from rankwise.methods import full as _full
+from rankwise.methods import galore as _galore
 from rankwise.methods import ia3 as _ia3
 from rankwise.methods import loftq as _loftq
 from rankwise.methods import lora as _lora
+from rankwise.methods import lora_drop as _lora_drop
 from rankwise.methods import lora_fa as _lora_fa
 from rankwise.methods import lora_ga as _lora_ga
 from rankwise.methods import lora_plus as _lora_plus
@@ -23,10 +31,17 @@ from rankwise.methods import lora_xs as _lora_xs
 from rankwise.methods import milora as _milora
 from rankwise.methods import olora as _olora
 from rankwise.methods import pissa as _pissa
+from rankwise.methods import prilora as _prilora
 from rankwise.methods import qlora as _qlora
 from rankwise.methods import qpissa as _qpissa
+from rankwise.methods import relora as _relora
+from rankwise.methods import riemannian_lora as _riemannian_lora
+from rankwise.methods import roselora as _roselora
 from rankwise.methods import rslora as _rslora
+from rankwise.methods import sora as _sora
+from rankwise.methods import sparse_adapter as _sparse_adapter
 from rankwise.methods import vera as _vera
+from rankwise.methods import xgblora as _xgblora
 from rankwise.methods.card import Card
 from rankwise.methods.placing import placement
 
@@ -51,18 +66,41 @@ _METHODS = (
     _qlora,
     _loftq,
     _qpissa,
+    _relora,
+    _cola,
+    _xgblora,
+    _delta_lora,
+    _dylora,
+    _prilora,
+    _sora,
+    _roselora,
+    _sparse_adapter,
+    _lora_drop,
+    _flora_gc,
+    _galore,
+    _riemannian_lora,
+    _bilora,
+    _dora_dyn,
 )
 _CARDS = tuple(module.CARD for module in _METHODS)
 
 adalora = _adalora.adalora
+bilora = _bilora.bilora
 bitfit = _bitfit.bitfit
+cola = _cola.cola
 corda = _corda.corda
+delta_lora = _delta_lora.delta_lora
 dora = _dora.dora
+dora_dyn = _dora_dyn.dora_dyn
+dylora = _dylora.dylora
 eva = _eva.eva
+flora_gc = _flora_gc.flora_gc
 full = _full.full
+galore = _galore.galore
 ia3 = _ia3.ia3
 loftq = _loftq.loftq
 lora = _lora.lora
+lora_drop = _lora_drop.lora_drop
 lora_fa = _lora_fa.lora_fa
 lora_ga = _lora_ga.lora_ga
 lora_plus = _lora_plus.lora_plus
@@ -70,24 +108,39 @@ lora_xs = _lora_xs.lora_xs
 milora = _milora.milora
 olora = _olora.olora
 pissa = _pissa.pissa
+prilora = _prilora.prilora
 qlora = _qlora.qlora
 qpissa = _qpissa.qpissa
+relora = _relora.relora
+riemannian_lora = _riemannian_lora.riemannian_lora
+roselora = _roselora.roselora
 rslora = _rslora.rslora
+sora = _sora.sora
+sparse_adapter = _sparse_adapter.sparse_adapter
 vera = _vera.vera
+xgblora = _xgblora.xgblora
 
 __all__ = [
     "Card",
     "adalora",
+    "bilora",
     "bitfit",
     "build",
     "catalogue",
+    "cola",
     "corda",
+    "delta_lora",
     "dora",
+    "dora_dyn",
+    "dylora",
     "eva",
+    "flora_gc",
     "full",
+    "galore",
     "ia3",
     "loftq",
     "lora",
+    "lora_drop",
     "lora_fa",
     "lora_ga",
     "lora_plus",
@@ -96,10 +149,17 @@ __all__ = [
     "olora",
     "pissa",
     "placement",
+    "prilora",
     "qlora",
     "qpissa",
+    "relora",
+    "riemannian_lora",
+    "roselora",
     "rslora",
+    "sora",
+    "sparse_adapter",
     "vera",
+    "xgblora",
 ]
 
 

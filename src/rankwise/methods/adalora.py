@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rankwise.adapters import Adapter
+from rankwise.adapters.events import RankAllocator
 from rankwise.adapters.inits import Normal
 from rankwise.adapters.parametrizations import Diagonal
+from rankwise.adapters.penalties import Orthogonality
 from rankwise.adapters.placements import Placement
 from rankwise.adapters.scalings import AlphaOverRankEps
 from rankwise.methods.card import Card
@@ -14,14 +16,30 @@ from rankwise.methods.lora import lora
 
 
 def adalora(
-    rank: int = 12, alpha: float = 32.0, placement: str | Placement = "all-linear", dropout: float = 0.0
+    rank: int = 12,
+    alpha: float = 32.0,
+    placement: str | Placement = "all-linear",
+    dropout: float = 0.0,
+    target: int | None = None,
+    every: int = 10,
+    orthogonality: float = 0.1,
 ) -> Adapter:
-    """Return AdaLoRA's parametrization at its initial rank: W = W0 + alpha / (rank + 1e-5) B diag(e) A, e = 0.
+    """Return AdaLoRA: W = W0 + alpha / (rank + 1e-5) B diag(e) A, e = 0, pruned to a mean rank of ``target``.
 
-    The allocator that prunes e while training is an event; without it every component stays.
+    Args:
+        rank: that every layer starts from.
+        target: mean rank at the end; two thirds of ``rank`` by default.
+        every: steps between two choices of the allocator.
+        orthogonality: weight of the penalty on A and B.
     """
+    last = max(1, round(rank / 1.5)) if target is None else target
     return replace(
-        lora(rank, alpha, placement, dropout), parametrization=Diagonal(), init=Normal(), scaling=AlphaOverRankEps()
+        lora(rank, alpha, placement, dropout),
+        parametrization=Diagonal(),
+        init=Normal(),
+        scaling=AlphaOverRankEps(),
+        events=(RankAllocator(target=last, every=every),),
+        penalties=(Orthogonality(orthogonality, squared=False),),
     )
 
 
@@ -29,11 +47,17 @@ CARD = Card(
     name="adalora",
     arxiv="2303.10512",
     title="AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning",
-    axes={"parametrization": "diagonal", "init": "normal", "scaling": "alpha/(r+1e-5)"},
-    formula="W = W0 + (alpha/(r+1e-5)) B diag(e) A",
+    axes={
+        "parametrization": "diagonal",
+        "init": "normal",
+        "scaling": "alpha/(r+1e-5)",
+        "events": "rank-allocator",
+        "penalties": "orthogonality",
+    },
+    formula="W = W0 + (alpha/(r+1e-5)) B diag(e) A, e pruned to a mean rank",
     merges=True,
     export_rank="r",
-    fidelity="agrees with PEFT's implementation; without the rank allocator",
+    fidelity="agrees with PEFT's implementation, allocator included",
     citation="""@article{zhang2023adalora,
   title={AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning},
   author={Zhang, Qingru and Chen, Minshuo and Bukharin, Alexander and Karampatziakis, Nikos and He, Pengcheng and Cheng, Yu and Chen, Weizhu and Zhao, Tuo},

@@ -84,9 +84,12 @@ def shapes(adapter: Adapter) -> dict[str, str]:
     every = parametrization.shapes(_D_OUT, _D_IN, _RANK)
     trains = adapter.freezing.trains(every)
     found = {name: _text(shape) + ("" if name in trains else ", frozen") for name, shape in every.items()}
-    fate = "shared by all layers" if parametrization.trains_shared else "frozen, shared by all layers"
-    common = parametrization.shared_shapes([(_D_OUT, _D_IN)], _RANK)
-    return {**found, **{name: f"{_text(shape)}, {fate}" for name, shape in common.items()}}
+    found |= {
+        name: f"{_text(shape)}, frozen" for name, shape in parametrization.frozen_shapes(_D_OUT, _D_IN, _RANK).items()
+    }
+    common, trains = parametrization.shared_shapes([(_D_OUT, _D_IN)], _RANK), parametrization.trains_shared
+    fates = {name: "" if name in trains else "frozen, " for name in common}
+    return {**found, **{name: f"{_text(shape)}, {fates[name]}shared by all layers" for name, shape in common.items()}}
 
 
 def _text(shape: tuple[int, ...]) -> str:

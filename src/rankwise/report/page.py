@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.files import replacing, write_text
-from rankwise.report import extras, sections, view, wording
+from rankwise.report import extras, sections, survey, view, wording
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.templating import environment
@@ -81,6 +81,9 @@ def render_page(
         answers=extras.answers(document),
         rules=extras.rules(document),
         search=extras.search_price(document),
+        survey=survey.rows(document),
+        survey_header=survey.HEADER,
+        survey_notes=[survey.sentence(document), *survey.left_out(document)],
     )
 
 

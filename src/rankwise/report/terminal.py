@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankwise.report import extras
+from rankwise.report import extras, survey
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.sections import cost_sentence
@@ -48,13 +48,21 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
     else:
         say(f"No recommendation: {_clause(results['verdict']['reason'])}.")
     say("")
-    if fancy:
+    surveyed = survey.rows(document)
+    if surveyed:
+        for line in aligned([survey.HEADER, *surveyed]):
+            say(line)
+        say("")
+        say(survey.sentence(document))
+        for line in survey.left_out(document):
+            say(line)
+    elif fancy:
         console.print(_table(arms, chosen, console.width))
     else:
         for line in aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
             say(line)
     say("")
-    for sentence in _sentences(arms, results["verdict"]["headline"]):
+    for sentence in [] if surveyed else _sentences(arms, results["verdict"]["headline"]):
         say(sentence)
     for arm in arms:
         decide = arm.needs and arm.needs not in arm.sentence

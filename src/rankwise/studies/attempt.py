@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rankwise.engine import CHECKPOINT, PackJob, RunResult, train
 from rankwise.errors import RankwiseError
 from rankwise.ledger.metrics import MetricsLog
+from rankwise.studies.dynamics import shows_dynamics
 
 if TYPE_CHECKING:
     from rankwise.studies.runner import Job, Runner
@@ -52,6 +53,7 @@ class Attempt:
                     forward=runner.forward,
                     test=pack_job.test,
                     quiz=pack_job.quiz,
+                    spectrum=pack_job.spectrum,
                     folder=pack_job.folder,
                     save_to=pack_job.save_to,
                     observe=pack_job.observe,
@@ -79,6 +81,7 @@ class Attempt:
             save_to=runner.adapter_folder(self.folder, self.spec, job.fresh),
             test=job.fresh,
             quiz=runner.quiz if job.fresh else None,
+            spectrum=shows_dynamics(runner.config, self.spec.target),
             until=job.until if job.until != self.spec.steps else None,
             observe=self.observe,
         )

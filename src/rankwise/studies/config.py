@@ -107,6 +107,7 @@ class StudyConfig(Strict):
         exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
         cheapest_by: the cost by which the cheapest arm that matches is recommended.
         measure: time and memory of the reference and the finalists, each alone in a fresh process.
+        survey: the methods and groups of a survey, which judges nothing (see :mod:`rankwise.studies.survey`).
         checkpoint_seconds: least time between two checkpoints of a run.
     """
 
@@ -141,6 +142,7 @@ class StudyConfig(Strict):
     exact_match: int = Field(default=0, ge=0)
     cheapest_by: CheapestBy = "flops"
     measure: bool = True
+    survey: tuple[str, ...] = ()
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 
     @model_validator(mode="after")
@@ -161,6 +163,8 @@ class StudyConfig(Strict):
             raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")
         if self.cheapest_by in MEASURED and not self.measure:
             raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
+        if self.survey and (self.fresh_seeds or self.finalists):
+            raise ValueError("a survey judges nothing; leave fresh_seeds empty and finalists 0, or name single methods")
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option
         return self

@@ -25,6 +25,10 @@ def costs(
     measured = _measured(config, folder, runner, outcome)
     reference = outcome.arms[config.reference_arm.name]
     arms = {name: _arm(arm, reference, measured.get(name, {}), measured) for name, arm in outcome.arms.items()}
+    for name, arm in outcome.arms.items():
+        keys = [runner.key(arm.arm, lr, config.seed, fresh=False) for lr in arm.screening]
+        found = [run for run in map(ledger.get, keys) if run is not None]
+        arms[name]["search_seconds"] = sum(run.seconds or 0.0 for run in found)
     runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]
     spent = sum(run.seconds or 0.0 for run in runs)
     return {"arms": arms, "study_seconds": max(seconds, spent), "training_seconds": spent, "runs": len(runs)}

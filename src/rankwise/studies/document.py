@@ -16,10 +16,12 @@ from rankwise.stats.verdict import Verdict
 from rankwise.studies.budget import budget_changes
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.dynamics import dynamics
 from rankwise.studies.judgement import Judgement, finished
 from rankwise.studies.outcome import Search
 from rankwise.studies.presets import question
 from rankwise.studies.recommend import recommend
+from rankwise.studies.survey import survey
 from rankwise.studies.traps import traps
 
 SCHEMA = 1
@@ -73,6 +75,7 @@ def results(
         "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
+        **({"survey": found} if (found := survey(config, outcome)) else {}),
         "citations": _citations(config),
     }
 
@@ -107,6 +110,7 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "regret": _interval(verdict.regret) if verdict else None,
         "recovery": _interval(verdict.recovery) if verdict else None,
         "verdict": _verdict(arm, verdict, study, config),
+        **({"dynamics": found} if (found := dynamics(outcome)) else {}),
         "trend": None
         if trend is None
         else {"slope": trend.slope, "low": trend.low, "high": trend.high, "widening": trend.widening},

@@ -9,12 +9,14 @@ from typing import Any
 
 from rankwise.cost import blueprint, match_ranks, model_shape
 from rankwise.errors import UsageError, unknown
+from rankwise.methods import catalogue
 from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.studies import preset_olora, preset_which_matrices
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.scales import GRIDS, SCALES, grid
+from rankwise.studies.survey import RATES, SETTINGS, arm_of, is_group, survey_arms
 
 Arms = tuple[Arm, ...]
 
@@ -115,6 +117,7 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
 
     Args:
         changes: settings by name. ``methods`` keeps only arms whose name or method is listed (the reference stays);
+            preset "methods" takes any method of the catalogue there, and a group makes it a survey.
             ``learning_rates`` may name some arms only; ``sizes`` may name some splits only.
 
     Raises:
@@ -126,15 +129,20 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
         raise unknown("preset", preset, [*PRESETS, "smoke"], hint="Or give a study in a .yaml file")
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
-    values = {**SCALES[scale], **({"search": "grid"} if PRESETS[preset].sweep else {}), **(changes or {})}
+    surveyed = _surveyed(preset, changes or {})
+    kind = {**SETTINGS, "survey": surveyed} if surveyed else {"search": "grid"} if PRESETS[preset].sweep else {}
+    values = {**SCALES[scale], **kind, **(changes or {})}
     if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
         values["measure"] = True  # asked for, so measured, at scales that leave it out too
     if isinstance(values["sizes"], dict):
         values["sizes"] = {**SCALES[scale]["sizes"], **values["sizes"]}
     arms: Any = values.pop("arms", None)
     own = parse_arms(arms) if arms is not None else PRESETS[preset].arms(scale, str(values["model"]))
-    if methods := values.pop("methods", None):
-        own = _keep(own, methods)
+    methods = values.pop("methods", None)
+    if surveyed:
+        own = survey_arms(list(surveyed), scale, str(values["model"]))
+    elif methods:
+        own = _keep(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
     if values.get("reference") == "best-rank":
         own = _best_rank_first(own)
     rates = _grids(own, preset, scale, values)
@@ -149,7 +157,21 @@ def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[
     size: dict[str, int] = {"width": _width(model)} if rule not in GRIDS else {}
     if isinstance(steps, int) and steps > 0:
         size["steps"] = steps
-    return {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+    grids = {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+    return {name: rates[:RATES] for name, rates in grids.items()} if values.get("survey") else grids
+
+
+def _surveyed(preset: str, changes: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of ``methods`` when they hold a group."""
+    names = tuple(changes.get("methods") or ())
+    return names if preset == "methods" and "arms" not in changes and is_group(list(names)) else ()
+
+
+def _more(arms: Arms, wanted: list[str], scale: str) -> Arms:
+    """Return arms for the methods of the catalogue that the preset has none for."""
+    names = {arm.name for arm in arms} | {arm.method for arm in arms}
+    known = {card.name for card in catalogue()} - names
+    return tuple(arm_of(name, scale) for name in wanted if name in known)
 
 
 def _width(model: str) -> int:

@@ -32,15 +32,22 @@ def family(target: Adapter | Full) -> str:
     return "plus" if isinstance(target.optimizer, LoRAPlus) else "lora"
 
 
+def times(target: Adapter | Full) -> float:
+    """Return what a parametrization wants beside its family: vectors far more than factors, rotations less."""
+    return target.parametrization.rate if isinstance(target, Adapter) else 1.0
+
+
 def center(kind: str, width: int = WIDTH, steps: int = SHORT + 1) -> float:
     """Return the expected best rate of a family at a hidden width, on the ladder 1, 3, 10, ..."""
     times = TIMES[kind] * (3 if kind in ("lora", "plus") and steps <= SHORT else 1)
     return on_ladder(times * RATE * (WIDTH / width) ** EXPONENT)
 
 
-def prior(kind: str, width: int = WIDTH, steps: int = SHORT + 1, *, each_side: int = 1) -> tuple[float, ...]:
-    """Return the center and ``each_side`` rates of the ladder on both sides, ascending."""
-    middle = _rung(center(kind, width, steps))
+def prior(
+    kind: str, width: int = WIDTH, steps: int = SHORT + 1, *, each_side: int = 1, times: float = 1.0
+) -> tuple[float, ...]:
+    """Return the center times ``times`` and ``each_side`` rates of the ladder on both sides, ascending."""
+    middle = _rung(times * center(kind, width, steps))
     return tuple(_rate(rung) for rung in range(middle - each_side, middle + each_side + 1))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rankwise.studies.conduct import Outcome
 from rankwise.studies.config import CheapestBy, StudyConfig
 from rankwise.studies.judgement import Judgement
+from rankwise.studies.survey import survey
 
 WORDS: dict[CheapestBy, str] = {
     "flops": "executed operations",
@@ -40,6 +41,11 @@ def _recommend(
     config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     reference = config.reference_words
+    if found := survey(config, outcome):
+        arms = [row for row in found["arms"] if row["name"] != config.reference_arm.name]
+        below = sum(row["below"] for row in arms)
+        headline = f"{below} of {len(arms)} methods end below the untouched model's NLL of {found['base_nll']:.3f}."
+        return {"headline": headline, "recommended": None, "reason": "a survey compares nothing with fresh seeds"}
     if outcome.arms[config.reference_arm.name].best_lr is None:
         reason = f"every learning rate of {reference} diverged or failed; lower its grid"
         return {"headline": f"No verdict: {reference} never finished.", "recommended": None, "reason": reason}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
-from rankwise.studies.prior import SHORT, TIMES, WIDTH, center, family, prior
+from rankwise.studies.prior import SHORT, TIMES, WIDTH, center, family, prior, times
 
 _COMMON: dict[str, Any] = {"schedule": "constant", "clip": 1.0, "seed": 0, "margin": 0.05}
 # Stop learning rates early, look once beyond an edge, and rerun a fitted optimum that promises 1 % of the gain.
@@ -102,7 +102,7 @@ def grid(
     """
     kind = family(target)
     if scale not in GRIDS:
-        return prior(kind, width, steps, each_side=2 if sweep and kind in ("full", "lora") else 1)
+        return prior(kind, width, steps, each_side=2 if sweep and kind in ("full", "lora") else 1, times=times(target))
     rows = {**GRIDS[scale], **(SWEEPS[scale] if sweep else {})}
     return rows[kind]
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
+from rankwise.engine.event_summary import summarize
 from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.studies.config import Arm, StudyConfig, default_settings
+from rankwise.studies.dynamics import update_ranks
 from rankwise.studies.exact_match import base_right
 from rankwise.studies.modelcard import write_run_card
 from rankwise.studies.progress import Progress
@@ -51,6 +53,8 @@ class Trained:
             "base_exact_match": _share(self.base_right),
             "curve": [list(point) for point in r.curve],
             "trainable": r.trainable,
+            **({"events": summarize(r.events)} if r.events else {}),
+            **({"update": update_ranks(r)} if r.spectrum else {}),
             "flops": r.flops,
             "path": str(self.path) if self.path else None,
         }

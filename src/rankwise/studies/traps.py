@@ -12,15 +12,19 @@ def traps(config: StudyConfig, outcome: Outcome) -> list[str]:
     """Return one sentence per trap."""
     changes = "; ".join(budget_changes(config))
     found = [f"Fitted to a budget of {words(config.budget.seconds)}: {changes}."] if config.budget and changes else []
+    if config.survey:
+        found.append(
+            f"A survey: {config.steps} steps at few learning rates show that a method trains, not which is best."
+        )
     for arm in outcome.arms.values():
         if arm.best_lr is None:
             found.append(f"{arm.arm.label}: every learning rate diverged or failed; lower its grid.")
-        elif not arm.bracketed:
+        elif not arm.bracketed and not config.survey:
             what = "so its score may be worse than it could be"
             if arm.arm is config.reference_arm:
                 what = "so the reference may be under-trained and there is no verdict"
             found.append(f"{arm.arm.label}: the best learning rate {arm.best_lr:g} is at the edge of its grid, {what}.")
-    if len(config.fresh_seeds) < 3:
+    if len(config.fresh_seeds) < 3 and not config.survey:
         found.append(f"Only {len(config.fresh_seeds)} fresh seeds: the verdict holds for these seeds only.")
     for arm in outcome.arms.values():
         lost = len(arm.fresh) - len(finished(arm))

@@ -1,9 +1,50 @@
 """Axis *event*: what happens during training. One file per choice, one line here."""
 
 from rankwise.adapters.axis import register
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Context, Event, Rate
+from rankwise.adapters.events.boosting import Boosting
+from rankwise.adapters.events.component_pruning import ComponentPruning
+from rankwise.adapters.events.delta_update import DeltaUpdate
+from rankwise.adapters.events.early_mask import EarlyMask
+from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
+from rankwise.adapters.events.output_selection import OutputSelection
+from rankwise.adapters.events.rank_allocator import RankAllocator
+from rankwise.adapters.events.row_sparsity import RowSparsity
+from rankwise.adapters.events.sample_rank import SampleRank
+from rankwise.adapters.events.soft_threshold import SoftThreshold
+from rankwise.adapters.events.two_levels import TwoLevels
 
-EVENTS = register(MergeAndRestart)
+EVENTS = register(
+    MergeAndRestart,
+    RankAllocator,
+    Boosting,
+    DeltaUpdate,
+    SampleRank,
+    InputPruning,
+    SoftThreshold,
+    RowSparsity,
+    EarlyMask,
+    OutputSelection,
+    ComponentPruning,
+    TwoLevels,
+)
 
-__all__ = ["EVENTS", "Context", "Event", "MergeAndRestart"]
+__all__ = [
+    "EVENTS",
+    "Boosting",
+    "ComponentPruning",
+    "Context",
+    "DeltaUpdate",
+    "EarlyMask",
+    "Event",
+    "InputPruning",
+    "MergeAndRestart",
+    "OutputSelection",
+    "RankAllocator",
+    "Rate",
+    "RowSparsity",
+    "SampleRank",
+    "SoftThreshold",
+    "TwoLevels",
+]

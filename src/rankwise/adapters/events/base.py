@@ -2,18 +2,20 @@
 
 An event overrides the moments it acts at; in one optimizer step they come in this order::
 
-    backward of every pass -> after_backward -> clipping -> before_step -> optimizer
+    before_window -> forward and backward of every pass -> after_backward -> clipping -> before_step -> optimizer
         -> after_step(t) -> at_interval(t) when t is a multiple of ``interval`` -> next learning rate, gradients cleared
 
-and ``at_end`` after the last step. Everything an event reads or changes goes through :class:`Context`, which the engine
-(or a Trainer callback) provides. Changes are possible only inside ``with ctx.firing()``, which records them: no event
-acts unseen. Events of one run see that run's tensors alone, so they never touch a neighbor in a pack.
+and ``at_end`` after the last step (where a task of a stream ends). Two things an event decides without acting: the
+learning rate (``reshape``), and which examples a step may read (``reads``). Everything an event reads or changes goes
+through :class:`Context`, which the engine (or a Trainer callback) provides. Changes are possible only inside
+``with ctx.firing()``, which records them: no event acts unseen. Events of one run see that run's tensors alone, so they
+never touch a neighbor in a pack.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,8 +27,12 @@ from rankwise.adapters.axis import Choice
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.layers import Lens
 
-MOMENTS = ("after_backward", "before_step", "after_step", "at_interval", "at_end")
+Rate = Callable[[int, int], float]
+"""From (steps taken, steps in all) to what the learning rate is multiplied by."""
+
+MOMENTS = ("before_window", "after_backward", "before_step", "after_step", "at_interval", "at_end")
 
 
 class Context(abc.ABC):
@@ -82,6 +88,21 @@ class Context(abc.ABC):
         """Set factors of ``module``; shapes stay."""
 
     @abc.abstractmethod
+    def narrow(self, module: str, lens: Lens | None) -> None:
+        """Let the passes see ``lens(tensors, s)`` in place of ``module``'s tensors and s, up to the end of this step.
+
+        None ends it at once. The factors themselves, what is saved and what ``at_end`` leaves behind stay whole.
+        """
+
+    @abc.abstractmethod
+    def drop_gradient(self, module: str, factor: str) -> None:
+        """Take a factor out of this step: it stays, its moments stay, its step count stays; up to ``before_step``."""
+
+    @abc.abstractmethod
+    def rank(self, module: str) -> int:
+        """Return the rank of ``module``'s factors."""
+
+    @abc.abstractmethod
     def fresh(self, module: str) -> dict[str, Tensor]:
         """Draw a new start of ``module``'s factors from the adapter's init and this event's stream."""
 
@@ -98,8 +119,12 @@ class Context(abc.ABC):
         """Forget a factor's optimizer state, step count included: it goes on as under a new optimizer."""
 
     @abc.abstractmethod
-    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int = 0) -> None:
-        """Zero the moments of a factor where ``keep`` (bool, one entry per index of ``dim``) is False."""
+    def moments(self, module: str, factor: str) -> Mapping[str, Tensor]:
+        """Return copies of a factor's moments by name (``exp_avg``, ``exp_avg_sq``); empty before its first step."""
+
+    @abc.abstractmethod
+    def prune_optimizer(self, module: str, factor: str, keep: Tensor, dim: int | None = 0) -> None:
+        """Zero the moments of a factor where ``keep`` is False: one bool per index of ``dim``, or (None) per entry."""
 
     @abc.abstractmethod
     def transport_optimizer(self, module: str, factor: str, M: Tensor, dim: int = 0) -> None:
@@ -112,6 +137,20 @@ class Context(abc.ABC):
     @abc.abstractmethod
     def probe(self) -> float | None:
         """Return the loss per target on a fixed batch of training examples, None where there is no such batch."""
+
+    @abc.abstractmethod
+    def selection(self) -> float | None:
+        """Return the NLL per target of the selection split as the adapter stands, None where there is no such split."""
+
+    @abc.abstractmethod
+    def watch(self, see: Callable[[str, Tensor], None]) -> None:
+        """Run the model on the examples of the step just taken and show ``see`` every module's inputs (rows, d_in).
+
+        Without gradients and without dropout; from ``after_backward`` to ``at_interval``.
+
+        Raises:
+            RunError: there is no such batch here (under a Trainer).
+        """
 
 
 @dataclass(frozen=True)
@@ -136,6 +175,20 @@ class Event(Choice, abc.ABC):
     def describe(self) -> str:
         """Return a short text for ``repr(adapter)``."""
         return self.name
+
+    def reshape(self, rate: Rate) -> Rate:
+        """Return the learning-rate schedule that this event wants, given the run's own; the same by default."""
+        return rate
+
+    def reads(self, step: int, n: int, seed: int) -> tuple[Sequence[int], int] | None:
+        """Return which of ``n`` training examples step ``step`` (0-based) may read, and its number among such steps.
+
+        None: all of them, as without this event. Must be a function of its arguments alone.
+        """
+        return None
+
+    def before_window(self, ctx: Context) -> None:
+        """No pass of this step has run; for :meth:`Context.narrow`. Factors are not to be written here."""
 
     def after_backward(self, ctx: Context) -> None:
         """Gradients of the whole window are there, not yet clipped."""

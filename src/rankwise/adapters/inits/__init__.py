@@ -6,6 +6,7 @@ from rankwise.adapters.inits.corda import CorDA
 from rankwise.adapters.inits.eva import EVA
 from rankwise.adapters.inits.gaussian import Gaussian
 from rankwise.adapters.inits.kaiming import Kaiming
+from rankwise.adapters.inits.kaiming_both import KaimingBoth
 from rankwise.adapters.inits.loftq import LoftQ
 from rankwise.adapters.inits.lora_ga import LoRAGA
 from rankwise.adapters.inits.milora import MiLoRA
@@ -34,6 +35,7 @@ INITS = register(
     LoRAGA,
     LoftQ,
     QPiSSA,
+    KaimingBoth,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Gaussian",
     "Init",
     "Kaiming",
+    "KaimingBoth",
     "LoRAGA",
     "LoftQ",
     "MiLoRA",

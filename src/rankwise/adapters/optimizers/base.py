@@ -1,13 +1,19 @@
-"""The contract of an optimizer choice: a learning-rate multiplier for every factor."""
+"""The contract of an optimizer choice: a learning rate for every factor, and how a step is made of its gradient.
+
+Most are AdamW at several rates. One that changes the gradients of a layer by its factors sets ``preconditions`` and
+gives :meth:`Optimizer.precondition`; one with a rule of its own gives :meth:`Optimizer.make`.
+"""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rankwise.adapters.axis import Choice
 
@@ -16,6 +22,12 @@ from rankwise.adapters.axis import Choice
 class Optimizer(Choice, abc.ABC):
     """AdamW whose learning rate depends on the factor."""
 
+    preconditions: ClassVar[bool] = False
+    """It changes the gradients of a layer before the step, after clipping."""
+
+    rule: ClassVar[type[torch.optim.Optimizer]] = torch.optim.AdamW
+    """The class of the optimizer that :meth:`make` gives."""
+
     @abc.abstractmethod
     def multiplier(self, factor: str, ndim: int) -> float:
         """Return what the run's learning rate is multiplied by for ``factor``, a tensor of ``ndim`` dimensions."""
@@ -23,6 +35,31 @@ class Optimizer(Choice, abc.ABC):
     @abc.abstractmethod
     def describe(self) -> str:
         """Return a short text for ``repr(adapter)``; empty when every factor has the run's own rate."""
+
+    def precondition(
+        self, factors: Mapping[str, Tensor], gradients: Mapping[str, Tensor], scaling: float
+    ) -> Mapping[str, Tensor]:
+        """Return the gradients that the step takes instead of ``gradients`` of one layer, by factor.
+
+        Args:
+            factors: all tensors of the layer, detached.
+            scaling: s.
+        """
+        return gradients
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]], trained: Mapping[str, tuple[int, ...]]) -> str:
+        """Return why this cannot step an update with these tensors (those that train), or an empty string."""
+        return ""
+
+    def state(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers it keeps for a tensor of ``shape``, step counts left out."""
+        return 2 * prod(shape)
+
+    def make(
+        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer of one run over :meth:`groups`."""
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
 
     def groups(
         self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float = 0.0

@@ -8,8 +8,8 @@ which W0 or s takes another part overrides ``update`` and ``dense`` (with ``comp
 get a :class:`Host`. Updates of other kinds derive from :class:`Parametrization` and give ``update``. One that is a
 product of two thin matrices says which in ``plain``: then it exports exactly.
 
-Who owns a tensor: names in ``shapes`` train, unless the freezing axis says no; whatever else the init or ``complete``
-gives is frozen; ``shared_shapes`` are tensors that all layers of one adapter have in common.
+Who owns a tensor: names in ``shapes`` train, unless the freezing axis says no; those in ``frozen_shapes`` never do;
+``shared_shapes`` are tensors that all layers of one adapter have in common.
 """
 
 from __future__ import annotations
@@ -60,6 +60,22 @@ class Host:
         """(d_out, d_in), detached, in the base's dtype; never to be written."""
         return self.read()
 
+    def zeros(self, *shape: int) -> Tensor:
+        """Return zeros on W0's device, float32 or wider."""
+        W0 = self.W0
+        return torch.zeros(shape, dtype=torch.promote_types(W0.dtype, torch.float32), device=W0.device)
+
+    def normal(self, generator: torch.Generator, std: float, *shape: int) -> Tensor:
+        """Return N(0, std^2), drawn on the CPU, on W0's device."""
+        zeros = self.zeros(*shape)
+        return (std * torch.randn(shape, generator=generator, dtype=zeros.dtype)).to(zeros.device)
+
+    def uniform(self, generator: torch.Generator, bound: float, *shape: int) -> Tensor:
+        """Return U(-bound, bound), drawn on the CPU, on W0's device."""
+        zeros = self.zeros(*shape)
+        unit = torch.rand(shape, generator=generator, dtype=zeros.dtype)
+        return ((2 * unit - 1) * bound).to(zeros.device)
+
     def product(self, x: Tensor) -> Tensor:
         """Return ``W0 x`` without bias, from the layer's own output when ``x`` is the very input of the pass."""
         if x is self.x and self.y is not None:
@@ -104,11 +120,11 @@ class Parametrization(Choice, abc.ABC):
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
+    rate: ClassVar[float] = 1.0
+    """Its best learning rate as a multiple of LoRA's, roughly: where a search starts."""
+
     not_merged: ClassVar[str] = ""
     """Why it cannot be merged, after the words "it cannot be merged: "; empty when it can."""
-
-    trains_shared: ClassVar[bool] = False
-    """The shared tensors train (their gradients are summed over layers); else they are frozen."""
 
     @abc.abstractmethod
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
@@ -135,6 +151,15 @@ class Parametrization(Choice, abc.ABC):
 
     def shared_shapes(self, layers: Sequence[tuple[int, int]], rank: int) -> Shapes:
         """Return the shape of every tensor that all ``layers`` (d_out, d_in) share, by name."""
+        return {}
+
+    @property
+    def trains_shared(self) -> frozenset[str]:
+        """The shared tensors that train (their gradients are summed over layers); the others are frozen."""
+        return frozenset()
+
+    def frozen_shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
+        """Return the shape of every tensor of a layer that :meth:`complete` gives and that never trains, by name."""
         return {}
 
     def share(
@@ -169,9 +194,34 @@ class Parametrization(Choice, abc.ABC):
         return None
 
 
+def check_whole(choice: Choice, **options: int) -> None:
+    """Refuse options that are not whole numbers of at least 1.
+
+    Raises:
+        UsageError: naming the option and the value found.
+    """
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"{name} of {choice.name!r} must be a whole number of at least 1, found {value!r}.")
+
+
+def check_divides(choice: Choice, option: str, size: int, module: str, **sides: int) -> None:
+    """Refuse a layer whose ``sides`` (d_in=..., d_out=...) the option's value does not divide.
+
+    Raises:
+        UsageError: naming the module, the side and the option.
+    """
+    for side, length in sides.items():
+        if length % size:
+            raise UsageError(
+                f"{choice.name!r} needs {option} to divide {side}, but {option} is {size} and {module} has {side} "
+                f"{length}; use a {option} that divides it, or another placement."
+            )
+
+
 @dataclass(frozen=True)
 class Delta(Parametrization):
-    """An update ``s * delta(factors)`` of the weight."""
+    """An update ``s * delta(factors)`` of the weight; :class:`Dense` where no thin form is faster."""
 
     kind: ClassVar[Literal["delta"]] = "delta"
 
@@ -199,3 +249,12 @@ class Delta(Parametrization):
     def dense(self, factors: Factors, start: Factors, host: Host) -> Tensor:
         """Return ``s * delta``."""
         return host.scaling * self.delta(factors, start)
+
+
+@dataclass(frozen=True)
+class Dense(Delta):
+    """A delta of its own for which the input meets the dense matrix: no thin form is cheaper."""
+
+    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
+        """One product with the dense update, which is rounded to the compute dtype once."""
+        return project(drop(x), self.delta(factors, start))

@@ -45,8 +45,10 @@ class Diagonal(Delta):
         return (factors["B"] * factors["e"]) @ factors["A"]
 
     def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
-        """A and s B diag(e)."""
-        return factors["A"], host.scaling * (factors["B"] * factors["e"])
+        """A and s B diag(e), of the components that are on (one stays where none is)."""
+        on = factors["e"] != 0
+        on[0] |= not on.any()
+        return factors["A"][on], host.scaling * (factors["B"] * factors["e"])[:, on]
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B diag(e) A``."""

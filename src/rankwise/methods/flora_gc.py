@@ -1,0 +1,49 @@
+"""Flora: Low-Rank Adapters Are Secretly Gradient Compressors, Hao et al., 2024, arXiv 2402.03293.
+
+Named after what it does (gradient compression): another FLoRA adapts in a core space (2405.14739).
+"""
+
+from __future__ import annotations
+
+from rankwise.adapters import Adapter
+from rankwise.adapters.inits import Own
+from rankwise.adapters.optimizers import Flora
+from rankwise.adapters.parametrizations import WholeMatrix
+from rankwise.adapters.placements import Placement
+from rankwise.methods.card import Card
+from rankwise.methods.placing import placement as place
+
+
+def flora_gc(
+    rank: int = 128,
+    placement: str | Placement = "all-linear",
+    every: int = 1000,
+) -> Adapter:
+    """Return training of whole weights with momentum in a random subspace of ``rank``, new every ``every`` steps."""
+    return Adapter(
+        rank=1,
+        alpha=1,
+        parametrization=WholeMatrix(),
+        init=Own(),
+        placement=place(placement),
+        optimizer=Flora(rank=rank, every=every),
+    )
+
+
+CARD = Card(
+    name="flora_gc",
+    arxiv="2402.03293",
+    title="Flora: Low-Rank Adapters Are Secretly Gradient Compressors",
+    axes={"parametrization": "whole-matrix", "init": "own", "optimizer": "flora"},
+    formula="W = W0 + D, D moved by P^T m",
+    merges=True,
+    export_rank="-",
+    fidelity="agrees with the authors' published formula and code facts; accumulation not compressed",
+    citation="""@article{hao2024flora,
+  title={Flora: Low-Rank Adapters Are Secretly Gradient Compressors},
+  author={Hao, Yongchang and Cao, Yanshuai and Mou, Lili},
+  journal={arXiv preprint arXiv:2402.03293},
+  year={2024}
+}""",
+    build=flora_gc,
+)

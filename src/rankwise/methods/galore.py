@@ -1,0 +1,55 @@
+"""GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection, Zhao et al., 2024, arXiv 2403.03507.
+
+Deviations: only the weights that the placement names train (all linear ones but the head), not embeddings and norms.
+"""
+
+from __future__ import annotations
+
+from rankwise.adapters import Adapter
+from rankwise.adapters.inits import Own
+from rankwise.adapters.optimizers import GaLore
+from rankwise.adapters.parametrizations import WholeMatrix
+from rankwise.adapters.placements import Placement
+from rankwise.methods.card import Card
+from rankwise.methods.placing import placement as place
+
+
+def galore(
+    rank: int = 128,
+    placement: str | Placement = "all-linear",
+    every: int = 200,
+    scale: float = 0.25,
+) -> Adapter:
+    """Return training of whole weights by Adam on gradients projected to ``rank``, the projection renewed in between.
+
+    Args:
+        every: steps between two projections from singular vectors.
+        scale: of the projected step, relative to the learning rate.
+    """
+    return Adapter(
+        rank=1,
+        alpha=1,
+        parametrization=WholeMatrix(),
+        init=Own(),
+        placement=place(placement),
+        optimizer=GaLore(rank=rank, every=every, scale=scale),
+    )
+
+
+CARD = Card(
+    name="galore",
+    arxiv="2403.03507",
+    title="GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
+    axes={"parametrization": "whole-matrix", "init": "own", "optimizer": "galore"},
+    formula="W = W0 + D, D moved by P^T Adam(P G)",
+    merges=True,
+    export_rank="-",
+    fidelity="agrees with the published formula",
+    citation="""@article{zhao2024galore,
+  title={GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection},
+  author={Zhao, Jiawei and Zhang, Zhenyu and Chen, Beidi and Wang, Zhangyang and Anandkumar, Anima and Tian, Yuandong},
+  journal={arXiv preprint arXiv:2403.03507},
+  year={2024}
+}""",
+    build=galore,
+)
