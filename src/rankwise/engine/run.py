@@ -31,6 +31,7 @@ from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.models import Base
 
@@ -45,6 +46,7 @@ class Run:
         name: of the adapter on the base, unique among the runs on it; changes no bit.
         keep_best: keep the tensors of the best step on selection.
         observe: also told every firing of an event.
+        start: begin from this state instead of the spec's own start.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Run:
         name: str = "run",
         keep_best: bool = False,
         observe: Observer | None = None,
+        start: State | None = None,
     ) -> None:
         self.base, self.spec, self.splits, self.keep_best = base, spec, splits, keep_best
         self.tell: Observer = observe or (lambda record: None)
@@ -70,8 +73,18 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.work = Workload()
         self.step = 0
+        self.passes = 0
         self.window: Window | None = None
         self.events = self._events()
+        if start is not None:
+            self.trainee.restore(dict(start.tensors))
+            if self.events and start.record:
+                self.events.restore(start.events, list(start.record))
+
+    def state(self) -> State:
+        """Return what a later run may begin from."""
+        events = (self.events.tensors(), tuple(self.events.record())) if self.events else ({}, ())
+        return State(self.trainee.snapshot(), *events)
 
     def _events(self) -> Events | None:
         if not (isinstance(self.trainee, AdapterTrainee) and isinstance(self.spec.target, Adapter)):
@@ -108,16 +121,22 @@ class Run:
         assert self.window is not None
         return nll / self.window.denominator
 
-    def passed(self, nll: float) -> None:
-        """Count a pass whose gradients have arrived."""
+    def passed(self, nll: float) -> bool:
+        """Count a pass whose gradients have arrived; return whether an event changed something inside the window."""
         assert self.window is not None
         self.window.nll += nll
         self.window.closed += 1
+        self.passes += 1
+        return bool(self.events) and not self.window.complete and self._after_pass(self.step + 1)
+
+    def _after_pass(self, step: int) -> bool:
+        return self.events is not None and self.events.after_pass(self.passes, step)
 
     def rewind(self) -> None:
         """Go back to the start of the window, as if none of its passes had been tried."""
         if self.window is not None and self.window.stream is not None and self.trainee.generator is not None:
             self.trainee.generator.set_state(self.window.stream)
+        self.passes -= self.window.closed if self.window is not None else 0
         self.window = None
         for p in self.parameters:
             p.grad = None
@@ -145,6 +164,7 @@ class Run:
         self.trainee.after_step()
         self.step += 1
         if self.events:
+            self._after_pass(self.step)
             self.events.after_step(self.step)
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -203,7 +223,13 @@ class Run:
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides tensors."""
         events = self.events.record() if self.events else []
-        return {"step": self.step, "work": asdict(self.work), "result": self.result.to_dict(), "events": events}
+        return {
+            "step": self.step,
+            "work": asdict(self.work),
+            "result": self.result.to_dict(),
+            "events": events,
+            "passes": self.passes,
+        }
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -217,6 +243,7 @@ class Run:
             return False
         self.best, events, record = loaded
         self.step, self.work = record["step"], Workload(**record["work"])
+        self.passes = record.get("passes", 0)
         self.result = RunResult.from_dict(record["result"])
         if self.events:
             self.events.restore(events, record["events"])

@@ -78,6 +78,8 @@ class TrainerEvents:
                 f"event {early.name!r} acts between backward and clipping, a moment Trainer does not offer; set "
                 f"max_grad_norm=0 (found {args.max_grad_norm:g}) or use rankwise.train."
             )
+        if any(event.passes is not None for event in events):
+            raise UsageError("an event that counts micro-batches needs rankwise.train; a Trainer offers whole steps.")
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
             raise UsageError(

@@ -3,7 +3,8 @@
 from rankwise.adapters.axis import register
 from rankwise.adapters.events.base import Context, Event
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
+from rankwise.adapters.events.orthogonalize import Orthogonalize
 
-EVENTS = register(MergeAndRestart)
+EVENTS = register(MergeAndRestart, Orthogonalize)
 
-__all__ = ["EVENTS", "Context", "Event", "MergeAndRestart"]
+__all__ = ["EVENTS", "Context", "Event", "MergeAndRestart", "Orthogonalize"]
