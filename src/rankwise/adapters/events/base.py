@@ -5,10 +5,12 @@ An event overrides the moments it acts at; in one optimizer step they come in th
     backward of every pass -> after_backward -> clipping -> before_step -> optimizer
         -> after_step(t) -> at_interval(t) when t is a multiple of ``interval`` -> next learning rate, gradients cleared
 
-and ``at_end`` after the last step. An event may count passes (micro-batches) instead of steps: ``at_passes`` comes after
-every ``passes``-th one, inside an accumulation window too where the event allows it. Everything an event reads or changes goes through :class:`Context`, which the engine
-(or a Trainer callback) provides. Changes are possible only inside ``with ctx.firing()``, which records them: no event
-acts unseen. Events of one run see that run's tensors alone, so they never touch a neighbor in a pack.
+and ``at_end`` after the last step. An event may count passes (micro-batches) instead of steps: ``at_passes`` comes
+after every ``passes``-th one, inside an accumulation window too where the event allows it.
+
+Everything an event reads or changes goes through :class:`Context`, which the engine (or a Trainer callback) provides.
+Changes are possible only inside ``with ctx.firing()``, which records them: no event acts unseen. Events of one run see
+that run's tensors alone, so they never touch a neighbor in a pack.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Context(abc.ABC):
 
     @abc.abstractmethod
     def frozen(self, module: str) -> Mapping[str, Tensor]:
-        """Return the frozen pairs beside the factors: A (k rank, d_in), B (d_out, k rank); empty where there are none."""
+        """Return the frozen pairs beside the factors, A (k rank, d_in) and B (d_out, k rank); empty without any."""
 
     @abc.abstractmethod
     def gradients(self, module: str) -> Mapping[str, Tensor]:
@@ -180,7 +182,7 @@ class Event(Choice, abc.ABC):
         """As ``after_step``, at every multiple of ``interval``."""
 
     def at_passes(self, ctx: Context, number: int) -> None:
-        """Pass ``number`` of the run (1-based), a multiple of ``passes``, was done; at the end of a window, its step."""
+        """Pass ``number`` of the run (1-based), a multiple of ``passes``, was done (and its step, if the last)."""
 
     def at_end(self, ctx: Context) -> None:
         """The last step was taken (a run that diverged does not get here)."""

@@ -8,8 +8,8 @@ All are changes of coordinates A <- M A with an invertible M (rank x rank). Fold
     row     A <- D^-1 A, D the norms of the rows               M^-1 = D
     gradual A <- A - h (A A^T / c^2 - I) A                     (METHODS 13.6 with A on the scale c it has)
 
-M itself is needed only for the optimizer's moments: with A' = M A and B' = B M^-1 a gradient of A becomes M^-T g and one
-of B becomes g M^T. Shapes: A (P, R, I), B (P, O, R), in float64; P modules, R rank, I inputs, O outputs.
+M itself is needed only for the optimizer's moments: with A' = M A and B' = B M^-1 a gradient of A becomes M^-T g and
+one of B becomes g M^T. Shapes: A (P, R, I), B (P, O, R), in float64; P modules, R rank, I inputs, O outputs.
 """
 
 from __future__ import annotations

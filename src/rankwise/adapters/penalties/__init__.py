@@ -2,8 +2,20 @@
 
 from rankwise.adapters.axis import register
 from rankwise.adapters.penalties.base import Penalty
+from rankwise.adapters.penalties.colora_note import ColoraNote
+from rankwise.adapters.penalties.null_space import NullSpace
 from rankwise.adapters.penalties.orthogonality import Orthogonality
+from rankwise.adapters.penalties.overlap import Overlap
+from rankwise.adapters.penalties.row_orthogonality import RowOrthogonality
 
-PENALTIES = register(Orthogonality)
+PENALTIES = register(Orthogonality, RowOrthogonality, Overlap, NullSpace, ColoraNote)
 
-__all__ = ["PENALTIES", "Orthogonality", "Penalty"]
+__all__ = [
+    "PENALTIES",
+    "ColoraNote",
+    "NullSpace",
+    "Orthogonality",
+    "Overlap",
+    "Penalty",
+    "RowOrthogonality",
+]
