@@ -150,8 +150,16 @@ class Pack:
     def _join(self, index: int, job: PackJob) -> None:
         keep_best = job.test or any(wanted is not None for wanted in (job.quiz, job.save_to, job.state_to))
         name = f"run{index}"
-        kept = {"keep_best": keep_best, "observe": job.observe, "start": job.start}
-        run = Run(self.base, self.forward, job.spec, self.splits, name=name, **kept)
+        run = Run(
+            self.base,
+            self.forward,
+            job.spec,
+            self.splits,
+            name=name,
+            keep_best=keep_best,
+            observe=job.observe,
+            start=job.start,
+        )
         seat = Seat(index, job, run, time.monotonic())
         try:
             if seat.checkpoint and run.resume(seat.checkpoint):

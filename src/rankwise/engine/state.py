@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class State:
     events: Mapping[str, Tensor] = field(default_factory=dict)
     record: tuple[dict[str, Any], ...] = ()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """A hash (hex) of every name, shape, dtype and byte of ``tensors``."""
         digest = hashlib.sha256()
@@ -73,10 +74,12 @@ class State:
             expected = metadata["sha256"]
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
-            raise RunError(f"{path} cannot be read ({reason}); delete its run folder and repeat the command.") from None
+            raise RunError(
+                f"{path}, the end of a finished run, cannot be read ({reason}); start again in another --out."
+            ) from None
         state = cls(_under(_TRAINED, found), _under(_EVENT, found), record)
         if state.sha256 != expected:
-            raise RunError(f"{path} was changed after it was written; delete its run folder and repeat the command.")
+            raise RunError(f"{path}, a frozen adapter, was changed after it was written; start again in another --out.")
         return state
 
 

@@ -106,10 +106,15 @@ def coherence(A: Tensor) -> tuple[Tensor, Tensor]:
     rank = A.shape[-2]
     if rank == 1:
         return A.new_zeros(A.shape[0]), A.new_zeros(A.shape[0])
+    size = cosines(A).abs()
+    return size.amax((-2, -1)), size.sum((-2, -1)) / (rank * (rank - 1))
+
+
+def cosines(A: Tensor) -> Tensor:
+    """Return the cosines between the rows of each A, (P, R, R), with zeros on the diagonal."""
     unit = row(A, 0.0).A
-    cosines = (unit @ unit.mT).abs()
-    cosines = cosines - torch.diag_embed(cosines.diagonal(dim1=-2, dim2=-1))
-    return cosines.amax((-2, -1)), cosines.sum((-2, -1)) / (rank * (rank - 1))
+    found = unit @ unit.mT
+    return found - torch.diag_embed(found.diagonal(dim1=-2, dim2=-1))
 
 
 def product_norm(A: Tensor, B: Tensor) -> Tensor:

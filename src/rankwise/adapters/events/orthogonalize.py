@@ -26,12 +26,22 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Context, Event
-from rankwise.adapters.events.orthogonal_forms import FORMS, Form, coherence, product_norm, signed_qr, unit_columns
+from rankwise.adapters.events.orthogonal_forms import (
+    FORMS,
+    Form,
+    coherence,
+    cosines,
+    product_norm,
+    signed_qr,
+    unit_columns,
+)
 from rankwise.adapters.parametrizations import LowRank
 from rankwise.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
+
+Factors = Mapping[str, Mapping[str, Tensor]]
 
 MEASURE = "measure"
 KINDS = (*FORMS, MEASURE)
@@ -143,12 +153,13 @@ class Orthogonalize(Event):
                 "text": "" if self.kind == MEASURE else f"Orthogonalized {len(changed)} modules",
                 "coherence_before": before,
                 "coherence_after": _coherence(changed),
+                "cosines_moved": _cosines_moved(factors, changed),
                 "relative_change": _relative_change(factors, changed),
                 "bf16_probe_loss_before": rounded,
                 "bf16_probe_loss_after": _rounded_probe(ctx, {m: ctx.factors(m) for m in ctx.modules}),
             }
 
-    def _change(self, ctx: Context, factors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    def _change(self, ctx: Context, factors: Factors) -> dict[str, dict[str, Tensor]]:
         changed: dict[str, dict[str, Tensor]] = {}
         for modules in _groups(factors):
             A, B = (_stacked(factors, modules, name) for name in ("A", "B"))
@@ -172,14 +183,14 @@ class Orthogonalize(Event):
         return B
 
 
-def _groups(factors: Mapping[str, Mapping[str, Tensor]]) -> list[list[str]]:
+def _groups(factors: Factors) -> list[list[str]]:
     groups: dict[Any, list[str]] = {}
     for module, own in factors.items():
         groups.setdefault((own["A"].shape, own["B"].shape), []).append(module)
     return list(groups.values())
 
 
-def _stacked(factors: Mapping[str, Mapping[str, Tensor]], modules: list[str], name: str) -> Tensor:
+def _stacked(factors: Factors, modules: list[str], name: str) -> Tensor:
     return torch.stack([factors[module][name] for module in modules]).double()
 
 
@@ -192,7 +203,7 @@ def _room(module: str, A: Tensor, B: Tensor, columns: bool) -> None:
         )
 
 
-def _coherence(factors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
+def _coherence(factors: Factors) -> dict[str, float]:
     found = [coherence(_stacked(factors, modules, "A")) for modules in _groups(factors)]
     return {
         "max": float(torch.cat([most for most, _ in found]).max()),
@@ -200,9 +211,13 @@ def _coherence(factors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
     }
 
 
-def _relative_change(
-    factors: Mapping[str, Mapping[str, Tensor]], changed: Mapping[str, Mapping[str, Tensor]]
-) -> float | None:
+def _cosines_moved(factors: Factors, changed: Factors) -> float:
+    """Return the largest change of a cosine between two rows of one A."""
+    moved = [cosines(_stacked(changed, m, "A")) - cosines(_stacked(factors, m, "A")) for m in _groups(factors)]
+    return max(float(difference.abs().max()) for difference in moved)
+
+
+def _relative_change(factors: Factors, changed: Factors) -> float | None:
     """Return |change of B A| / |B A|, all modules together; None while B A is zero."""
     moved = whole = 0.0
     for modules in _groups(factors):
@@ -213,7 +228,7 @@ def _relative_change(
     return (moved / whole) ** 0.5 if whole else None
 
 
-def _rounded_probe(ctx: Context, factors: Mapping[str, Mapping[str, Tensor]]) -> float | None:
+def _rounded_probe(ctx: Context, factors: Factors) -> float | None:
     """Return the probe loss with the factors rounded to bfloat16, as a run in that precision would compute."""
     for module, own in factors.items():
         ctx.write(module, {name: own[name].bfloat16() for name in ("A", "B")})
