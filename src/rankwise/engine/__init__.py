@@ -9,6 +9,7 @@ from rankwise.engine.pack import train_pack
 from rankwise.engine.quiz import Quiz, make_quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.state import State
 from rankwise.engine.train import train
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee
 from rankwise.engine.watch import Watch
@@ -22,6 +23,7 @@ __all__ = [
     "Quiz",
     "RunResult",
     "Score",
+    "State",
     "TrainSpec",
     "Trainee",
     "Watch",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rankwise.adapters import Handle, orientation, stream_seed
 from rankwise.adapters.events import Context, Event, Rate
-from rankwise.adapters.layers import Lens
+from rankwise.adapters.layers import Lens, Slot
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import RunError
@@ -29,7 +29,7 @@ def add_penalties(handle: Handle) -> dict[str, float]:
 
     Once per optimizer step, before the passes: all of them see the same factors.
     """
-    factors = {path: slot.factors for path, slot in handle.slots.items()} if handle.adapter.penalties else {}
+    factors = {path: _beside(slot) for path, slot in handle.slots.items()} if handle.adapter.penalties else {}
     found: dict[str, float] = {}
     for penalty in handle.adapter.penalties:
         value = penalty.weight * penalty.value(factors)
@@ -53,6 +53,11 @@ class Sight:
     selection: Callable[[], float] | None = None
     replay: Callable[[], None] | None = None
     private: PrivateBase | None = None
+
+
+def _beside(slot: Slot) -> dict[str, Tensor]:
+    """Return the factors, and the frozen pairs of earlier updates as ``merged_A`` and ``merged_B``."""
+    return {**slot.factors, **{f"merged_{name}": value for name, value in merged(slot).items()}}
 
 
 class Events:
@@ -127,6 +132,14 @@ class Events:
             shaped = event.reshape(shaped)
         return shaped
 
+    def after_pass(self, number: int, step: int) -> bool:
+        """Fire ``at_passes`` where pass ``number`` of the run is one to act after; return whether there was one."""
+        acting = [c for c in self.contexts if c.event.passes is not None and number % c.event.passes == 0]
+        for context in acting:
+            context.at("at_passes", step)
+            context.event.at_passes(context, number)
+        return bool(acting)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the streams and the tensors of every event's memory."""
         found = {}
@@ -181,6 +194,10 @@ class EventContext(Context):
         """The trained tensors."""
         # Copies: what is not written through `write` does not happen.
         return {name: p.detach().clone() for name, p in self._handle.slots[module].trained.items()}
+
+    def frozen(self, module: str) -> Mapping[str, Tensor]:
+        """Copies of the merged pairs."""
+        return {name: value.clone() for name, value in merged(self._handle.slots[module]).items()}
 
     def gradients(self, module: str) -> Mapping[str, Tensor]:
         """Their gradients."""

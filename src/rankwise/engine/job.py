@@ -8,6 +8,7 @@ from pathlib import Path
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.run import Observer
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, trains_alone
 from rankwise.engine.watch import Watch
 from rankwise.errors import UsageError
@@ -21,6 +22,8 @@ class PackJob:
         spec: the run.
         folder: where its checkpoint lives; with one, a killed run continues and ends with the same bits.
         save_to: folder for the best adapter (PEFT layout) or, for full fine-tuning, the model.
+        start: begin from this state instead of the spec's own start.
+        state_to: file for the state at the end (of the best step), from which a later run may begin.
         test: score the test split at the end.
         quiz: questions to answer with the best checkpoint.
         spectrum: measure the ranks of the total update at the last step.
@@ -50,6 +53,8 @@ class PackJob:
     trainee: Trainee | None = None
     watch: Watch | None = None
     spectrum: bool = False
+    start: State | None = None
+    state_to: Path | None = None
 
     def __post_init__(self) -> None:
         if self.until is not None and self.until not in self.spec.eval_steps:

@@ -127,7 +127,7 @@ class Pack:
         return self.budget is None or job.bytes + sum(seat.job.bytes for seat in self.seats) <= self.budget
 
     def _join(self, index: int, job: PackJob) -> None:
-        keep_best = job.test or job.quiz is not None or job.save_to is not None
+        keep_best = job.test or any(wanted is not None for wanted in (job.quiz, job.save_to, job.state_to))
         name = f"run{index}"
         run = Run(
             self.base,
@@ -139,6 +139,7 @@ class Pack:
             observe=job.observe,
             trainee=job.trainee,
             watch=job.watch,
+            start=job.start,
         )
         seat = Seat(index, job, run, time.monotonic())
         try:
@@ -168,7 +169,8 @@ class Pack:
         shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
         torch.autograd.backward(shares)
         for seat, total in zip(seats, totals, strict=True):
-            seat.run.passed(float(total.detach()))
+            if seat.run.passed(float(total.detach())):
+                self._release()
 
     def _release(self) -> None:
         """Factors are about to change."""
@@ -222,6 +224,8 @@ class Pack:
         seat.run.count()
         if seat.job.quiz is not None:
             seat.run.answer(seat.job.quiz)
+        if seat.job.state_to is not None:
+            seat.run.state().write(seat.job.state_to)
         if seat.job.save_to is not None:
             seat.run.trainee.save(seat.job.save_to, self.base)
         self._leave(seat, seat.run.result)

@@ -32,6 +32,7 @@ from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.spectrum import spectrum
+from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.engine.watch import Watch
 from rankwise.errors import UsageError
@@ -48,6 +49,7 @@ class Run:
         name: of the adapter on the base, unique among the runs on it; changes no bit.
         keep_best: keep the tensors of the best step on selection.
         observe: also told every firing of an event.
+        start: begin from this state instead of the spec's own start.
         trainee, watch: see :class:`rankwise.engine.PackJob`.
 
     Raises:
@@ -66,6 +68,7 @@ class Run:
         observe: Observer | None = None,
         trainee: Trainee | None = None,
         watch: Watch | None = None,
+        start: State | None = None,
     ) -> None:
         if trainee is not None and not trainee.alone and trainee.forward.model is not base.model:
             raise UsageError("a trainee that shares its base must be made on the base that is trained on.")
@@ -83,10 +86,20 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.work = Workload()
         self.step = 0
+        self.passes = 0
         self.window: Window | None = None
         self.told: list[dict[str, Any]] = []  # in a window that may yet be begun again
         self.events = self._events()
         self.rate = self.events.reshape(lambda: make_rate(spec.schedule, spec.warmup)) if self.events else None
+        if start is not None:
+            self.trainee.restore(dict(start.tensors))
+            if self.events and start.record:
+                self.events.restore(start.events, list(start.record))
+
+    def state(self) -> State:
+        """Return what a later run may begin from."""
+        events = (self.events.tensors(), tuple(self.events.record())) if self.events else ({}, ())
+        return State(self.trainee.snapshot(), *events)
 
     def _events(self) -> Events | None:
         if not (isinstance(self.trainee, AdapterTrainee) and isinstance(self.spec.target, Adapter)):
@@ -135,11 +148,16 @@ class Run:
         assert self.window is not None
         return nll / self.window.denominator
 
-    def passed(self, nll: float) -> None:
-        """Count a pass whose gradients have arrived."""
+    def passed(self, nll: float) -> bool:
+        """Count a pass whose gradients have arrived; return whether an event changed something inside the window."""
         assert self.window is not None
         self.window.nll += nll
         self.window.closed += 1
+        self.passes += 1
+        return bool(self.events) and not self.window.complete and self._after_pass(self.step + 1)
+
+    def _after_pass(self, step: int) -> bool:
+        return self.events is not None and self.events.after_pass(self.passes, step)
 
     def rewind(self) -> None:
         """Go back to the start of the window, as if none of its passes had been tried."""
@@ -149,6 +167,7 @@ class Run:
             self.events.restore(*self.window.memory)
             self.events.widen()
         self.told.clear()
+        self.passes -= self.window.closed if self.window is not None else 0
         self.window = None
         for p in self.parameters:
             p.grad = None
@@ -185,6 +204,7 @@ class Run:
         self.trainee.after_step()
         self.step += 1
         if self.events:
+            self._after_pass(self.step)
             self.events.after_step(self.step)
         if self.watch is not None:
             self._show(self.watch.weights)
@@ -268,7 +288,13 @@ class Run:
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides tensors."""
         events = self.events.record() if self.events else []
-        return {"step": self.step, "work": asdict(self.work), "result": self.result.to_dict(), "events": events}
+        return {
+            "step": self.step,
+            "work": asdict(self.work),
+            "result": self.result.to_dict(),
+            "events": events,
+            "passes": self.passes,
+        }
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -282,6 +308,7 @@ class Run:
             return False
         self.best, events, record = loaded
         self.step, self.work = record["step"], Workload(**record["work"])
+        self.passes = record.get("passes", 0)
         self.result = RunResult.from_dict(record["result"])
         if self.events:
             self.events.restore(events, record["events"])

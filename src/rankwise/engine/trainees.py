@@ -249,8 +249,13 @@ def make_trainee(
 
 
 def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` owns weights of the base, or chooses their codes, so that it cannot share a pass."""
-    return isinstance(target, Full) or target.init.quantized or any(event.owns_base for event in target.events)
+    """Return whether ``target`` owns weights of the base, chooses their codes, or acts between two passes of a window.
+
+    None of these can share a pass.
+    """
+    if isinstance(target, Full) or target.init.quantized:
+        return True
+    return any(event.owns_base or event.passes is not None for event in target.events)
 
 
 def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:

@@ -94,6 +94,8 @@ class TrainerEvents:
                 f"event {split.name!r} decides which examples a step reads, which Trainer does itself; use "
                 "rankwise.train."
             )
+        if any(event.passes is not None for event in events):
+            raise UsageError("an event that counts micro-batches needs rankwise.train; a Trainer offers whole steps.")
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
             raise UsageError(

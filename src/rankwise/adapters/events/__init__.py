@@ -8,7 +8,9 @@ from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.early_mask import EarlyMask
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
+from rankwise.adapters.events.orthogonalize import Orthogonalize
 from rankwise.adapters.events.output_selection import OutputSelection
+from rankwise.adapters.events.project_out import ProjectOut
 from rankwise.adapters.events.rank_allocator import RankAllocator
 from rankwise.adapters.events.row_sparsity import RowSparsity
 from rankwise.adapters.events.sample_rank import SampleRank
@@ -28,6 +30,8 @@ EVENTS = register(
     OutputSelection,
     ComponentPruning,
     TwoLevels,
+    Orthogonalize,
+    ProjectOut,
 )
 
 __all__ = [
@@ -40,7 +44,9 @@ __all__ = [
     "Event",
     "InputPruning",
     "MergeAndRestart",
+    "Orthogonalize",
     "OutputSelection",
+    "ProjectOut",
     "RankAllocator",
     "Rate",
     "RowSparsity",
