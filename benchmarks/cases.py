@@ -96,7 +96,7 @@ def ranks(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
 
 
 def evaluation(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
-    """Score 16 problems with an r = 64 adapter on: D, T, P."""
+    """Score 16 problems with an r = 64 adapter on: D, T, P; with the floor, and the ratio that the floor would give."""
     spec = lora_spec(steps=1)
     _, run = setting.ours(spec)
     steps = {
@@ -104,9 +104,15 @@ def evaluation(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:
         "T": trl(setting, spec, folder, tuned(setting, folder)["choice"])[1],
         "P": lambda: evaluate(setting.forward, setting.splits.selection),
     }
+    peak = gemm_peak()
     result = ratios(interleave(steps, 1 if quick else 3))
     run.trainee.close()
-    return result
+    flops = setting.evaluation_flops(spec)
+    floor, seconds = flops / peak["best"], result["seconds"]
+    return {
+        **result, "gemm_peak": peak, "useful_flops": flops, "floor_seconds": floor, "mfu": floor / seconds["P"]["min"],
+        "floor_over_D": seconds["D"]["min"] / floor,
+    }  # fmt: skip
 
 
 def finding_1(setting: Setting, folder: str, quick: bool) -> dict[str, Any]:

@@ -10,8 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from rankwise.adapters import Full
-from rankwise.cost import adapter_flops, full_flops, model_shape
+from rankwise.adapters import Adapter, Full
+from rankwise.cost import adapter_flops, evaluation_flops, full_flops, model_shape
 from rankwise.data import Encoded, Limits, Splits, load_data
 from rankwise.engine import Forward, TrainSpec
 from rankwise.engine.batches import window, workload
@@ -49,6 +49,13 @@ class Setting:
             return full_flops(shape, work)
         products = spec.target.rank * sum(d_out + d_in for d_out, d_in in shape.linear.values())
         return adapter_flops(shape, work, list(shape.linear), products)
+
+    def evaluation_flops(self, spec: TrainSpec) -> int:
+        """Return the useful operations of scoring the selection split with the adapter of ``spec`` on."""
+        shape = model_shape(self.base.model)
+        assert isinstance(spec.target, Adapter)
+        products = spec.target.rank * sum(d_out + d_in for d_out, d_in in shape.linear.values())
+        return evaluation_flops(shape, workload(self.splits.selection), products)
 
 
 def load(model: str | None, data: str) -> Setting:
