@@ -342,12 +342,21 @@ ROWS = (
         first_movers=frozenset({"e"}),
         counts=lambda m, n, r: r * (m + n) + r,
     ),
+    Row(
+        "aflora",
+        methods.aflora(4, alpha=2),
+        lambda W0, f: 2 * f["b"].diag() @ f["B"] @ f["d"].diag() @ f["A"],
+        2.0,
+        first_movers=frozenset({"b"}),
+        counts=lambda m, n, r: r * (m + n) + r + m,
+    ),
     # What these do happens while they train: before that they are LoRA, and every check must hold with their events.
     Row("relora", methods.relora(4, alpha=8), product(2.0), 2.0),
     Row("cola", methods.cola(4, alpha=8), product(2.0), 2.0),
     Row("xgblora", methods.xgblora(1, alpha=8), product(8.0), 8.0),
     Row("delta-lora", methods.delta_lora(4, alpha=8), product(2.0), 2.0),
     Row("dylora", methods.dylora(4, alpha=8), product(2.0), 2.0),
+    Row("dropbp", methods.dropbp(4, alpha=8), product(2.0), 2.0),
     Row("prilora", methods.prilora(4, alpha=8, spread=0), product(2.0), 2.0),  # one rank; the ramp: tests/events
     Row("roselora", methods.roselora(4, alpha=8), product(2.0), 2.0),
     Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),

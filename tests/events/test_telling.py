@@ -64,7 +64,7 @@ def test_the_thin_spectrum_is_that_of_the_dense_update(name, tiny_splits):
             assert own["effective"] == pytest.approx(effective_rank(values), rel=1e-6)
             assert own["rank"] == numerical_rank(values, max(dense.shape))
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_a_run_measures_its_update_when_asked(tiny_base, tiny_splits):

@@ -106,7 +106,7 @@ def test_every_option_has_a_default_and_reaches_the_adapter(card):
     other |= {"layers": 0.7, "ridge": 0.3, "weight": 0.5, "begin": 0.4, "frozen": True, "spread": 0.2, "fraction": 0.3}
     other |= {"xi": 0.1, "last": 0.5, "keep": 0.4, "density": 0.3, "by": "random", "large": True, "threshold": 0.5}
     other |= {"stage": 0.3, "shared": "frozen", "scale": 0.5, "delta": 0.1, "lower": 3, "upper": 0.4, "variance": 0.3}
-    other |= {"corrected": True}
+    other |= {"corrected": True, "scope": "attention", "rate": 0.3, "calibrate": 0.0}
     for option in parameters:
         changed = methods.build(card.name, **{option: other[option]})
         assert changed != default, f"{option} has no effect"

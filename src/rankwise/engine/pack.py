@@ -121,7 +121,7 @@ class Pack:
         finally:
             self._release()
             for seat in self.seats:
-                seat.run.trainee.close()
+                seat.run.close()
         return [self.results[i] for i in range(len(jobs))]
 
     def _admit(self, waiting: deque[tuple[int, PackJob]]) -> None:
@@ -156,7 +156,7 @@ class Pack:
             if seat.checkpoint and run.resume(seat.checkpoint):
                 run.tell({"event": "resumed", "step": run.step})
         except BaseException:
-            run.trainee.close()
+            run.close()
             raise
         self.seats.append(seat)
 
@@ -295,7 +295,7 @@ class Pack:
     def _leave(self, seat: Seat, result: RunResult) -> None:
         self.seats.remove(seat)
         self.results[seat.index] = result
-        seat.run.trainee.close()
+        seat.run.close()
 
 
 def out_of_memory(error: BaseException) -> bool:

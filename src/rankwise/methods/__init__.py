@@ -8,6 +8,7 @@ from typing import Any
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import adalora as _adalora
+from rankwise.methods import aflora as _aflora
 from rankwise.methods import bilora as _bilora
 from rankwise.methods import bitfit as _bitfit
 from rankwise.methods import cola as _cola
@@ -15,6 +16,7 @@ from rankwise.methods import corda as _corda
 from rankwise.methods import delta_lora as _delta_lora
 from rankwise.methods import dora as _dora
 from rankwise.methods import dora_dyn as _dora_dyn
+from rankwise.methods import dropbp as _dropbp
 from rankwise.methods import dylora as _dylora
 from rankwise.methods import eva as _eva
 from rankwise.methods import flora_gc as _flora_gc
@@ -81,10 +83,13 @@ _METHODS = (
     _riemannian_lora,
     _bilora,
     _dora_dyn,
+    _aflora,
+    _dropbp,
 )
 _CARDS = tuple(module.CARD for module in _METHODS)
 
 adalora = _adalora.adalora
+aflora = _aflora.aflora
 bilora = _bilora.bilora
 bitfit = _bitfit.bitfit
 cola = _cola.cola
@@ -92,6 +97,7 @@ corda = _corda.corda
 delta_lora = _delta_lora.delta_lora
 dora = _dora.dora
 dora_dyn = _dora_dyn.dora_dyn
+dropbp = _dropbp.dropbp
 dylora = _dylora.dylora
 eva = _eva.eva
 flora_gc = _flora_gc.flora_gc
@@ -123,6 +129,7 @@ xgblora = _xgblora.xgblora
 __all__ = [
     "Card",
     "adalora",
+    "aflora",
     "bilora",
     "bitfit",
     "build",
@@ -132,6 +139,7 @@ __all__ = [
     "delta_lora",
     "dora",
     "dora_dyn",
+    "dropbp",
     "dylora",
     "eva",
     "flora_gc",

@@ -5,6 +5,7 @@ from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, 
 from rankwise.adapters.parametrizations.bias_shift import BiasShift
 from rankwise.adapters.parametrizations.core import Core
 from rankwise.adapters.parametrizations.diagonal import Diagonal
+from rankwise.adapters.parametrizations.feature_scaled import FeatureScaled
 from rankwise.adapters.parametrizations.gated import Gated
 from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.low_rank import LowRank
@@ -12,7 +13,9 @@ from rankwise.adapters.parametrizations.vera import VeRA
 from rankwise.adapters.parametrizations.weight_decomposed import WeightDecomposed
 from rankwise.adapters.parametrizations.whole_matrix import WholeMatrix
 
-PARAMETRIZATIONS = register(LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift, Gated, WholeMatrix)
+PARAMETRIZATIONS = register(
+    LowRank, WeightDecomposed, Diagonal, Core, VeRA, IA3, BiasShift, Gated, WholeMatrix, FeatureScaled
+)
 
 __all__ = [
     "IA3",
@@ -23,6 +26,7 @@ __all__ = [
     "Diagonal",
     "Drop",
     "Factors",
+    "FeatureScaled",
     "Gated",
     "Host",
     "LowRank",
