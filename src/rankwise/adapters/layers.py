@@ -90,6 +90,7 @@ class Slot(nn.Module):
         self._layer = (layer,)
         self._shared = (shared,)
         self._size = self.kind.shape(layer)
+        self.virtual = False  # set while virtual tokens stand in front of the input; see virtual_tokens.py
         if owner:
             self.shared = shared
         self._frozen: set[str] = set()
@@ -153,6 +154,8 @@ class Slot(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
         layer = self._layer[0]
+        if self.parametrization.kind == "prompt" and not self.virtual:
+            raise UsageError("virtual tokens are put in front by the model itself; call it, not a part of it.")
         if self.kind.lookup:
             update = self.parametrization.update(x, self.factors, self.start, _keep, self._host(x, y))
             return self.kind.leave(layer, update, x)
@@ -191,7 +194,9 @@ class Slot(nn.Module):
         self, x: Tensor | None = None, y: Tensor | None = None, W0: Tensor | None = None, bias: Tensor | None = None
     ) -> Host:
         own = self._base[1] if bias is None else bias
-        return Host(self.scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
+        kind, layer = self.kind, self._layer[0]
+        normalize = (lambda rows: kind.normalized(layer, rows)) if kind.vector else None
+        return Host(self.scaling, lambda: self.W0 if W0 is None else W0, x, y, own, normalize)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):
