@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from rankwise.adapters import Handle, orientation, stream_seed
 from rankwise.adapters.events import Context, Event, Rate
 from rankwise.adapters.layers import Lens, Slot
+from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import RunError
@@ -224,7 +225,7 @@ class EventContext(Context):
         loss = self.probe()
         return {
             "update_norm": math.sqrt(squares),
-            "ranks": {path: _rank(slot.factors, merged(slot)) for path, slot in self._handle.slots.items()},
+            "ranks": {path: _rank(slot) for path, slot in self._handle.slots.items()},
             "probe_loss": loss if loss is None or math.isfinite(loss) else None,
         }
 
@@ -377,8 +378,9 @@ def _square(slot: Slot) -> float:
     return max(0.0, float(((B.T @ B) * (A @ A.T)).sum()))  # rounding may leave a zero below zero
 
 
-def _rank(factors: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> int:
+def _rank(slot: Slot) -> int:
     """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
-    if "e" in factors:
-        return int(factors["e"].count_nonzero())
+    if isinstance(slot.parametrization, Diagonal):
+        return int(slot.factors["e"].count_nonzero())
+    factors, frozen = slot.factors, merged(slot)
     return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)

@@ -110,6 +110,8 @@ class AdapterTrainee(Trainee):
         self.private = PrivateBase(model, adapter) if owner else None
         self.alone = trains_alone(adapter)
         self.forward = forward.like(self.private.model) if self.private else forward
+        if adapter.parametrization.kind == "prompt":
+            self.forward = forward.whole()
         self.name: str = name
         host = self.private.model if self.private else model
         looks = data if adapter.init.needs_data else None
@@ -249,8 +251,10 @@ def make_trainee(
 
 
 def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` owns weights of the base, or chooses their codes, so that it cannot share a pass."""
-    return isinstance(target, Full) or target.init.quantized or any(event.owns_base for event in target.events)
+    """Return whether ``target`` cannot share a pass: it owns base weights, chooses their codes, or is a prompt."""
+    if isinstance(target, Full) or target.parametrization.kind == "prompt":
+        return True
+    return target.init.quantized or any(event.owns_base for event in target.events)
 
 
 def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:

@@ -82,7 +82,8 @@ class DropBackward(Event):
 
     def check(self, adapter: Adapter) -> None:
         """Tensors that all layers share get their gradient from every block."""
-        if adapter.parametrization.trains_shared:
+        shared = adapter.parametrization.shared_shapes([(8, 8)], adapter.rank)
+        if any(map(adapter.parametrization.trains_shared, shared)):
             raise UsageError(
                 f"event {self.name!r} leaves whole blocks without gradient, but parametrization "
                 f"{adapter.parametrization.name!r} trains tensors that all layers share."
