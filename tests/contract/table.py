@@ -130,8 +130,10 @@ class Row:
         export_rank: rank of the factors on disk.
         counts: trainable parameters of one layer from (d_out, d_in, rank), when they are not LoRA's.
         updates: rank of the update of one layer from (d_out, d_in), when it is not the factors'.
+        shared: trainable parameters that all layers share, from their (d_out, d_in) and the rank.
         bias: what the adapter adds to the bias, from the bias and the factors.
         data: the start looks at data, so at other modules' weights too.
+        thin: rank of its plain factors where it is not the usual one; None when it has none.
         bases: the tiny models it can sit on.
     """
 
@@ -147,8 +149,10 @@ class Row:
     magnitude: str | None = None
     counts: Callable[[int, int, int], int] | None = None
     updates: Callable[[int, int], int] | None = None
+    shared: Callable[[list[tuple[int, int]], int], int] | None = None
     bias: Callable[[Tensor, Factors], Tensor] | None = None
     data: bool = False
+    thin: int | None = 0
     bases: tuple[str, ...] = ("sequential", "llama", "gpt2")
 
     @property
@@ -159,7 +163,7 @@ class Row:
     @property
     def low_rank(self) -> bool:
         """Its factors are A and B, perhaps with DoRA's magnitudes."""
-        return (self.kind == "delta" and self.counts is None) or "frozen-a" in self.name
+        return (self.kind == "delta" and self.counts is None) or "frozen" in self.name
 
     @property
     def kind(self) -> str:
@@ -175,7 +179,7 @@ class Row:
 
     @property
     def export_rank(self) -> int:
-        return 2 * self.rank if self.edits_base else self.rank
+        return self.thin or (2 * self.rank if self.edits_base else self.rank)
 
     def count(self, d_out: int, d_in: int) -> int:
         """Trainable parameters of one layer: r (m + n) for every low-rank row, and DoRA's magnitudes."""
@@ -339,8 +343,15 @@ ROWS = (
         methods.bilora(4, alpha=8),
         with_diagonal(2.0),
         2.0,
-        first_movers=frozenset({"e"}),
         counts=lambda m, n, r: r * (m + n) + r,
+    ),
+    Row(
+        "aflora",
+        methods.aflora(4, alpha=2),
+        lambda W0, f: 2 * f["b"].diag() @ f["B"] @ f["d"].diag() @ f["A"],
+        2.0,
+        first_movers=frozenset({"b"}),
+        counts=lambda m, n, r: r * (m + n) + r + m,
     ),
     # What these do happens while they train: before that they are LoRA, and every check must hold with their events.
     Row("relora", methods.relora(4, alpha=8), product(2.0), 2.0),
@@ -348,6 +359,7 @@ ROWS = (
     Row("xgblora", methods.xgblora(1, alpha=8), product(8.0), 8.0),
     Row("delta-lora", methods.delta_lora(4, alpha=8), product(2.0), 2.0),
     Row("dylora", methods.dylora(4, alpha=8), product(2.0), 2.0),
+    Row("dropbp", methods.dropbp(4, alpha=8), product(2.0), 2.0),
     Row("prilora", methods.prilora(4, alpha=8, spread=0), product(2.0), 2.0),  # one rank; the ramp: tests/events
     Row("roselora", methods.roselora(4, alpha=8), product(2.0), 2.0),
     Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),
@@ -367,3 +379,7 @@ ROWS = (
         for name, adapter in (("galore", methods.galore(4)), ("flora-gc", methods.flora_gc(4)))
     ),
 )
+
+from .table_family import FAMILY  # noqa: E402 (its rows are made of Row)
+
+ROWS = ROWS + FAMILY

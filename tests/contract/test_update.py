@@ -93,12 +93,13 @@ def test_matched_table_and_closed_form_count(row, tiny):
     handle = attach(tiny.make(), row.adapter)
     assert {m.module: (m.d_out, m.d_in) for m in handle.matched} == tiny.shapes
     assert [m.module for m in handle.matched] == list(tiny.shapes), "in the model's order"
-    for match in handle.matched:
-        assert match.trainable == row.count(match.d_out, match.d_in)
+    shared = row.shared(list(tiny.shapes.values()), row.rank) if row.shared else 0
+    for i, match in enumerate(handle.matched):
+        assert match.trainable == row.count(match.d_out, match.d_in) + (0 if i else shared), "shared: at the first"
         assert match.rank == row.rank
         assert match.scaling == pytest.approx(row.scale, rel=1e-15)
     total = sum(p.numel() for p in handle.trainable().values())
-    assert total == sum(row.count(*shape) for shape in tiny.shapes.values())
+    assert total == sum(row.count(*shape) for shape in tiny.shapes.values()) + shared
     text = str(handle.matched)
     assert len(text.splitlines()) == 1 + len(tiny.shapes)
     assert len({len(line) for line in text.splitlines()}) == 1, "columns are aligned"

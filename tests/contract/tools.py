@@ -104,11 +104,15 @@ def dense_weights(base: nn.Module, row: Row, factors: dict[str, Tensor], handle:
     Frozen and shared factors are read off the handle.
     """
     weights = {}
-    for path in {name.rpartition(".")[0] for name in factors}:
+    common = {name.removeprefix("*."): f for name, f in factors.items() if name.startswith("*.")}
+    for path in handle.slots:
         module = base.get_submodule(path)
         W0 = as_stored(module, module.weight.detach())  # a transposition is its own inverse
         slot = handle.slots[path]
         own = {name: f.detach() for name, f in slot.factors.items()} | {f"{n}0": f for n, f in slot.start.items()}
+        if common:
+            everything = {**{n: f.detach() for n, f in handle.shared.items()}, **common}
+            own |= slot.parametrization.local(everything, *W0.shape)
         own |= {name.removeprefix(f"{path}."): f for name, f in factors.items() if name.startswith(f"{path}.")}
         delta = row.oracle(W0, own)
         weights[f"{path}.weight"] = as_stored(module, W0 + delta)

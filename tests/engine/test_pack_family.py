@@ -28,6 +28,13 @@ FAMILY = {
     "eva": spec(build("eva", rank=4), **SHORT, seed=3),
     "lora_ga": spec(build("lora_ga", rank=2), **SHORT),
     "ia3": spec(build("ia3"), **SHORT, batch=6),
+    "tied_lora": spec(build("tied_lora", rank=3), **SHORT),
+    "vb_lora": spec(build("vb_lora", length=16, vectors=8), **SHORT, batch=5),
+    "nola": spec(build("nola", rank=3, bases=5), **SHORT),
+    "loha": spec(build("loha", rank=3, dropout=0.2), **SHORT),
+    "boft": spec(build("boft", factors=2), **SHORT),
+    "fourierft": spec(build("fourierft", frequencies=50), **SHORT, seed=2),
+    "spectral_adapter": spec(build("spectral_adapter", rank=3, form="rotational"), **SHORT),
 }
 
 

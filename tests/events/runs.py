@@ -41,6 +41,10 @@ RUNS = {
     ),
     "dora_dyn": Expected(spec("dora_dyn", rank=6, every=2), [3, 4, 5, 6, 7, 8]),
     "bilora": Expected(spec("bilora", rank=4), [1, 2, 3, 4, 5, 6, 7, 8]),
+    "aflora": Expected(spec("aflora", rank=4), [1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8]),
+    "dropbp": Expected(
+        spec("dropbp", rank=2, calibrate=0.25), [1, 1, 2, 2, 2, *(s for s in range(3, 9) for _ in "12")]
+    ),
     "galore": Expected(spec("galore", rank=4, every=3), []),
     "flora_gc": Expected(spec("flora_gc", rank=4, every=3), []),
     "riemannian_lora": Expected(spec("riemannian_lora", rank=4), []),

@@ -12,7 +12,14 @@ from torch import nn
 from rankwise.adapters import attach
 from rankwise.adapters.allocation import Ramp
 from rankwise.adapters.allocation.base import depth
-from rankwise.adapters.events import RankAllocator, RowSparsity, SampleRank, SoftThreshold, TwoLevels
+from rankwise.adapters.events import (
+    ProgressiveFreezing,
+    RankAllocator,
+    RowSparsity,
+    SampleRank,
+    SoftThreshold,
+    TwoLevels,
+)
 from rankwise.adapters.events.component_pruning import ComponentPruning, component_norms
 from rankwise.adapters.events.early_mask import score
 from rankwise.adapters.events.input_pruning import drop_lowest
@@ -25,6 +32,7 @@ from rankwise.engine import TrainSpec, train
 from rankwise.errors import UsageError
 from rankwise.methods import (
     adalora,
+    aflora,
     bilora,
     dora_dyn,
     dylora,
@@ -256,7 +264,7 @@ def test_prilora_zeroes_what_matters_least_in_every_row(tiny_base, tiny_splits):
         r.train_step()
         assert all(slot.factors["A"].all() for slot in r.trainee.handle.slots.values()), "they may grow back"
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_prilora_looks_at_the_inputs_of_the_step(tiny_base, tiny_splits):
@@ -279,7 +287,7 @@ def test_prilora_looks_at_the_inputs_of_the_step(tiny_base, tiny_splits):
         found = r.events.contexts[0].state["n/model.layers.0.self_attn.q_proj"]
         torch.testing.assert_close(found, norms, rtol=1e-4, atol=1e-5)
     finally:
-        r.trainee.close()
+        r.close()
 
 
 # SparseAdapter 8.8
@@ -300,7 +308,7 @@ def test_sparse_adapter_has_its_density_at_every_step(by, tiny_base, tiny_splits
         for slot in r.trainee.handle.slots.values():  # neither factor is gone whole
             assert by in ("magnitude", "synflow") or (slot.factors["A"].any() and slot.factors["B"].any())
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_sparse_adapters_scores():
@@ -337,7 +345,7 @@ def test_roselora_is_sparse_in_every_row_of_a_and_column_of_b(tiny_base, tiny_sp
             assert (B != 0).sum(dim=0).tolist() == [columns] * 4
             assert int(r.trainee.handle.delta(path).count_nonzero()) <= 4 * rows * columns
     finally:
-        r.trainee.close()
+        r.close()
 
 
 # LoRA-drop 3.3
@@ -369,7 +377,7 @@ def test_lora_drop_selects_by_output_and_shares_the_rest(tiny_base, tiny_splits)
                 for factor in "AB":
                     assert torch.equal(slots[member].factors[factor], slots[leader].factors[factor])
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def deep(base, layers=5):
@@ -409,7 +417,7 @@ def test_lora_drop_shared_layers_step_as_one_tensor(tiny_base, tiny_splits):
                 assert slots[member].factors["B"] not in r.optimizer.state
                 assert torch.equal(slots[member].factors["B"], slots[leader].factors["B"])
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def leader_of(groups, member):
@@ -429,7 +437,49 @@ def test_lora_drop_frozen_leaves_the_rest_at_their_start(tiny_base, tiny_splits)
             for member in members:
                 assert not result.trainee.handle.slots[member].factors["B"].any()
     finally:
-        result.trainee.close()
+        result.close()
+
+
+# AFLoRA 4.2
+
+
+def test_aflora_freezes_what_has_settled_and_never_thaws(tiny_base, tiny_splits):
+    event = ProgressiveFreezing(begin=0.2, rest=0.2)
+    shares = [event.frozen_share(step, 20) for step in range(21)]
+    assert shares[4] == 0
+    assert shares[16] == shares[20] == 1
+    assert shares == sorted(shares)
+    r = begin(tiny_base, tiny_splits, spec("aflora", steps=10, rank=4))
+    try:
+        kept, counts = {}, []
+        for _ in range(10):
+            r.train_step()
+            for key, value in kept.items():
+                module, factor = key.split(":")
+                assert torch.equal(r.trainee.handle.slots[module].factors[factor], value)
+            frozen = r.events.contexts[0].state.get("frozen", [])
+            assert frozen[: len(kept)] == list(kept)
+            kept |= {k: r.trainee.handle.slots[k.split(":")[0]].factors[k[-1]].detach().clone() for k in frozen}
+            counts.append(len(frozen))
+        assert counts[0] == 0
+        assert counts[-1] == 2 * 14
+        assert counts == sorted(counts)
+        before = {name: p.detach().clone() for name, p in r.trainee.parameters.items()}
+    finally:
+        r.close()
+    assert {name[-1] for name in before} == set("ABdb")
+
+
+def test_aflora_can_leave_the_feed_forward_blocks_training(tiny_base, tiny_splits):
+    r = begin(tiny_base, tiny_splits, TrainSpec(aflora(4, scope="attention"), lr=1e-2, steps=6, batch=4))
+    try:
+        for _ in range(6):
+            r.train_step()
+        frozen = r.events.contexts[0].state["frozen"]
+        assert len(frozen) == 2 * 8
+        assert all(".self_attn." in key for key in frozen)
+    finally:
+        r.close()
 
 
 # BiLoRA 7.2
@@ -446,8 +496,8 @@ def test_bilora_levels_read_disjoint_data_and_move_their_own_factors(tiny_base, 
     one = TrainSpec(bilora(4, lower=2, upper=0.25), lr=1e-2, steps=6, batch=4, seed=3)
     read = [window(one, 40, step) for step in range(30)]
     for step, indices in enumerate(read):
-        assert set(indices) <= set(upper if step % 3 == 0 else lower)
-    assert sorted(i for step in (0, 3, 6) for i in read[step]) == upper, "an epoch of its own: 4 + 4 + 2"
+        assert set(indices) <= set(upper if step % 3 == 2 else lower)
+    assert sorted(i for step in (2, 5, 8) for i in read[step]) == upper, "an epoch of its own: 4 + 4 + 2"
     r = begin(tiny_base, tiny_splits, one)
     try:
         for step in range(4):
@@ -456,9 +506,9 @@ def test_bilora_levels_read_disjoint_data_and_move_their_own_factors(tiny_base, 
             moved = {
                 name.rpartition(".")[2] for name, p in r.trainee.parameters.items() if not torch.equal(p, before[name])
             }
-            assert moved == ({"e"} if step % 3 == 0 else {"A", "B"})
+            assert moved == ({"e"} if step % 3 == 2 else {"A", "B"})
     finally:
-        r.trainee.close()
+        r.close()
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_window_that_is_begun_again_draws_the_same(tiny_base, tiny_splits, who
         assert run.result.events == whole("dylora")[0].events
         assert [r for r in told if r.get("event") == "sample-rank"] == run.result.events
     finally:
-        run.trainee.close()
+        run.close()
 
 
 def test_events_act_in_runs_of_one_and_two_steps(tiny_base, tiny_splits):
@@ -152,4 +152,4 @@ def test_weight_decay_and_clipping_do_not_disturb_what_rests(tiny_base, tiny_spl
         assert moved == active
         assert Counter(name.split(".")[2] for name in active) in (Counter({"0": 7}), Counter({"1": 7}))
     finally:
-        run.trainee.close()
+        run.close()

@@ -42,7 +42,7 @@ def test_relora_merges_change_nothing_and_rank_adds_up(tiny_splits):
         assert [e["step"] for e in r.result.events] == [2, 4, 6]
         assert ranks == [2, 2, 4, 4, 6, 6, 8, 8], "one link more after every merge"
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_relora_saves_all_links_as_plain_lora(tiny_base, tiny_splits, tmp_path):
@@ -80,7 +80,7 @@ def test_the_shaped_rate_is_what_the_optimizer_steps_at(tiny_base, tiny_splits):
         assert seen == [[pytest.approx(1e-2 * rate(k, 8))] for k in range(8)]
         assert seen[4][0] < seen[3][0] < seen[0][0]
     finally:
-        r.trainee.close()
+        r.close()
 
 
 @pytest.mark.parametrize("moments", ["magnitude", "random"])
@@ -104,7 +104,7 @@ def test_relora_keeps_a_tenth_of_the_moments_when_asked(moments, tiny_base, tiny
             kept, total = kept + int(stayed.sum()), total + stayed.numel()
         assert kept / total == pytest.approx(0.1, abs=0.01)
     finally:
-        r.trainee.close()
+        r.close()
 
 
 # COLA 9.2
@@ -128,7 +128,7 @@ def test_cola_forgets_the_optimizer_and_goes_on(tiny_base, tiny_splits):
         assert {float(r.optimizer.state[p]["step"]) for p in r.parameters} == {1.0}
         assert {slot.plain()[0].shape[0] for slot in r.trainee.handle.slots.values()} == {4}
     finally:
-        r.trainee.close()
+        r.close()
 
 
 # XGBLoRA 9.4
@@ -169,7 +169,7 @@ def test_xgblora_rank_grows_by_the_picks_and_merges_change_nothing(tiny_splits):
             assert event["probe_loss_after"] == pytest.approx(event["probe_loss_before"], abs=1e-12)
             assert event["merged"] == 7
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_xgblora_on_all_layers_is_a_chain(tiny_base, tiny_splits, monkeypatch):
@@ -204,7 +204,7 @@ def test_delta_lora_telescopes(begin_at, rank, tiny_splits):
         assert not inside.requires_grad
         assert torch.equal(base.model.get_submodule(Q).weight, W0)
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_delta_lora_of_weight_zero_is_lora(tiny_base, tiny_splits):

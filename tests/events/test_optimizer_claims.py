@@ -178,7 +178,7 @@ def test_state_is_small_and_saved(tiny_base, tiny_splits):
             assert min(state["exp_avg"].shape) == 4
             assert state["P"].shape == (4, min(p.shape))
     finally:
-        r.trainee.close()
+        r.close()
 
 
 def test_dense_is_exact_beside_an_identity():

@@ -12,7 +12,7 @@ from rankwise.adapters.penalties import Orthogonality
 from rankwise.engine import TrainSpec, train
 from rankwise.errors import UsageError
 from rankwise.integrations.trainer import RankwiseCallback
-from rankwise.methods import lora
+from rankwise.methods import adalora, bilora, dylora, galore, lora, prilora, relora, riemannian_lora
 from rankwise.models.tiny import tiny_model
 
 from ..in_order import trainer_in_order
@@ -69,6 +69,28 @@ def test_same_steps_same_effect(accumulation, tiny_base, tiny_splits, tmp_path):
     assert [log for log in trainer.state.log_history if log.get("event")] == callback.fired
 
 
+@pytest.mark.parametrize(
+    "target",
+    [dylora(rank=4), relora(rank=2, merges=2, warmup=0.5), adalora(rank=6, every=2), riemannian_lora(rank=4)],
+    ids=["dylora", "relora", "adalora", "riemannian"],
+)
+def test_narrowed_passes_shaped_rates_and_preconditioned_steps_act_there_too(target, tiny_base, tiny_splits, tmp_path):
+    spec = TrainSpec(target, lr=1e-2, steps=STEPS, batch=BATCH, micro_batch=BATCH, clip=0.5, seed=7)
+    ours = train(tiny_base, spec, tiny_splits)
+    handle = attach(tiny_model(), target, seed=7)
+    callback = RankwiseCallback(handle)
+    trainer = in_order(handle, spec, tiny_splits, callback, tmp_path, 1)
+    assert [(e["step"], e["moment"]) for e in callback.fired] == [(e["step"], e["moment"]) for e in ours.events]
+    assert list(losses(trainer).values()) == pytest.approx(ours.losses, abs=3e-4)
+    assert all(slot.lens is None for slot in handle.slots.values())
+
+
+def test_a_step_of_its_own_kind_needs_that_optimizer(tmp_path):
+    handle = attach(tiny_model(), galore(rank=4), seed=0)
+    with pytest.raises(UsageError, match=r"wants its own step, Adam on gradients projected to rank 4.*has AdamW"):
+        trainer_for(handle, tmp_path).train()
+
+
 def test_a_resumed_run_equals_the_undisturbed_one(tmp_path):
     """The checkpoint falls between two merges: merged pairs, event stream and the optimizer's gaps come back."""
     handle = attach(tiny_model(), replace(TARGET, dropout=0.1), seed=3)
@@ -98,6 +120,8 @@ def test_a_resumed_run_equals_the_undisturbed_one(tmp_path):
             r"acts between backward and clipping.*max_grad_norm=0 \(found 1\)",
         ),
         (replace(lora(rank=2), events=(Owner(),)), {}, "writes the base"),
+        (prilora(rank=2), {}, "looks at a step's examples again, which Trainer does not keep"),
+        (bilora(rank=2), {"max_grad_norm": 0.0}, "decides which examples a step reads"),
     ],
 )
 def test_what_a_trainer_cannot_do_is_refused_before_the_first_step(target, changes, words, tmp_path):

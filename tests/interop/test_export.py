@@ -23,7 +23,8 @@ from .tools import live, tree
 pytestmark = pytest.mark.filterwarnings("ignore")
 ROW = {row.name: row for row in ROWS}
 models = pytest.mark.parametrize("tiny", [LLAMA, GPT2], ids=lambda tiny: tiny.name)
-DELTAS = [r for r in ROWS if r.kind == "delta"]
+DELTAS = [r for r in ROWS if r.kind == "delta" and r.thin is not None]
+DENSE = [r for r in ROWS if r.kind == "delta" and r.thin is None and not r.ranked]
 exact_rows = pytest.mark.parametrize("row", [r for r in DELTAS if r.magnitude != "in"], ids=lambda row: row.name)
 
 
@@ -81,6 +82,17 @@ def test_what_has_no_low_rank_form_is_cut_and_its_loss_is_the_spectrums_tail(nam
         assert error == pytest.approx(float(S[6:].norm() / S.norm()), rel=1e-9, abs=1e-14)
         assert float((written - delta).norm() / delta.norm()) == pytest.approx(error, rel=1e-6, abs=1e-12)
     assert "no exact low-rank form" in " ".join(done.notes)
+
+
+@pytest.mark.parametrize("row", DENSE, ids=lambda row: row.name)
+def test_a_dense_update_is_cut_with_its_loss_and_whole_where_nothing_bounds_it(row, tmp_path):
+    it = live(LLAMA, row.adapter, tmp_path, train)
+    cut = export(it, "vllm", tmp_path / "cut", max_rank=7)
+    assert not cut.exact
+    assert 0 < max(cut.errors.values()) < 1
+    whole = export(it, "vllm", tmp_path / "whole", max_rank=64)  # all singular values there are
+    assert whole.exact
+    close(run(merge_into(LLAMA.make(), tmp_path / "whole"), LLAMA), run(it.base.model, LLAMA))
 
 
 def test_dora_keeps_its_magnitudes_for_peft_unless_a_rank_is_asked_for(tmp_path):

@@ -21,6 +21,31 @@ from ..contract.table import ROWS
 CARDS = methods.catalogue()
 NAMES = [card.name for card in CARDS]
 ADAPTERS = [card for card in CARDS if card.name != "full"]
+OWN_RANK = {
+    "loretta": "2r",
+    "melora": "N r",
+    "loha": "r^2",
+    "hra": "r",
+    "spectral_adapter": "2r",
+    "lokr": "r min(m1, n1)",
+}
+OWN_RANK |= {"fourierft": "-"}  # factors of the update, where it has them; full rank otherwise
+MORE = {
+    **{
+        "values": "sigmoid",
+        "tensor_rank": 2,
+        "bases": 7,
+        "seed": 5,
+        "trains": "BA",
+        "vectors": 9,
+        "length": 8,
+        "topk": 1,
+    },
+    **{"count": 4, "factor": 2, "factors": 3, "frequencies": 7, "scale": 2.5, "first": 3, "rows": "top"},
+    **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7},
+}
+NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning")
+OWN = {("spectral_adapter", "form"): "rotational"}
 every_card = pytest.mark.parametrize("card", CARDS, ids=NAMES)
 every_adapter = pytest.mark.parametrize("card", ADAPTERS, ids=[card.name for card in ADAPTERS])
 
@@ -41,7 +66,7 @@ def test_every_card_says_what_the_catalogue_promises(card):
     assert card.fidelity
     spec = card.build()
     assert card.owns_base == (isinstance(spec, Full) or any(event.owns_base for event in spec.events))
-    assert card.merges == (card.name != "full")
+    assert card.merges == (card.name not in ("full", *NOT_MERGED))
     json.dumps(card.to_dict(), allow_nan=False)
     assert "build" not in card.to_dict()
 
@@ -69,7 +94,9 @@ def test_a_card_describes_the_adapter_that_its_builder_makes(card):
         assert (" + ".join(one.name for one in found) if isinstance(found, tuple) else found.name) == choice
     assert bool(adapter.events) == ("events" in card.axes)
     assert bool(adapter.penalties) == ("penalties" in card.axes)
-    if not isinstance(adapter.parametrization, Delta) or adapter.parametrization.reads_base:
+    if card.name in OWN_RANK:
+        assert card.export_rank == OWN_RANK[card.name]
+    elif not isinstance(adapter.parametrization, Delta) or adapter.parametrization.reads_base:
         assert card.export_rank == "-", "its update has full rank"
     elif not adapter.parametrization.ranked:
         assert card.export_rank == "-", "a whole matrix"
@@ -106,9 +133,9 @@ def test_every_option_has_a_default_and_reaches_the_adapter(card):
     other |= {"layers": 0.7, "ridge": 0.3, "weight": 0.5, "begin": 0.4, "frozen": True, "spread": 0.2, "fraction": 0.3}
     other |= {"xi": 0.1, "last": 0.5, "keep": 0.4, "density": 0.3, "by": "random", "large": True, "threshold": 0.5}
     other |= {"stage": 0.3, "shared": "frozen", "scale": 0.5, "delta": 0.1, "lower": 3, "upper": 0.4, "variance": 0.3}
-    other |= {"corrected": True}
+    other |= {"corrected": True, "scope": "attention", "rate": 0.3, "calibrate": 0.0}
     for option in parameters:
-        changed = methods.build(card.name, **{option: other[option]})
+        changed = methods.build(card.name, **{option: OWN.get((card.name, option)) or {**other, **MORE}[option]})
         assert changed != default, f"{option} has no effect"
 
 
@@ -180,5 +207,6 @@ def test_every_method_has_a_row_in_the_contract_table():
         return tuple(getattr(adapter, axis).name for axis in ("parametrization", "init", "scaling", "optimizer"))
 
     rows = {kind(row.adapter) for row in ROWS}
-    on_codes = {"qlora", "loftq", "qpissa"}  # adapters/test_nf4.py
-    assert {kind(card.build()) for card in ADAPTERS if card.name not in on_codes} <= rows
+    elsewhere = {"qlora", "loftq", "qpissa"}  # adapters/test_nf4.py
+    elsewhere |= {*NOT_MERGED, "ln_tuning"}  # contract/test_not_merged.py, adapters/test_{prompts,norms}.py
+    assert {kind(card.build()) for card in ADAPTERS if card.name not in elsewhere} <= rows

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from rankwise.adapters import Full
-from rankwise.methods import lora, lora_plus, olora
+from rankwise.methods import lora, lora_plus, oft, olora, vera
 from rankwise.studies.presets import resolve_study
 from rankwise.studies.prior import center, on_ladder, prior
 from rankwise.studies.scales import DEFAULT_RATES, grid
@@ -53,3 +53,10 @@ def test_a_study_of_a_wider_model_starts_lower():
     assert config.learning_rates["lora-r16"] == (1e-4, 3e-4, 1e-3)
     assert resolve_study("rank", "smoke").learning_rates["full"] == (3e-3, 1e-2, 3e-2), "a random tiny model's own"
     assert resolve_study("rank", "smoke", {"model": "default"}).learning_rates["full"] == (3e-5, 1e-4, 3e-4)
+
+
+def test_vectors_start_higher_than_factors_and_rotations_lower():
+    assert grid("quick", vera(), steps=8) == (1e-2, 3e-2, 1e-1)
+    assert grid("quick", lora(), steps=8) == (1e-3, 3e-3, 1e-2)
+    assert grid("quick", oft(), steps=8) == (3e-4, 1e-3, 3e-3)
+    assert grid("tutorial", vera()) == grid("tutorial", lora()), "the tutorial's are to the letter"

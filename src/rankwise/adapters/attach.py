@@ -19,6 +19,7 @@ from rankwise.adapters.layers import AdaptedLayer, Slot, adapt, restore
 from rankwise.adapters.overlay import Overlay
 from rankwise.adapters.starting import begin
 from rankwise.adapters.stored import StoredWeight
+from rankwise.adapters.virtual_tokens import VirtualTokens
 from rankwise.errors import UsageError, unknown
 
 
@@ -174,6 +175,10 @@ def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
         parametrization.check(ranks[path], d_out, d_in, path)
         if host.vector and not parametrization.on_vectors:
             raise UsageError(f"{path} is a {host.name}, which has no matrix for {parametrization.name!r} to update.")
+        if not host.vector and not parametrization.on_matrices:
+            raise UsageError(
+                f"{path} is a {host.name}; {parametrization.name!r} is for normalizations: placement 'norms'."
+            )
         if host.lookup and (adapter.dropout or not parametrization.lookup):
             what = f"dropout {adapter.dropout:g}" if adapter.dropout else f"parametrization {parametrization.name!r}"
             raise UsageError(f"{what} cannot be used on {path}, an embedding, whose input is token ids.")
@@ -222,6 +227,7 @@ class Handle:
         self._layers = layers
         self.overlay = overlay
         self.file_dtypes: dict[str, torch.dtype] = {}  # of a loaded adapter, by name in the file
+        self._virtual = VirtualTokens(model, layers, name) if adapter.parametrization.kind == "prompt" else None
 
     @property
     def layers(self) -> dict[str, AdaptedLayer]:
@@ -331,6 +337,9 @@ class Handle:
     def detach(self) -> None:
         """Remove the adapter; the last one to leave gives the model its own classes back."""
         self._outside_mixed("detaching")
+        if self._virtual is not None:
+            self._virtual.remove()
+            self._virtual = None
         if self.merged:
             self.unmerge()
         for layer in self._layers.values():

@@ -97,6 +97,7 @@ class Slot(nn.Module):
         self._layer = (layer,)
         self._shared = (shared,)
         self._size = self.kind.shape(layer)
+        self.virtual = False  # set while virtual tokens stand in front of the input; see virtual_tokens.py
         if owner:
             self.shared = shared
         self._frozen: set[str] = set()
@@ -160,6 +161,8 @@ class Slot(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the scaled update of ``x`` (..., d_in) as (..., d_out); ``y`` is W0's output for ``x``, if known."""
         layer = self._layer[0]
+        if self.parametrization.kind == "prompt" and not self.virtual:
+            raise UsageError("virtual tokens are put in front by the model itself; call it, not a part of it.")
         factors, scaling = (self.factors, self.scaling) if self.lens is None else self.lens(self.factors, self.scaling)
         if self.kind.lookup:
             update = self.parametrization.update(x, factors, self.start, _keep, self._host(x, y, scaling=scaling))
@@ -205,7 +208,10 @@ class Slot(nn.Module):
         scaling: float | None = None,
     ) -> Host:
         own = self._base[1] if bias is None else bias
-        return Host(self.scaling if scaling is None else scaling, lambda: self.W0 if W0 is None else W0, x, y, own)
+        scale = self.scaling if scaling is None else scaling
+        kind, layer = self.kind, self._layer[0]
+        normalize = (lambda rows: kind.normalized(layer, rows)) if kind.vector else None
+        return Host(scale, lambda: self.W0 if W0 is None else W0, x, y, own, normalize)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not (self.training and self.dropout):

@@ -84,7 +84,7 @@ def build_native(
 
     device, wide = place_and_dtype(next(iter(modules.values())))
     common = {name: tensors[f"{_SHARED}:{name}"].to(device, wide) for name in shared}
-    pair = Shared(common, adapter.parametrization.trains_shared) if shared else None
+    pair = Shared(common, frozenset(filter(adapter.parametrization.trains_shared, common))) if shared else None
     stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
     slots: dict[str, Slot] = {}
     stored: dict[str, StoredWeight] = {}

@@ -94,7 +94,7 @@ def _shared(modules: Mapping[str, nn.Module], adapter: Adapter, seed_of: Callabl
     stream = torch.Generator().manual_seed(seed_of("shared"))
     tensors = adapter.parametrization.share(layers, adapter.rank, _wide(first.dtype), stream)
     placed = {name: value.to(first.device) for name, value in tensors.items()}
-    return Shared(placed, adapter.parametrization.trains_shared)
+    return Shared(placed, frozenset(filter(adapter.parametrization.trains_shared, placed)))
 
 
 def _factors(

@@ -29,7 +29,7 @@ def study(
         str | None,
         typer.Option(
             help="Keep only these arms, by method or arm name: lora,olora. Preset methods takes any method here, and a "
-            "group (all) for a few steps of each."
+            "group (all, dynamics) for a few steps of each."
         ),
     ] = None,
     steps: Steps = None,

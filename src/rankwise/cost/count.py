@@ -42,10 +42,10 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     for name, module in modules.items():
         shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
         counts[name] = sum(prod(shape) for shape in shapes.values())
-    if trains := adapter.parametrization.trains_shared:  # counted where they are met first
-        layers = [orientation.shape(module) for module in modules.values()]
-        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
-        counts[next(iter(counts))] += sum(prod(shape) for name, shape in shared.items() if name in trains)
+    layers = [orientation.shape(module) for module in modules.values()]
+    shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+    trained = [prod(shape) for name, shape in shared.items() if adapter.parametrization.trains_shared(name)]
+    counts[next(iter(counts))] += sum(trained)  # where they are met first
     return counts
 
 
@@ -56,10 +56,10 @@ def optimizer_numbers(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     for name, module in modules.items():
         shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
         counts[name] = sum(map(adapter.optimizer.state, shapes.values()))
-    if trains := adapter.parametrization.trains_shared:
-        layers = [orientation.shape(module) for module in modules.values()]
-        shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
-        counts[next(iter(counts))] += sum(adapter.optimizer.state(s) for name, s in shared.items() if name in trains)
+    layers = [orientation.shape(module) for module in modules.values()]
+    shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
+    trained = [shape for name, shape in shared.items() if adapter.parametrization.trains_shared(name)]
+    counts[next(iter(counts))] += sum(map(adapter.optimizer.state, trained))
     return counts
 
 
@@ -78,8 +78,9 @@ def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
         counts[name] += sum(map(prod, parametrization.at(name).frozen_shapes(*size, ranks[name]).values()))
         if adapter.init.edits_base:
             counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
-    shared, trains = parametrization.shared_shapes(layers, adapter.rank), parametrization.trains_shared
-    counts[next(iter(counts))] += sum(prod(shape) for name, shape in shared.items() if name not in trains)
+    shared = parametrization.shared_shapes(layers, adapter.rank)
+    kept = [prod(shape) for name, shape in shared.items() if not parametrization.trains_shared(name)]
+    counts[next(iter(counts))] += sum(kept)
     return counts
 
 

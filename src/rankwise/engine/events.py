@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import Handle, orientation, stream_seed
 from rankwise.adapters.events import Context, Event, Rate
 from rankwise.adapters.layers import Lens, Slot
+from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import RunError
@@ -46,12 +48,14 @@ class Sight:
         probe: gives the loss on a fixed batch.
         selection: gives the NLL of the selection split.
         replay: runs the model on the examples of the last step, without gradients.
+        gradients: gives the gradients of the examples of the last step by trained tensor, None where there is none.
         private: the run's own weights, for events that own the base.
     """
 
     probe: Callable[[], float] | None = None
     selection: Callable[[], float] | None = None
     replay: Callable[[], None] | None = None
+    gradients: Callable[[], list[tuple[nn.Parameter, Tensor | None]]] | None = None
     private: PrivateBase | None = None
 
 
@@ -121,6 +125,8 @@ class Events:
         """Let passes see the factors themselves again."""
         for slot in self.handle.slots.values():
             slot.lens = None
+        for context in self.contexts:
+            context.undrop()
 
     def reshape(self, rate: Callable[[], Rate]) -> Rate | None:
         """Return the learning-rate schedule with what the events make of it, None when they leave it."""
@@ -179,6 +185,7 @@ class EventContext(Context):
         self.state = {}
         self.step = self.steps = 0
         self._moment = ""
+        self._hooks: list[RemovableHandle] = []
         self._open = False
 
     def at(self, moment: str, step: int) -> None:
@@ -231,11 +238,11 @@ class EventContext(Context):
         self._record({"event": self.event.name, "step": self.step, "moment": self._moment, **changes, **note})
 
     def _measured(self) -> dict[str, Any]:
-        squares = sum(float(self._handle.delta(module).double().square().sum()) for module in self.modules)
+        squares = sum(_square(slot) for slot in self._handle.slots.values())
         loss = self.probe()
         return {
             "update_norm": math.sqrt(squares),
-            "ranks": {path: _rank(slot.factors, merged(slot)) for path, slot in self._handle.slots.items()},
+            "ranks": {path: _rank(slot) for path, slot in self._handle.slots.items()},
             "probe_loss": loss if loss is None or math.isfinite(loss) else None,
         }
 
@@ -254,6 +261,46 @@ class EventContext(Context):
         """Set what passes see."""
         self._inside("narrow")
         self._handle.slots[module].lens = lens
+
+    def drop_backward(self, block: str) -> None:
+        """Cut this run's rows of the block's output off the graph."""
+        self._inside("drop_backward")
+        inside = [layer for name, layer in self._handle.layers.items() if name.startswith(f"{block}.")]
+
+        def cut(module: nn.Module, inputs: Any, output: Any) -> Any:
+            y = output[0] if isinstance(output, tuple) else output
+            segments = inside[0].segments
+            if segments is None or any(s.name == self._handle.name and s.stop is None for s in segments):
+                y = y.detach()
+            for _, start, stop in (s for s in segments or () if s.name == self._handle.name and s.stop is not None):
+                rows = y.reshape(-1, y.shape[-1])
+                y = torch.cat([rows[:start], rows[start:stop].detach(), rows[stop:]]).view(y.shape)
+            return (y, *output[1:]) if isinstance(output, tuple) else y
+
+        self._hooks.append(self._handle.model.get_submodule(block).register_forward_hook(cut))
+
+    def undrop(self) -> None:
+        """End what :meth:`drop_backward` began."""
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def gradient_norms(self) -> dict[str, float]:
+        """Norms of the last step's gradients, computed again."""
+        if self._sight.gradients is None:
+            raise RunError(f"event {self.event.name!r} needs a step's examples, which only rankwise.train can show.")
+        found = {id(p): g for p, g in self._sight.gradients()}
+        return {
+            f"{path}:{name}": 0.0 if (g := found.get(id(p))) is None else float(g.norm())
+            for path, slot in self._handle.slots.items()
+            for name, p in slot.trained.items()
+        }
+
+    def weights(self, block: str) -> int:
+        """Count the adapted weights inside."""
+        shapes = (
+            orientation.shape(layer) for name, layer in self._handle.layers.items() if name.startswith(f"{block}.")
+        )
+        return sum(d_out * d_in for d_out, d_in in shapes)
 
     def drop_gradient(self, module: str, factor: str) -> None:
         """Let the optimizer pass a factor by."""
@@ -339,8 +386,18 @@ class EventContext(Context):
             )
 
 
-def _rank(factors: Mapping[str, Tensor], frozen: Mapping[str, Tensor]) -> int:
+def _square(slot: Slot) -> float:
+    """Return the squared Frobenius norm of a layer's update, from its thin factors where it has some."""
+    pair = slot.plain()
+    if pair is None or len(pair[0]) >= min(pair[0].shape[1], pair[1].shape[0]):
+        return float(slot.delta().double().square().sum())
+    A, B = (factor.double() for factor in pair)
+    return max(0.0, float(((B.T @ B) * (A @ A.T)).sum()))  # rounding may leave a zero below zero
+
+
+def _rank(slot: Slot) -> int:
     """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
-    if "e" in factors:
-        return int(factors["e"].count_nonzero())
+    if isinstance(slot.parametrization, Diagonal):
+        return int(slot.factors["e"].count_nonzero())
+    factors, frozen = slot.factors, merged(slot)
     return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)

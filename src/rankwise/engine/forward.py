@@ -69,6 +69,12 @@ class Forward:
         twin.layout, twin.notes = self.layout, list(self.notes)
         return twin
 
+    def whole(self) -> Forward:
+        """Return padded passes through the whole model: for an adapter that lengthens its sequences."""
+        twin = self.like(self.model)
+        twin.layout, twin.targets_only = "padded", False
+        return twin
+
     def nll(self, batch: Batch) -> Tensor:
         """Return the negative log-likelihood of every target, (M,) float32 or wider, example by example.
 

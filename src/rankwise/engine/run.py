@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankwise.adapters import Adapter
 from rankwise.cost import Workload, model_shape
@@ -109,7 +109,7 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            sight=Sight(self._probe, self._selection, self._replay, self.trainee.private),
+            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private),
             record=self._fired,
         )
 
@@ -122,6 +122,26 @@ class Run:
     def _replay(self) -> None:
         assert self.window is not None  # events look back before it is closed
         score(self.trainee.forward, [self.trainee], [self.splits.train[i] for one in self.window.passes for i in one])
+
+    def _gradients(self) -> list[tuple[nn.Parameter, Tensor | None]]:
+        """The window's gradients of the parameters as they are now; those of the step are put back."""
+        window = self.window
+        assert window is not None  # as above
+        kept = [p.grad for p in self.parameters]
+        self.trainee.training(False)
+        try:
+            for p in self.parameters:
+                p.grad = None
+            for indices in window.passes:
+                batch = collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+                with torch.enable_grad():
+                    (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
+                    self.share(nll.sum()).backward()
+            return [(p, p.grad) for p in self.parameters]
+        finally:
+            self.trainee.training(True)
+            for p, gradient in zip(self.parameters, kept, strict=True):
+                p.grad = gradient
 
     def _fired(self, record: dict[str, Any]) -> None:
         if record["moment"] == "before_window":
@@ -284,6 +304,12 @@ class Run:
         """Return the result so far; the run itself goes on from its checkpoint."""
         self.count()
         return replace(self.result, status="paused")
+
+    def close(self) -> None:
+        """Leave the base as it was found, in the middle of a window too."""
+        if self.events:
+            self.events.widen()
+        self.trainee.close()
 
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides tensors."""

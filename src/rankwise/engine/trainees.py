@@ -110,6 +110,8 @@ class AdapterTrainee(Trainee):
         self.private = PrivateBase(model, adapter) if owner else None
         self.alone = trains_alone(adapter)
         self.forward = forward.like(self.private.model) if self.private else forward
+        if adapter.parametrization.kind == "prompt":
+            self.forward = forward.whole()
         self.name: str = name
         host = self.private.model if self.private else model
         looks = data if adapter.init.needs_data else None
@@ -249,11 +251,11 @@ def make_trainee(
 
 
 def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` owns weights of the base, chooses their codes, or acts between two passes of a window.
+    """Return whether ``target`` cannot share a pass.
 
-    None of these can share a pass.
+    It owns weights of the base, chooses their codes, is a prompt, or acts between two passes of a window.
     """
-    if isinstance(target, Full) or target.init.quantized:
+    if isinstance(target, Full) or target.parametrization.kind == "prompt" or target.init.quantized:
         return True
     return any(event.owns_base or event.passes is not None for event in target.events)
 

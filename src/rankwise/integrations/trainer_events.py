@@ -88,6 +88,12 @@ class TrainerEvents:
                 f"event {early.name!r} acts between backward and clipping, a moment Trainer does not offer; set "
                 f"max_grad_norm=0 (found {args.max_grad_norm:g}) or use rankwise.train."
             )
+        looks = next((event for event in events if event.needs_examples), None)
+        if looks is not None:
+            raise UsageError(
+                f"event {looks.name!r} looks at a step's examples again, which Trainer does not keep; use "
+                "rankwise.train."
+            )
         split = next((event for event in events if type(event).reads is not Event.reads), None)
         if split is not None:
             raise UsageError(

@@ -8,38 +8,68 @@ from typing import Any
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import adalora as _adalora
+from rankwise.methods import aflora as _aflora
+from rankwise.methods import asymmetric_lora as _asymmetric_lora
 from rankwise.methods import bilora as _bilora
 from rankwise.methods import bitfit as _bitfit
+from rankwise.methods import boft as _boft
+from rankwise.methods import bottleneck as _bottleneck
 from rankwise.methods import cola as _cola
 from rankwise.methods import corda as _corda
 from rankwise.methods import delta_lora as _delta_lora
 from rankwise.methods import dora as _dora
 from rankwise.methods import dora_dyn as _dora_dyn
+from rankwise.methods import dropbp as _dropbp
 from rankwise.methods import dylora as _dylora
 from rankwise.methods import eva as _eva
+from rankwise.methods import flora_core as _flora_core
 from rankwise.methods import flora_gc as _flora_gc
+from rankwise.methods import fourierft as _fourierft
 from rankwise.methods import full as _full
 from rankwise.methods import galore as _galore
+from rankwise.methods import hra as _hra
 from rankwise.methods import ia3 as _ia3
+from rankwise.methods import init_b as _init_b
+from rankwise.methods import ln_tuning as _ln_tuning
 from rankwise.methods import loftq as _loftq
+from rankwise.methods import loha as _loha
+from rankwise.methods import lokr as _lokr
 from rankwise.methods import lora as _lora
 from rankwise.methods import lora_drop as _lora_drop
 from rankwise.methods import lora_fa as _lora_fa
 from rankwise.methods import lora_ga as _lora_ga
 from rankwise.methods import lora_plus as _lora_plus
 from rankwise.methods import lora_xs as _lora_xs
+from rankwise.methods import loretta as _loretta
+from rankwise.methods import loretta_adapter as _loretta_adapter
+from rankwise.methods import lotr as _lotr
+from rankwise.methods import melora as _melora
+from rankwise.methods import mica as _mica
 from rankwise.methods import milora as _milora
+from rankwise.methods import miss as _miss
+from rankwise.methods import nola as _nola
+from rankwise.methods import oft as _oft
 from rankwise.methods import olora as _olora
 from rankwise.methods import pissa as _pissa
+from rankwise.methods import prefix_tuning as _prefix_tuning
 from rankwise.methods import prilora as _prilora
+from rankwise.methods import prompt_tuning as _prompt_tuning
 from rankwise.methods import qlora as _qlora
 from rankwise.methods import qpissa as _qpissa
 from rankwise.methods import relora as _relora
 from rankwise.methods import riemannian_lora as _riemannian_lora
 from rankwise.methods import roselora as _roselora
 from rankwise.methods import rslora as _rslora
+from rankwise.methods import sam_parser as _sam_parser
 from rankwise.methods import sora as _sora
 from rankwise.methods import sparse_adapter as _sparse_adapter
+from rankwise.methods import spectral_adapter as _spectral_adapter
+from rankwise.methods import ssb as _ssb
+from rankwise.methods import ssl as _ssl
+from rankwise.methods import svdiff as _svdiff
+from rankwise.methods import tied_lora as _tied_lora
+from rankwise.methods import trilora as _trilora
+from rankwise.methods import vb_lora as _vb_lora
 from rankwise.methods import vera as _vera
 from rankwise.methods import xgblora as _xgblora
 from rankwise.methods.card import Card
@@ -81,34 +111,88 @@ _METHODS = (
     _riemannian_lora,
     _bilora,
     _dora_dyn,
+    _aflora,
+    _dropbp,
+    _loretta,
+    _trilora,
+    _flora_core,
+    _lotr,
+    _nola,
+    _tied_lora,
+    _vb_lora,
+    _melora,
+    _loha,
+    _lokr,
+    _oft,
+    _boft,
+    _hra,
+    _fourierft,
+    _miss,
+    _sam_parser,
+    _svdiff,
+    _spectral_adapter,
+    _ssl,
+    _ssb,
+    _init_b,
+    _asymmetric_lora,
+    _mica,
+    _bottleneck,
+    _loretta_adapter,
+    _ln_tuning,
+    _prompt_tuning,
+    _prefix_tuning,
 )
 _CARDS = tuple(module.CARD for module in _METHODS)
 
 adalora = _adalora.adalora
+aflora = _aflora.aflora
 bilora = _bilora.bilora
 bitfit = _bitfit.bitfit
 cola = _cola.cola
+asymmetric_lora = _asymmetric_lora.asymmetric_lora
+bitfit = _bitfit.bitfit
+boft = _boft.boft
+bottleneck = _bottleneck.bottleneck
 corda = _corda.corda
 delta_lora = _delta_lora.delta_lora
 dora = _dora.dora
 dora_dyn = _dora_dyn.dora_dyn
+dropbp = _dropbp.dropbp
 dylora = _dylora.dylora
 eva = _eva.eva
 flora_gc = _flora_gc.flora_gc
 full = _full.full
 galore = _galore.galore
+flora_core = _flora_core.flora_core
+fourierft = _fourierft.fourierft
+full = _full.full
+hra = _hra.hra
 ia3 = _ia3.ia3
+init_b = _init_b.init_b
+ln_tuning = _ln_tuning.ln_tuning
 loftq = _loftq.loftq
+loha = _loha.loha
+lokr = _lokr.lokr
 lora = _lora.lora
 lora_drop = _lora_drop.lora_drop
 lora_fa = _lora_fa.lora_fa
 lora_ga = _lora_ga.lora_ga
 lora_plus = _lora_plus.lora_plus
 lora_xs = _lora_xs.lora_xs
+loretta = _loretta.loretta
+loretta_adapter = _loretta_adapter.loretta_adapter
+lotr = _lotr.lotr
+melora = _melora.melora
+mica = _mica.mica
 milora = _milora.milora
+miss = _miss.miss
+nola = _nola.nola
+oft = _oft.oft
 olora = _olora.olora
 pissa = _pissa.pissa
 prilora = _prilora.prilora
+prefix_tuning = _prefix_tuning.prefix_tuning
+prompt_tuning = _prompt_tuning.prompt_tuning
 qlora = _qlora.qlora
 qpissa = _qpissa.qpissa
 relora = _relora.relora
@@ -117,14 +201,26 @@ roselora = _roselora.roselora
 rslora = _rslora.rslora
 sora = _sora.sora
 sparse_adapter = _sparse_adapter.sparse_adapter
+sam_parser = _sam_parser.sam_parser
+spectral_adapter = _spectral_adapter.spectral_adapter
+ssb = _ssb.ssb
+ssl = _ssl.ssl
+svdiff = _svdiff.svdiff
+tied_lora = _tied_lora.tied_lora
+trilora = _trilora.trilora
+vb_lora = _vb_lora.vb_lora
 vera = _vera.vera
 xgblora = _xgblora.xgblora
 
 __all__ = [
     "Card",
     "adalora",
+    "aflora",
+    "asymmetric_lora",
     "bilora",
     "bitfit",
+    "boft",
+    "bottleneck",
     "build",
     "catalogue",
     "cola",
@@ -132,32 +228,58 @@ __all__ = [
     "delta_lora",
     "dora",
     "dora_dyn",
+    "dropbp",
     "dylora",
     "eva",
+    "flora_core",
     "flora_gc",
+    "fourierft",
     "full",
     "galore",
+    "hra",
     "ia3",
+    "init_b",
+    "ln_tuning",
     "loftq",
+    "loha",
+    "lokr",
     "lora",
     "lora_drop",
     "lora_fa",
     "lora_ga",
     "lora_plus",
     "lora_xs",
+    "loretta",
+    "loretta_adapter",
+    "lotr",
+    "melora",
+    "mica",
     "milora",
+    "miss",
+    "nola",
+    "oft",
     "olora",
     "pissa",
     "placement",
+    "prefix_tuning",
     "prilora",
+    "prompt_tuning",
     "qlora",
     "qpissa",
     "relora",
     "riemannian_lora",
     "roselora",
     "rslora",
+    "sam_parser",
     "sora",
     "sparse_adapter",
+    "spectral_adapter",
+    "ssb",
+    "ssl",
+    "svdiff",
+    "tied_lora",
+    "trilora",
+    "vb_lora",
     "vera",
     "xgblora",
 ]

@@ -1,17 +1,17 @@
 """BiLoRA: A Bi-level Optimization Framework for Overfitting-Resilient Low-Rank Adaptation of Large Pre-trained Models,
 Qiang et al., 2024, arXiv 2403.13037.
 
-Deviations: real values e (the paper also has softmax and nearly binary ones) and the first-order gradient.
+Deviations: the first-order gradient.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.events import TwoLevels
-from rankwise.adapters.inits import Normal
-from rankwise.adapters.parametrizations import Diagonal
+from rankwise.adapters.parametrizations import PseudoSingular
 from rankwise.adapters.penalties import Orthogonality
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
@@ -25,19 +25,20 @@ def bilora(
     dropout: float = 0.0,
     lower: int = 1,
     upper: float = 0.2,
+    values: Literal["real", "softmax", "sigmoid"] = "real",
     orthogonality: float = 0.1,
 ) -> Adapter:
-    """Return BiLoRA: W = W0 + (alpha / rank) B diag(e) A, A and B learned on one part of the data, e on the other.
+    """Return BiLoRA: W = W0 + (alpha / rank) B diag(g(e)) A, A and B learned on one part of the data, e on the other.
 
     Args:
         lower: steps of A and B after every step of e.
         upper: share of the data that e learns from.
+        values: g: e itself, or its softmax or sigmoid.
         orthogonality: weight of the penalty on A and B.
     """
     return replace(
         lora(rank, alpha, placement, dropout),
-        parametrization=Diagonal(),
-        init=Normal(),
+        parametrization=PseudoSingular(values),
         events=(TwoLevels(lower=lower, upper=upper),),
         penalties=(Orthogonality(orthogonality),),
     )
@@ -47,8 +48,8 @@ CARD = Card(
     name="bilora",
     arxiv="2403.13037",
     title="BiLoRA: A Bi-level Optimization Framework for Overfitting-Resilient Low-Rank Adaptation of Large Pre-trained Models",  # noqa: E501
-    axes={"parametrization": "diagonal", "init": "normal", "events": "two-levels", "penalties": "orthogonality"},
-    formula="W = W0 + (alpha/r) B diag(e) A, two levels",
+    axes={"parametrization": "pseudo-singular", "events": "two-levels", "penalties": "orthogonality"},
+    formula="W = W0 + (alpha/r) B diag(g(e)) A, two levels",
     merges=True,
     export_rank="r",
     fidelity="formula only; first order",

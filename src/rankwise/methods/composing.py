@@ -81,14 +81,16 @@ def alternatives(adapter: Adapter) -> dict[str, list[str]]:
 def shapes(adapter: Adapter) -> dict[str, str]:
     """Return the shape of every tensor of one layer as text, for instance ``{"A": "(r, d_in)"}``."""
     parametrization = adapter.parametrization.at("")
+    if described := parametrization.described_shapes():
+        return described
     every = parametrization.shapes(_D_OUT, _D_IN, _RANK)
     trains = adapter.freezing.trains(every)
     found = {name: _text(shape) + ("" if name in trains else ", frozen") for name, shape in every.items()}
     found |= {
         name: f"{_text(shape)}, frozen" for name, shape in parametrization.frozen_shapes(_D_OUT, _D_IN, _RANK).items()
     }
-    common, trains = parametrization.shared_shapes([(_D_OUT, _D_IN)], _RANK), parametrization.trains_shared
-    fates = {name: "" if name in trains else "frozen, " for name in common}
+    common = parametrization.shared_shapes([(_D_OUT, _D_IN)], _RANK)
+    fates = {name: "" if parametrization.trains_shared(name) else "frozen, " for name in common}
     return {**found, **{name: f"{_text(shape)}, {fates[name]}shared by all layers" for name, shape in common.items()}}
 
 

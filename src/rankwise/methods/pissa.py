@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import PiSSA
+from rankwise.adapters.inits import PiSSA, PiSSAFast
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
 from rankwise.methods.lora import lora
 
 
-def pissa(rank: int = 16, alpha: float | None = None, placement: str | Placement = "all-linear") -> Adapter:
-    """Return LoRA started from the top singular triples of W0; alpha defaults to the rank (s = 1), as published."""
-    return replace(lora(rank, rank if alpha is None else alpha, placement), init=PiSSA())
+def pissa(
+    rank: int = 16, alpha: float | None = None, placement: str | Placement = "all-linear", iterations: int = 0
+) -> Adapter:
+    """Return LoRA started from the top singular triples of W0; alpha defaults to the rank (s = 1), as published.
+
+    Args:
+        iterations: of the paper's fast randomized factorization (it takes 4 or 16); 0: an exact SVD.
+    """
+    init = PiSSAFast(iterations) if iterations else PiSSA()
+    return replace(lora(rank, rank if alpha is None else alpha, placement), init=init)
 
 
 CARD = Card(

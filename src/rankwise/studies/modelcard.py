@@ -103,13 +103,22 @@ def _cards(target: Adapter) -> list[Card]:
     plain = Adapter()
     found = []
     for card in catalogue():
-        made = card.build() if not card.owns_base else None
+        made = card.build()
         if not isinstance(made, Adapter):
             continue
-        own = [axis for axis in _AXES if type(getattr(made, axis)) is not type(getattr(plain, axis))]
-        if own and all(type(getattr(target, axis)) is type(getattr(made, axis)) for axis in own):
+        own = [axis for axis in _AXES if _kind(made, axis) != _kind(plain, axis)]
+        if own and all(_kind(target, axis) == _kind(made, axis) for axis in own):
             found.append(card)
     return found or [card for card in catalogue() if card.name == "lora"]
 
 
-_AXES = ("parametrization", "init", "scaling", "optimizer", "freezing", "storage")
+_AXES = (
+    *("parametrization", "init", "scaling", "optimizer", "freezing", "storage", "allocation"),
+    *("events", "penalties"),
+)
+
+
+def _kind(adapter: Adapter, axis: str) -> tuple[type, ...]:
+    """Return the classes of the choices on one axis."""
+    value = getattr(adapter, axis)
+    return tuple(type(choice) for choice in (value if isinstance(value, tuple) else (value,)))

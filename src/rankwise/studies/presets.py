@@ -16,7 +16,7 @@ from rankwise.studies.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.scales import GRIDS, SCALES, grid
-from rankwise.studies.survey import RATES, SETTINGS, arm_of, is_group, survey_arms
+from rankwise.studies.survey import RATES, arm_of, is_group, settings, survey_arms
 
 Arms = tuple[Arm, ...]
 
@@ -130,7 +130,9 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     surveyed = _surveyed(preset, changes or {})
-    kind = {**SETTINGS, "survey": surveyed} if surveyed else {"search": "grid"} if PRESETS[preset].sweep else {}
+    kind = (
+        {**settings(surveyed), "survey": surveyed} if surveyed else {"search": "grid"} if PRESETS[preset].sweep else {}
+    )
     values = {**SCALES[scale], **kind, **(changes or {})}
     if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
         values["measure"] = True  # asked for, so measured, at scales that leave it out too

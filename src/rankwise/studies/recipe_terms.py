@@ -158,7 +158,7 @@ def lora_terms(adapter: Adapter) -> Lora:
         lora.limits.append("PEFT's DoRA has one magnitude per output, the study's one per input.")
     if isinstance(adapter.optimizer, LoRAPlus):
         lora.plus = adapter.optimizer.ratio
-    elif not isinstance(adapter.optimizer, AdamW):
+    elif type(adapter.optimizer) is not AdamW:  # others derive from it and step differently
         lora.limits.append(f"the study's optimizer ({adapter.optimizer.describe()}) is not part of this configuration.")
     if shape not in ("low-rank", "weight-decomposed"):
         lora.limits.append(f"PEFT's LoRA has no {shape!r} update; below is plain LoRA, another method.")
@@ -169,7 +169,8 @@ def lora_terms(adapter: Adapter) -> Lora:
     for axis in dataclasses.fields(adapter):
         value = getattr(adapter, axis.name)
         if axis.name not in _SAID and value != getattr(plain, axis.name):
-            lora.limits.append(f"the study's {axis.name} ({value}) is not part of this configuration; add it by hand.")
+            said = ", ".join(one.describe() for one in value) if isinstance(value, tuple) else value
+            lora.limits.append(f"the study's {axis.name} ({said}) is not part of this configuration; add it by hand.")
     return lora
 
 

@@ -6,6 +6,7 @@ It judges nothing. A method that the model cannot carry (BitFit where no layer h
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from rankwise.adapters import Adapter
@@ -31,6 +32,14 @@ SETTINGS: dict[str, Any] = {
     "finalists": 0,
     "measure": False,
 }
+
+# What happens while an adapter trains needs longer to be seen: a second merge, a second choice of ranks.
+DYNAMICS: dict[str, Any] = {"steps": 16}
+
+
+def settings(names: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a survey of ``names``."""
+    return {**SETTINGS, **(DYNAMICS if "dynamics" in names else {})}
 
 
 def is_group(names: list[str]) -> bool:

@@ -5,11 +5,13 @@ from rankwise.adapters.events.base import Context, Event, Rate
 from rankwise.adapters.events.boosting import Boosting
 from rankwise.adapters.events.component_pruning import ComponentPruning
 from rankwise.adapters.events.delta_update import DeltaUpdate
+from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
 from rankwise.adapters.events.orthogonalize import Orthogonalize
 from rankwise.adapters.events.output_selection import OutputSelection
+from rankwise.adapters.events.progressive_freezing import ProgressiveFreezing
 from rankwise.adapters.events.project_out import ProjectOut
 from rankwise.adapters.events.rank_allocator import RankAllocator
 from rankwise.adapters.events.row_sparsity import RowSparsity
@@ -32,6 +34,8 @@ EVENTS = register(
     TwoLevels,
     Orthogonalize,
     ProjectOut,
+    ProgressiveFreezing,
+    DropBackward,
 )
 
 __all__ = [
@@ -40,12 +44,14 @@ __all__ = [
     "ComponentPruning",
     "Context",
     "DeltaUpdate",
+    "DropBackward",
     "EarlyMask",
     "Event",
     "InputPruning",
     "MergeAndRestart",
     "Orthogonalize",
     "OutputSelection",
+    "ProgressiveFreezing",
     "ProjectOut",
     "RankAllocator",
     "Rate",

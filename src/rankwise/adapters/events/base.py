@@ -103,6 +103,32 @@ class Context(abc.ABC):
         """
 
     @abc.abstractmethod
+    def drop_backward(self, block: str) -> None:
+        """Let no gradient into the output of ``block``, a module that holds adapted ones, up to the end of this step.
+
+        What it computes stays; its factors get no gradient (None, or zero where neighbors share the pass).
+        """
+
+    @abc.abstractmethod
+    def undrop(self) -> None:
+        """End what :meth:`drop_backward` began, before the end of the step does."""
+
+    @abc.abstractmethod
+    def gradient_norms(self) -> dict[str, float]:
+        """Return the norm of every factor's gradient, as ``module:factor``, over the examples of the step just taken.
+
+        Of the factors as they are now, without dropout, with the blocks dropped by :meth:`drop_backward`; a factor
+        without gradient has norm 0. The gradients of the step stay.
+
+        Raises:
+            RunError: there is no such batch here (under a Trainer).
+        """
+
+    @abc.abstractmethod
+    def weights(self, block: str) -> int:
+        """Return how many numbers the adapted weights inside ``block`` have: its share of a pass's work."""
+
+    @abc.abstractmethod
     def drop_gradient(self, module: str, factor: str) -> None:
         """Take a factor out of this step: it stays, its moments stay, its step count stays; up to ``before_step``."""
 
@@ -169,6 +195,9 @@ class Event(Choice, abc.ABC):
 
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
+
+    needs_examples: ClassVar[bool] = False
+    """Looks at a step's examples again (``watch``, ``gradient_norms``), which a Trainer does not keep."""
 
     @property
     def interval(self) -> int | None:

@@ -55,8 +55,10 @@ def restarts(owner: str, adapter: Adapter) -> None:
 
 
 def diagonal(owner: str, adapter: Adapter) -> None:
-    """Refuse an update without a trained number per component."""
-    if "e" not in adapter.trained_shapes("", 8, 8):
+    """Refuse an update without a trained number per component that switches it off when zero."""
+    from rankwise.adapters.parametrizations import Diagonal
+
+    if not isinstance(adapter.parametrization, Diagonal) or "e" not in adapter.trained_shapes("", 8, 8):
         raise UsageError(
             f"event {owner!r} switches components off by their factor e, which parametrization "
             f"{adapter.parametrization.name!r} with {adapter.freezing.describe() or 'everything training'} does not "

@@ -3,12 +3,11 @@ other.
 
     lower:  V* (e) = argmin over A, B of the loss on D1 (+ penalties)        upper:  min over e of the loss on D2 at V*
 
-D1 and D2 are disjoint, ``upper`` being the share of D2, drawn once from the run's seed. Steps alternate: one upper
-step, which moves e alone and reads D2 alone, then ``lower`` lower steps, which move A and B alone and read D1 alone.
-The upper gradient is of first order: V* is taken as a constant.
+D1 and D2 are disjoint, ``upper`` being the share of D2, drawn once from the run's seed. Steps alternate:
+``lower`` lower steps, which move A and B alone and read D1 alone, then one upper step, which moves e alone and reads D2
+alone. The upper gradient is of first order: V* is taken as a constant.
 
-Deviations from the paper: the second-order term is left out. The upper level goes first, as A and B have no gradient
-while e is zero.
+Deviations from the paper: the second-order term is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from rankwise.adapters.events.base import Context, Event
-from rankwise.adapters.events.checks import diagonal, share, whole
+from rankwise.adapters.events.checks import share, whole
+from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
@@ -44,11 +44,17 @@ class TwoLevels(Event):
 
     def check(self, adapter: Adapter) -> None:
         """There must be an e to learn on its own."""
-        diagonal(self.name, adapter)
+        trained = set(adapter.trained_shapes("", 8, 8))
+        if not {"A", "B", "e"} <= trained or adapter.init.zero == "":
+            raise UsageError(
+                f"event {self.name!r} learns e apart from A and B, so there must be all three, and A and B must be able "
+                f"to move first; found parametrization {adapter.parametrization.name!r} with init {adapter.init.name!r}, "
+                "use 'pseudo-singular'."
+            )
 
     def is_upper(self, step: int) -> bool:
         """Return whether step ``step`` (0-based) is one of the upper level."""
-        return step % (self.lower + 1) == 0
+        return step % (self.lower + 1) == self.lower
 
     def parts(self, n: int, seed: int) -> tuple[list[int], list[int]]:
         """Return (D1, D2): indices, disjoint, together all of ``n``; neither empty when n is at least 2."""
@@ -62,7 +68,7 @@ class TwoLevels(Event):
             return None
         lower, upper = self.parts(n, seed)
         rounds, place = divmod(step, self.lower + 1)
-        return (upper, rounds) if self.is_upper(step) else (lower, rounds * self.lower + place - 1)
+        return (upper, rounds) if self.is_upper(step) else (lower, rounds * self.lower + place)
 
     def after_backward(self, ctx: Context) -> None:
         """Take the other level's factors out of the step."""

@@ -11,8 +11,9 @@ from rankwise.adapters.hosts.embedding import Embedding
 from rankwise.adapters.hosts.linear import Linear
 from rankwise.adapters.hosts.linear4bit import Linear4bit
 from rankwise.adapters.hosts.norm import Norm
+from rankwise.adapters.hosts.rms_norm import RMSNorm
 
-HOSTS: tuple[HostKind, ...] = (Linear4bit(), Linear(), Conv1D(), Embedding(), Convolution(), Norm())
+HOSTS: tuple[HostKind, ...] = (Linear4bit(), Linear(), Conv1D(), Embedding(), Convolution(), Norm(), RMSNorm())
 
 __all__ = ["HOSTS", "Conv1D", "HostKind", "has_matrix", "host_of"]
 

@@ -61,6 +61,10 @@ class HostKind(abc.ABC):
         """Turn rows (..., d_out) into the layout of the layer's output for input ``x``."""
         return update
 
+    def normalized(self, module: Any, x: Tensor) -> Tensor:
+        """Return what a normalization multiplies its weight with."""
+        raise NotImplementedError(f"a {self.name} normalizes nothing")
+
     def back(self, module: Any, y: Tensor) -> Tensor:
         """Turn the layer's output into rows (..., d_out): the inverse of :meth:`leave`."""
         return y

@@ -1,10 +1,11 @@
-"""``torch.nn.LayerNorm`` with a bias: no matrix, but a bias that can move."""
+"""``torch.nn.LayerNorm`` with a bias: no matrix, but a gain and a bias that can move."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from rankwise.adapters.hosts.base import HostKind
 
@@ -28,3 +29,7 @@ class Norm(HostKind):
         """Return the width twice."""
         (width,) = self.weight(module).shape
         return width, width
+
+    def normalized(self, module: Any, x: Tensor) -> Tensor:
+        """Return the input with mean 0 and variance 1."""
+        return layer_norm(x, module.normalized_shape, eps=module.eps)

@@ -10,14 +10,19 @@ from rankwise.adapters.inits.kaiming_both import KaimingBoth
 from rankwise.adapters.inits.loftq import LoftQ
 from rankwise.adapters.inits.lora_ga import LoRAGA
 from rankwise.adapters.inits.milora import MiLoRA
+from rankwise.adapters.inits.minor_left import MinorLeft
 from rankwise.adapters.inits.normal import Normal
 from rankwise.adapters.inits.olora import OLoRA
 from rankwise.adapters.inits.olora_control import OLoRAControl
 from rankwise.adapters.inits.orthogonal import Orthogonal
+from rankwise.adapters.inits.orthonormal_a import OrthonormalA
 from rankwise.adapters.inits.own import Own
 from rankwise.adapters.inits.pissa import PiSSA
+from rankwise.adapters.inits.pissa_fast import PiSSAFast
 from rankwise.adapters.inits.qpissa import QPiSSA
 from rankwise.adapters.inits.svd_frame import SVDFrame
+from rankwise.adapters.inits.symmetric import Symmetric
+from rankwise.adapters.inits.zero_a import ZeroA
 
 INITS = register(
     Kaiming,
@@ -36,6 +41,11 @@ INITS = register(
     LoftQ,
     QPiSSA,
     KaimingBoth,
+    ZeroA,
+    Symmetric,
+    OrthonormalA,
+    MinorLeft,
+    PiSSAFast,
 )
 
 __all__ = [
@@ -50,14 +60,19 @@ __all__ = [
     "LoRAGA",
     "LoftQ",
     "MiLoRA",
+    "MinorLeft",
     "Normal",
     "OLoRA",
     "OLoRAControl",
     "Orthogonal",
+    "OrthonormalA",
     "Own",
     "PiSSA",
+    "PiSSAFast",
     "QPiSSA",
     "QuantizedInit",
     "SVDFrame",
     "Start",
+    "Symmetric",
+    "ZeroA",
 ]

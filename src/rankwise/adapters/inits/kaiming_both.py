@@ -1,7 +1,5 @@
-"""Both factors as torch starts a linear layer, for updates that a third factor keeps at zero.
-
-DoRA (dynamic rank distribution), Mao et al., 2024, arXiv 2405.17357: A ~ U(-1/sqrt(d_in), 1/sqrt(d_in)) and
-B ~ U(-1/sqrt(rank), 1/sqrt(rank)), which is kaiming_uniform with a = sqrt(5).
+"""Both factors Kaiming-uniform, for updates that a third factor keeps at zero: TriLoRA (Feng et al., 2024, arXiv
+2405.11236), AFLoRA (Liu et al., 2024, 2403.13269) and DoRA with dynamic rank (Mao et al., 2024, 2405.17357).
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from rankwise.adapters.inits.base import Init, Start
 
 @dataclass(frozen=True)
 class KaimingBoth(Init):
-    """A and B uniform, by their inputs."""
+    """A ~ U(-1/sqrt(d_in), 1/sqrt(d_in)), B ~ U(-1/sqrt(rank), 1/sqrt(rank))."""
 
     name: ClassVar[str] = "kaiming-both"
     zero: ClassVar[Literal["A", "B", "product", ""]] = ""
@@ -25,9 +23,6 @@ class KaimingBoth(Init):
     def start(self, W0: Tensor, rank: int, scaling: float, generator: torch.Generator) -> Start:
         """Draw A, then B."""
         d_out, d_in = W0.shape
-
-        def draw(rows: int, columns: int) -> Tensor:
-            uniform = torch.rand(rows, columns, generator=generator, dtype=W0.dtype)
-            return (2 * uniform - 1) / columns**0.5
-
-        return {"A": draw(rank, d_in), "B": draw(d_out, rank)}
+        A = 2 * torch.rand(rank, d_in, generator=generator, dtype=W0.dtype) - 1
+        B = 2 * torch.rand(d_out, rank, generator=generator, dtype=W0.dtype) - 1
+        return {"A": A / d_in**0.5, "B": B / rank**0.5}

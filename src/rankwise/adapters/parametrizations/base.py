@@ -47,6 +47,7 @@ class Host:
         scaling: s.
         read: gives W0; reading costs a dequantization when W0 is stored in codes.
         x, y, bias: the input of this pass and the layer's output for it, when that is at hand, and its bias.
+        normalize: of a normalization, what it does before its gain.
     """
 
     scaling: float
@@ -54,11 +55,18 @@ class Host:
     x: Tensor | None = None
     y: Tensor | None = None
     bias: Tensor | None = None
+    normalize: Callable[[Tensor], Tensor] | None = None
 
     @property
     def W0(self) -> Tensor:
         """(d_out, d_in), detached, in the base's dtype; never to be written."""
         return self.read()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(d_out, d_in)."""
+        d_out, d_in = self.W0.shape
+        return d_out, d_in
 
     def zeros(self, *shape: int) -> Tensor:
         """Return zeros on W0's device, float32 or wider."""
@@ -75,6 +83,11 @@ class Host:
         zeros = self.zeros(*shape)
         unit = torch.rand(shape, generator=generator, dtype=zeros.dtype)
         return ((2 * unit - 1) * bound).to(zeros.device)
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """Return what a normalization multiplies its gain with."""
+        assert self.normalize is not None  # attach lets nothing that asks sit elsewhere
+        return self.normalize(x)
 
     def product(self, x: Tensor) -> Tensor:
         """Return ``W0 x`` without bias, from the layer's own output when ``x`` is the very input of the pass."""
@@ -117,6 +130,9 @@ class Parametrization(Choice, abc.ABC):
     on_vectors: ClassVar[bool] = False
     """It can sit on a layer without a matrix, such as a normalization."""
 
+    on_matrices: ClassVar[bool] = True
+    """It can sit on a layer with a matrix."""
+
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
@@ -153,10 +169,13 @@ class Parametrization(Choice, abc.ABC):
         """Return the shape of every tensor that all ``layers`` (d_out, d_in) share, by name."""
         return {}
 
-    @property
-    def trains_shared(self) -> frozenset[str]:
-        """The shared tensors that train (their gradients are summed over layers); the others are frozen."""
-        return frozenset()
+    def trains_shared(self, name: str) -> bool:
+        """Return whether the shared tensor of this name trains (its gradients are summed over layers) or is frozen."""
+        return False
+
+    def described_shapes(self) -> dict[str, str]:
+        """Return the tensors of a layer by name as text, where sizes alone would not tell; empty: they do."""
+        return {}
 
     def frozen_shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """Return the shape of every tensor of a layer that :meth:`complete` gives and that never trains, by name."""

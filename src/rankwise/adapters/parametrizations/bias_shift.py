@@ -24,6 +24,7 @@ class BiasShift(Parametrization):
 
     name: ClassVar[str] = "bias"
     kind: ClassVar[Literal["overlay"]] = "overlay"
+    rate: ClassVar[float] = 3.0
     needs: ClassVar[frozenset[str]] = frozenset()
     ranked: ClassVar[bool] = False
     drops: ClassVar[bool] = False

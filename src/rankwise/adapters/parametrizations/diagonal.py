@@ -23,6 +23,7 @@ class Diagonal(Delta):
     """B diag(e) A."""
 
     name: ClassVar[str] = "diagonal"
+    rate: ClassVar[float] = 3.0
     gated: ClassVar[bool] = True
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:

@@ -30,6 +30,7 @@ class IA3(Parametrization):
 
     name: ClassVar[str] = "ia3"
     kind: ClassVar[Literal["activation"]] = "activation"
+    rate: ClassVar[float] = 3.0
     needs: ClassVar[frozenset[str]] = frozenset()
     ranked: ClassVar[bool] = False
     drops: ClassVar[bool] = False

@@ -26,6 +26,7 @@ class VeRA(Delta):
     """diag(b) B diag(d) A with A and B frozen and shared."""
 
     name: ClassVar[str] = "vera"
+    rate: ClassVar[float] = 10.0
     needs: ClassVar[frozenset[str]] = frozenset()
     d_init: float = 0.1
 

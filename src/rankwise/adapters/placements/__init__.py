@@ -5,12 +5,30 @@ from rankwise.adapters.placements.all_linear import AllLinear
 from rankwise.adapters.placements.attention import Attention
 from rankwise.adapters.placements.base import Placement, linear_modules
 from rankwise.adapters.placements.biases import Biases
+from rankwise.adapters.placements.block_outputs import BlockOutputs
+from rankwise.adapters.placements.input_embeddings import InputEmbeddings
+from rankwise.adapters.placements.keys_values import KeysValues
 from rankwise.adapters.placements.keys_values_down import KeysValuesDown
+from rankwise.adapters.placements.layers import Layers
 from rankwise.adapters.placements.mlp import MLP
+from rankwise.adapters.placements.norms import Norms
 from rankwise.adapters.placements.regex import Regex
 from rankwise.adapters.placements.suffixes import Suffixes
 
-PLACEMENTS = register(AllLinear, Attention, MLP, Regex, Suffixes, Biases, KeysValuesDown)
+PLACEMENTS = register(
+    AllLinear,
+    Attention,
+    MLP,
+    Regex,
+    Suffixes,
+    Biases,
+    KeysValuesDown,
+    Norms,
+    BlockOutputs,
+    Layers,
+    InputEmbeddings,
+    KeysValues,
+)
 
 __all__ = [
     "MLP",
@@ -18,7 +36,12 @@ __all__ = [
     "AllLinear",
     "Attention",
     "Biases",
+    "BlockOutputs",
+    "InputEmbeddings",
+    "KeysValues",
     "KeysValuesDown",
+    "Layers",
+    "Norms",
     "Placement",
     "Regex",
     "Suffixes",

@@ -14,6 +14,8 @@ from rankwise.adapters.layers import Slot
 from rankwise.adapters.peft_format import disk_factors
 from rankwise.integrations.export.svd import of_dense, of_product
 
+UNRANKED = 64  # rank of the stand-in of an update that has no rank of its own, where nothing bounds it
+
 
 @dataclass(frozen=True, eq=False)
 class Plain:
@@ -54,7 +56,7 @@ def plain_modules(handle: Handle, *, most: int | None, decomposed: bool) -> list
     """Turn every module into plain factors.
 
     Exact ones are taken where the method has them; above rank ``most`` they are cut only if nothing is lost. Others
-    are the SVD of the dense update at rank ``most`` (twice the adapter's rank when there is no bound).
+    are the SVD of the dense update at rank ``most`` (without a bound: twice the adapter's rank, or UNRANKED).
 
     Args:
         most: the largest rank the target takes; modules whose exact rank is larger come back as they are.
@@ -68,19 +70,20 @@ def plain_modules(handle: Handle, *, most: int | None, decomposed: bool) -> list
             parts = disk_factors(slot)
             A, B, m, error = parts["A"], slot.scaling * parts["B"], parts["m"], 0.0
         else:
-            A, B, error = _factors(slot, most, handle.adapter.rank)
+            ranked = handle.adapter.parametrization.ranked
+            A, B, error = _factors(slot, most, 2 * handle.adapter.rank if ranked else UNRANKED)
         embedding, conv1d = orientation.is_embedding(layer), orientation.is_conv1d(layer)
         found.append(Plain(path, A.cpu(), B.cpu(), m, error, embedding, conv1d))
     return found
 
 
-def _factors(slot: Slot, most: int | None, rank: int) -> tuple[Tensor, Tensor, float]:
+def _factors(slot: Slot, most: int | None, usual: int) -> tuple[Tensor, Tensor, float]:
     exact = slot.plain()
     if exact is None:
         delta = slot.delta()
         spectrum = of_dense(delta)
-        A, B = spectrum.factors(most or 2 * rank)
-        return A.to(delta.dtype), B.to(delta.dtype), spectrum.error(most or 2 * rank)
+        A, B = spectrum.factors(most or usual)
+        return A.to(delta.dtype), B.to(delta.dtype), spectrum.error(most or usual)
     A, B = exact
     if most is not None and A.shape[0] > most:
         spectrum = of_product(A, B)

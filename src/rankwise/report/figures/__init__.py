@@ -9,8 +9,10 @@ from rankwise.report.figures.batch_size import batch_size_figure
 from rankwise.report.figures.learning_rates import learning_rate_figure
 from rankwise.report.figures.pareto import pareto_figure
 from rankwise.report.figures.placement import placement_figure
+from rankwise.report.figures.rank_over_time import rank_figure
 from rankwise.report.figures.recovery import recovery_figure
 from rankwise.report.figures.steps import steps_figure
+from rankwise.report.figures.update_ranks import update_figure
 from rankwise.report.view import Document
 
 FIGURES: tuple[Callable[[Document], Figure | None], ...] = (
@@ -20,6 +22,8 @@ FIGURES: tuple[Callable[[Document], Figure | None], ...] = (
     learning_rate_figure,
     recovery_figure,
     pareto_figure,
+    rank_figure,
+    update_figure,
 )
 
 
