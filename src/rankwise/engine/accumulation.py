@@ -25,6 +25,7 @@ class Window:
         closed: passes done.
         nll: their summed negative log-likelihood.
         penalties: weighted penalties of this step, by name.
+        losses: per target, by index of the example; kept for events that read them.
     """
 
     passes: list[list[int]]
@@ -35,6 +36,7 @@ class Window:
     closed: int = 0
     nll: float = 0.0
     penalties: dict[str, float] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from rankwise.adapters.events import Context, Event
 from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
-from rankwise.errors import RunError
+from rankwise.errors import RunError, UsageError
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -42,6 +42,20 @@ def _beside(slot: Slot) -> dict[str, Tensor]:
     return {**slot.factors, **{f"merged_{name}": value for name, value in merged(slot).items()}}
 
 
+class Examples(Protocol):
+    """What events may ask about the training data; see :class:`Context`."""
+
+    @property
+    def training_examples(self) -> int:
+        """How many there are."""
+
+    def losses(self) -> Mapping[int, float]:
+        """Losses of this step's examples."""
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Summed squared gradients."""
+
+
 class Events:
     """The events of one adapter.
 
@@ -52,6 +66,7 @@ class Events:
         probe: returns the loss on a fixed batch; None where there is none.
         record: is told every firing.
         private: the run's own weights, for events that own the base.
+        examples: answers what events ask about the training data; None where nobody can.
     """
 
     def __init__(
@@ -64,13 +79,14 @@ class Events:
         probe: Callable[[], float] | None,
         record: Record,
         private: PrivateBase | None = None,
+        examples: Examples | None = None,
     ) -> None:
         self.contexts = [
             EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), probe, record, private)
             for i, event in enumerate(handle.adapter.events)
         ]
         for context in self.contexts:
-            context.steps = steps
+            context.steps, context.examples = steps, examples
 
     def __bool__(self) -> bool:
         return bool(self.contexts)
@@ -138,6 +154,7 @@ class EventContext(Context):
     ) -> None:
         self.event, self._handle, self._optimizer, self._record = event, handle, optimizer, record
         self._measure_probe, self._private = probe, private
+        self.examples: Examples | None = None
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
@@ -166,6 +183,26 @@ class EventContext(Context):
         """Their gradients."""
         trained = self._handle.slots[module].trained
         return {name: p.grad for name, p in trained.items() if p.grad is not None}
+
+    @property
+    def training_examples(self) -> int:
+        """Examples of the run."""
+        return self._asked().training_examples
+
+    def losses(self) -> Mapping[int, float]:
+        """Losses of this step's examples."""
+        return self._asked().losses()
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Summed squared gradients."""
+        return self._asked().curvature(examples, own_labels=own_labels)
+
+    def _asked(self) -> Examples:
+        if self.examples is None:
+            raise UsageError(
+                f"event {self.event.name!r} reads training examples; use rankwise.train or rankwise chain."
+            )
+        return self.examples
 
     def scaling(self, module: str) -> float:
         """Return s."""

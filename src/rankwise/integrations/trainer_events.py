@@ -78,8 +78,9 @@ class TrainerEvents:
                 f"event {early.name!r} acts between backward and clipping, a moment Trainer does not offer; set "
                 f"max_grad_norm=0 (found {args.max_grad_norm:g}) or use rankwise.train."
             )
-        if any(event.passes is not None for event in events):
-            raise UsageError("an event that counts micro-batches needs rankwise.train; a Trainer offers whole steps.")
+        if unfit := next((event for event in events if event.passes is not None or event.reads_examples), None):
+            what = "reads single training examples" if unfit.reads_examples else "counts micro-batches"
+            raise UsageError(f"event {unfit.name!r} {what}, which a Trainer does not offer; use rankwise.train.")
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
             raise UsageError(

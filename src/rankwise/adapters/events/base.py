@@ -16,7 +16,7 @@ that run's tensors alone, so they never touch a neighbor in a pack.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,6 +66,27 @@ class Context(abc.ABC):
         """Return the gradients of ``module`` by factor (fewer where there is none), to be changed in place.
 
         They exist from ``after_backward`` to ``at_interval``; changes count up to ``before_step``.
+        """
+
+    @property
+    @abc.abstractmethod
+    def training_examples(self) -> int:
+        """How many training examples the run has."""
+
+    @abc.abstractmethod
+    def losses(self) -> Mapping[int, float]:
+        """Return the loss per target of this step's examples, by index into the training data.
+
+        Empty unless the event sets ``reads_losses``.
+        """
+
+    @abc.abstractmethod
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Return, by module and factor, the sum over training examples of the squared gradient of their summed NLL.
+
+        Args:
+            examples: indices into the training data; each takes a pass of its own.
+            own_labels: the examples' own targets; False: what the model itself finds likeliest there.
         """
 
     @abc.abstractmethod
@@ -130,6 +151,12 @@ class Event(Choice, abc.ABC):
 
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
+
+    reads_examples: ClassVar[bool] = False
+    """Asks for losses or curvature of training examples, which a Trainer cannot give."""
+
+    reads_losses: ClassVar[bool] = False
+    """Wants :meth:`Context.losses`, which are then kept for every step."""
 
     @property
     def interval(self) -> int | None:
