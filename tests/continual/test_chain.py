@@ -234,7 +234,9 @@ def test_killed_and_rerun_it_ends_with_the_same_matrix(at, tmp_path, capsys):
     import yaml
 
     file = tmp_path / "stream.yaml"
-    settings = stream(strategies=["sequential", {"name": "ewc", "sample": 2}, "color"], tasks=TASKS[:2], steps=4).to_dict()
+    settings = stream(
+        strategies=["sequential", {"name": "ewc", "sample": 2}, "color"], tasks=TASKS[:2], steps=4
+    ).to_dict()
     file.write_text(yaml.safe_dump(settings))
     command = ["chain", str(file), "--out", str(tmp_path / "killed")]
     done = subprocess.run([sys.executable, "-c", KILLED, str(at), *command], capture_output=True, text=True)

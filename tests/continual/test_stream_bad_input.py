@@ -14,7 +14,10 @@ GOOD = {**SMALL, "tasks": TASKS, "strategies": ["sequential"]}
 CASES = {
     "duplicate ids": ({"tasks": [TASKS[0], {**TASKS[1], "id": "en"}]}, "tasks 1 and 2 have the same id 'en'"),
     "no tasks": ({"tasks": []}, "tasks"),
-    "unknown strategy": ({"strategies": ["olora"]}, "unknown strategy 'olora'; did you mean 'color' or 'clora' or 'olora_cl'"),
+    "unknown strategy": (
+        {"strategies": ["olora"]},
+        "unknown strategy 'olora'; did you mean 'color' or 'clora' or 'olora_cl'",
+    ),
     "unknown option": ({"strategies": [{"name": "replay", "part": 1}]}, "strategy 'replay' has no option 'part'"),
     "illegal option": ({"strategies": [{"name": "replay", "share": 2}]}, "replay's share must be above 0"),
     "no strategy": ({"strategies": []}, "at least one strategy or reference"),

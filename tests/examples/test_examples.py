@@ -19,7 +19,12 @@ def run(*command, cwd):
 
 def test_every_example_has_a_test():
     streams = {"stream.yaml", "stream-o-lora.yaml"}  # tests/continual/test_chain.py
-    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == {"trl_sft.py", "plain_loop.py", "study.yaml", *streams}
+    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == {
+        "trl_sft.py",
+        "plain_loop.py",
+        "study.yaml",
+        *streams,
+    }
 
 
 @pytest.mark.parametrize(

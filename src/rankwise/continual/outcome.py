@@ -108,7 +108,7 @@ def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any) 
 
 def growth(chain: Chain) -> list[dict[str, Any]]:
     """Return, after each task, how many numbers are kept and the rank they make per module."""
-    kept, found = 0, []
+    kept, found = 0, list[dict[str, Any]]()
     for name in chain.order:
         state = chain.states[name]
         kept = kept + state.numbers if chain.strategy.answers != "one" else state.numbers

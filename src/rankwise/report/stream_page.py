@@ -112,7 +112,7 @@ def _measures(document: Document, metric: str) -> Table:
 
 def _more(document: Document) -> list[Table]:
     found = document["results"]
-    tables = []
+    tables: list[Table] = []
     if routed := [s for s in found["strategies"] if s["router"]]:
         gap = [
             (
@@ -148,8 +148,8 @@ def _more(document: Document) -> list[Table]:
         )
         for t in found["tasks"]
     ]
-    header = ("task", "data", "train", "test", "base exact match", "base NLL")
-    return [*tables, Table("Tasks", header, data, id="tasks")]
+    columns = ("task", "data", "train", "test", "base exact match", "base NLL")
+    return [*tables, Table("Tasks", columns, data, id="tasks")]
 
 
 def setup(document: Document) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def _mean(tables: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
     return [[sum(cells) / len(cells) for cells in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
 
 
-def _first_order(document: Document) -> list[tuple[dict[str, Any], list[str], list[list[dict[str, Any]]]]]:
+def _first_order(document: Document) -> list[tuple[dict[str, Any], list[str], list[dict[str, Any]]]]:
     """Strategies with their first order and the chains on it."""
     found = []
     for strategy in document["results"]["strategies"]:
@@ -42,11 +42,11 @@ def _first_order(document: Document) -> list[tuple[dict[str, Any], list[str], li
 
 
 def _heat(document: Document, metric: str) -> Figure:
-    panels = []
+    panels: list[tuple[str, list[str], list[str], list[dict[str, Any]]]] = []
     for strategy, order, chains in _first_order(document)[:MANY]:
         rows = _mean([chain["R"][metric] for chain in chains])
         names = ["base", *order]
-        cells = [
+        cells: list[dict[str, Any]] = [
             {
                 "after": f"{i} {names[i]}",
                 "task": task,
@@ -58,7 +58,7 @@ def _heat(document: Document, metric: str) -> Figure:
             for task, value in zip(order, row, strict=True)
         ]
         panels.append((strategy["label"], order, [f"{i} {name}" for i, name in enumerate(names)], cells))
-    values = [cell["value"] for *_, cells in panels for cell in cells]
+    values = [float(cell["value"]) for panel in panels for cell in panel[3]]
     best = min(values) if metric == "nll" else max(values)
     worst = max(values) if metric == "nll" else min(values)
 
