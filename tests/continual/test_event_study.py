@@ -1,4 +1,4 @@
-"""The study of events: one data order for all arms, the claims at the top true of its own numbers, resume, bad input."""
+"""The study of events: one data order for all arms, its claims true of its own numbers, resume, bad input."""
 
 import json
 

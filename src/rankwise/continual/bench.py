@@ -16,7 +16,6 @@ from typing import Any
 
 from rankwise.data import Splits
 from rankwise.engine import CHECKPOINT, Forward, PackJob, RunResult, State, TrainSpec, checkpoint_step, train_pack
-from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
 from rankwise.ledger.metrics import MetricsLog
@@ -31,7 +30,7 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run to have.
+    """One run to have; what counts is where it ends, not its best step.
 
     Attributes:
         label: as people read it.
@@ -132,6 +131,11 @@ class Bench:
         """Return the runs that failed, with their reasons."""
         return [{"run": r.label, "reason": r.reason or ""} for r in self.ledger.runs() if r.status == "failed"]
 
+    def reason(self, job: Job) -> str:
+        """Return why a run did not end well."""
+        found = self.ledger.get(self.key_of(job))
+        return (found.reason if found is not None else None) or "it was not trained"
+
     def _packs(self, jobs: Sequence[Job]) -> list[tuple[list[int], int]]:
         splits = jobs[0].splits
         train, selection = SplitSize.of(splits.train), SplitSize.of(splits.selection)
@@ -180,6 +184,10 @@ class Bench:
                 self.progress.note(f"{job.label}, step {record['step']}: {text}")
             if "loss" in record:
                 self.progress.advance()
+                if "colora-note" in record.get("penalties", {}):  # as the note's own log has it
+                    value = record["penalties"]["colora-note"]
+                    line = f"{record['step']}: LM Loss: {record['loss']:.4f}, CLoRA Loss: {value:.4f}"
+                    self.progress.note(f"{job.label}, {line}")
 
         return PackJob(
             job.spec,
@@ -187,6 +195,7 @@ class Bench:
             test=job.test,
             start=job.start,
             state_to=folder / STATE if job.keep else None,
+            keep_last=True,
             observe=observe,
         )
 
@@ -200,16 +209,3 @@ class Bench:
             self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
             (self.folder.run_folder(key) / CHECKPOINT).unlink(missing_ok=True)
         self.progress.done(job.label, result.status, result.selection_nll, seconds)
-
-
-def needed(job: Job, result: RunResult | None) -> RunResult:
-    """Return ``result``, or raise when the run others wait for failed or diverged.
-
-    Raises:
-        RunError: with the reason and what to do.
-    """
-    if result is None:
-        raise RunError(f"{job.label} failed; its reason is in the ledger. What is done is kept.")
-    if result.status != "done":
-        raise RunError(f"{job.label}: {result.reason}; lower lr in the stream file and give another --out.")
-    return result

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from rankwise.adapters.layers import Lens, Slot
 from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.engine.private import PrivateBase
-from rankwise.errors import RunError
+from rankwise.errors import RunError, UsageError
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -64,6 +64,20 @@ def _beside(slot: Slot) -> dict[str, Tensor]:
     return {**slot.factors, **{f"merged_{name}": value for name, value in merged(slot).items()}}
 
 
+class Examples(Protocol):
+    """What events may ask about the training data; see :class:`Context`."""
+
+    @property
+    def training_examples(self) -> int:
+        """How many there are."""
+
+    def losses(self) -> Mapping[int, float]:
+        """Losses of this step's examples."""
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Summed squared gradients."""
+
+
 class Events:
     """The events of one adapter.
 
@@ -73,6 +87,7 @@ class Events:
         steps: of the whole run.
         sight: what they may look at.
         record: is told every firing.
+        examples: answers what events ask about the training data; None where nobody can.
     """
 
     def __init__(
@@ -84,6 +99,7 @@ class Events:
         steps: int,
         sight: Sight,
         record: Record,
+        examples: Examples | None = None,
     ) -> None:
         self.handle = handle
         self.contexts = [
@@ -91,7 +107,7 @@ class Events:
             for i, event in enumerate(handle.adapter.events)
         ]
         for context in self.contexts:
-            context.steps = steps
+            context.steps, context.examples = steps, examples
 
     def __bool__(self) -> bool:
         return bool(self.contexts)
@@ -181,6 +197,7 @@ class EventContext(Context):
     ) -> None:
         self.event, self._handle, self._optimizer, self._record = event, handle, optimizer, record
         self._sight, self._private = sight, sight.private
+        self.examples: Examples | None = None
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
@@ -210,6 +227,26 @@ class EventContext(Context):
         """Their gradients."""
         trained = self._handle.slots[module].trained
         return {name: p.grad for name, p in trained.items() if p.grad is not None}
+
+    @property
+    def training_examples(self) -> int:
+        """Examples of the run."""
+        return self._asked().training_examples
+
+    def losses(self) -> Mapping[int, float]:
+        """Losses of this step's examples."""
+        return self._asked().losses()
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Summed squared gradients."""
+        return self._asked().curvature(examples, own_labels=own_labels)
+
+    def _asked(self) -> Examples:
+        if self.examples is None:
+            raise UsageError(
+                f"event {self.event.name!r} reads training examples; use rankwise.train or rankwise chain."
+            )
+        return self.examples
 
     def scaling(self, module: str) -> float:
         """Return s."""

@@ -127,7 +127,7 @@ class Pack:
         return self.budget is None or job.bytes + sum(seat.job.bytes for seat in self.seats) <= self.budget
 
     def _join(self, index: int, job: PackJob) -> None:
-        keep_best = job.test or any(wanted is not None for wanted in (job.quiz, job.save_to, job.state_to))
+        wanted = job.test or any(asked is not None for asked in (job.quiz, job.save_to, job.state_to))
         name = f"run{index}"
         run = Run(
             self.base,
@@ -135,7 +135,7 @@ class Pack:
             job.spec,
             self.splits,
             name=name,
-            keep_best=keep_best,
+            keep_best=wanted and not job.keep_last,
             observe=job.observe,
             trainee=job.trainee,
             watch=job.watch,
@@ -165,10 +165,13 @@ class Pack:
             self.held.enter_context(held_factors())
             self.holding = True
         parts = [(seat.run.trainee.name, seat.run.next_batch()) for seat in seats]
-        totals = [nll.sum() for nll in seats[0].run.trainee.forward.nll_many(parts)]
+        found = seats[0].run.trainee.forward.nll_many(parts)
+        totals = [nll.sum() for nll in found]
         shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
         torch.autograd.backward(shares)
-        for seat, total in zip(seats, totals, strict=True):
+        for seat, nll, total in zip(seats, found, totals, strict=True):
+            if seat.run.reads_losses:
+                seat.run.note_losses(nll)
             if seat.run.passed(float(total.detach())):
                 self._release()
 
@@ -181,7 +184,8 @@ class Pack:
         self._release()
         loss = seat.run.close_window()
         if math.isfinite(loss):
-            seat.run.tell({"step": seat.run.step, "loss": loss})
+            last = {name: values[-1] for name, values in seat.run.result.penalties.items()}
+            seat.run.tell({"step": seat.run.step, "loss": loss, **({"penalties": last} if last else {})})
         else:
             self._diverged(seat, "the training loss")
 

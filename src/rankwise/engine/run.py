@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from rankwise.data import Splits
 from rankwise.engine.accumulation import Window, open_window
 from rankwise.engine.batches import Batch, collate
 from rankwise.engine.checkpoint import load_state, save_state
+from rankwise.engine.curvature import squared_gradients
 from rankwise.engine.evaluate import Score
 from rankwise.engine.events import Events, Sight, add_penalties
 from rankwise.engine.forward import Forward
@@ -111,6 +112,7 @@ class Run:
             steps=self.spec.steps,
             sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private),
             record=self._fired,
+            examples=self,
         )
 
     def _probe(self) -> float:
@@ -142,6 +144,34 @@ class Run:
             self.trainee.training(True)
             for p, gradient in zip(self.parameters, kept, strict=True):
                 p.grad = gradient
+
+    @property
+    def reads_losses(self) -> bool:
+        """Whether an event wants the losses of single examples."""
+        return isinstance(self.spec.target, Adapter) and any(event.reads_losses for event in self.spec.target.events)
+
+    @property
+    def training_examples(self) -> int:
+        """How many training examples there are."""
+        return len(self.splits.train)
+
+    def losses(self) -> Mapping[int, float]:
+        """Return the losses of the open window's examples, for events that read them."""
+        return {} if self.window is None else self.window.losses
+
+    def note_losses(self, nll: Tensor) -> None:
+        """Keep what every example of the pass lost; ``nll`` (M,) is that of its targets."""
+        assert self.window is not None
+        indices = self.window.passes[self.window.closed]
+        counts = [self.splits.train[i].targets for i in indices]
+        parts = nll.detach().double().split(counts)
+        self.window.losses |= {i: float(part.mean()) for i, part in zip(indices, parts, strict=True)}
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """See :meth:`rankwise.adapters.events.Context.curvature`; dropout is off, gradients under way stay."""
+        assert isinstance(self.trainee, AdapterTrainee)
+        chosen = [self.splits.train[i] for i in examples]
+        return squared_gradients(self.trainee, chosen, own_labels=own_labels)
 
     def _fired(self, record: dict[str, Any]) -> None:
         if record["moment"] == "before_window":
@@ -252,11 +282,6 @@ class Run:
         finally:
             self.trainee.training(True)
 
-    def close(self) -> None:
-        """Leave the base as it was found; a given trainee is its maker's to close."""
-        if not self.given:
-            self.trainee.close()
-
     def _gradient_norm(self) -> Tensor:
         return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
@@ -265,6 +290,8 @@ class Run:
         while not self.window_complete:
             batch = self.next_batch()
             (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
+            if self.reads_losses:
+                self.note_losses(nll)
             total = nll.sum()
             self.share(total).backward()
             self.passed(float(total.detach()))
@@ -306,10 +333,11 @@ class Run:
         return replace(self.result, status="paused")
 
     def close(self) -> None:
-        """Leave the base as it was found, in the middle of a window too."""
+        """Leave the base as it was found, in the middle of a window too; a given trainee is its maker's to close."""
         if self.events:
             self.events.widen()
-        self.trainee.close()
+        if not self.given:
+            self.trainee.close()
 
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides tensors."""

@@ -100,8 +100,9 @@ class TrainerEvents:
                 f"event {split.name!r} decides which examples a step reads, which Trainer does itself; use "
                 "rankwise.train."
             )
-        if any(event.passes is not None for event in events):
-            raise UsageError("an event that counts micro-batches needs rankwise.train; a Trainer offers whole steps.")
+        if unfit := next((event for event in events if event.passes is not None or event.reads_examples), None):
+            what = "reads single training examples" if unfit.reads_examples else "counts micro-batches"
+            raise UsageError(f"event {unfit.name!r} {what}, which a Trainer does not offer; use rankwise.train.")
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
             raise UsageError(

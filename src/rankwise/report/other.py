@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankwise.report import events_page
+from rankwise.report import events_page, stream_page
 from rankwise.report.view import Document
 
 if TYPE_CHECKING:
@@ -31,4 +31,7 @@ def show(document: Document, console: Console, page: Path | None) -> None:
         console.print(escape(f"Report: {page}"), highlight=False, soft_wrap=True)
 
 
-OTHER = {"events": Kind(events_page.write, events_page.render)}
+OTHER = {
+    "events": Kind(events_page.write, events_page.render),
+    "stream": Kind(stream_page.write, stream_page.render),
+}

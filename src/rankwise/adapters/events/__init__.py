@@ -7,8 +7,10 @@ from rankwise.adapters.events.component_pruning import ComponentPruning
 from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
+from rankwise.adapters.events.elastic_weights import ElasticWeights
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
+from rankwise.adapters.events.online_lora import OnlineLoRA
 from rankwise.adapters.events.orthogonalize import Orthogonalize
 from rankwise.adapters.events.output_selection import OutputSelection
 from rankwise.adapters.events.progressive_freezing import ProgressiveFreezing
@@ -36,6 +38,8 @@ EVENTS = register(
     ProjectOut,
     ProgressiveFreezing,
     DropBackward,
+    OnlineLoRA,
+    ElasticWeights,
 )
 
 __all__ = [
@@ -46,9 +50,11 @@ __all__ = [
     "DeltaUpdate",
     "DropBackward",
     "EarlyMask",
+    "ElasticWeights",
     "Event",
     "InputPruning",
     "MergeAndRestart",
+    "OnlineLoRA",
     "Orthogonalize",
     "OutputSelection",
     "ProgressiveFreezing",

@@ -74,6 +74,27 @@ class Context(abc.ABC):
         They exist from ``after_backward`` to ``at_interval``; changes count up to ``before_step``.
         """
 
+    @property
+    @abc.abstractmethod
+    def training_examples(self) -> int:
+        """How many training examples the run has."""
+
+    @abc.abstractmethod
+    def losses(self) -> Mapping[int, float]:
+        """Return the loss per target of this step's examples, by index into the training data.
+
+        Empty unless the event sets ``reads_losses``.
+        """
+
+    @abc.abstractmethod
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Return, by module and factor, the sum over training examples of the squared gradient of their summed NLL.
+
+        Args:
+            examples: indices into the training data; each takes a pass of its own.
+            own_labels: the examples' own targets; False: what the model itself finds likeliest there.
+        """
+
     @abc.abstractmethod
     def scaling(self, module: str) -> float:
         """Return s of ``module``."""
@@ -198,6 +219,11 @@ class Event(Choice, abc.ABC):
 
     needs_examples: ClassVar[bool] = False
     """Looks at a step's examples again (``watch``, ``gradient_norms``), which a Trainer does not keep."""
+    reads_examples: ClassVar[bool] = False
+    """Asks for losses or curvature of training examples, which a Trainer cannot give."""
+
+    reads_losses: ClassVar[bool] = False
+    """Wants :meth:`Context.losses`, which are then kept for every step."""
 
     @property
     def interval(self) -> int | None:
