@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.methods import catalogue
+from rankwise.report.next_step import next_step
 from rankwise.studies import method_groups
 from rankwise.studies.method_groups import methods_named
 from rankwise.studies.presets import resolve_study
@@ -69,6 +73,10 @@ def test_a_survey_says_where_every_method_ends_what_failed_and_how_long_it_took(
     assert "no faults" in said
     assert "Left out: bitfit: placement 'biases' matches no linear module" in said
     assert "at the edge" not in said
+    assert "rankwise study methods --scale quick --methods few" in said
+    document = json.loads((tmp_path / "s" / "results.json").read_text())
+    document["results"]["study"]["scale"] = "quick"
+    assert re.search(r"--scale quick --methods \w+,\w+,\w+$", next_step(document).command)
     page = (tmp_path / "s" / "report.html").read_text()
     assert "Every method beside the untouched model" in page
     assert page.count("below the base") == 4, "and full fine-tuning"

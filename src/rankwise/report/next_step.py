@@ -35,8 +35,13 @@ def next_step(document: Document) -> NextStep:
     if results["study"]["scale"] == "smoke":
         preset = results["study"]["preset"]
         where = {key: value for key, value in typed.items() if key in ("--data", "--reference")}
+        if results.get("survey"):
+            where["--methods"] = ",".join(results["survey"]["methods"])
         real = ["rankwise", "study", preset, "--scale", "quick", *_flat(where)]
         return NextStep("This was a smoke test. Ask the same question of a real model:", shlex.join(real))
+    if results.get("survey"):
+        best = ["rankwise", "study", "methods", "--scale", results["study"]["scale"], "--methods", _best(results)]
+        return NextStep("Ask which of the best ones matches full fine-tuning:", shlex.join([*best, *_flat(typed)]))
     if chosen is not None:
         why = "Train the recommended recipe (raise --steps for a longer run):"
         if chosen["method"] == "custom":  # composed by hand: no name says what it is, its study does
@@ -84,6 +89,13 @@ def _options(command: str) -> dict[str, str]:
         if name in ("--model", "--data", "--reference"):
             found[name] = value if equals else following
     return {name: value for name, value in found.items() if value}
+
+
+def _best(results: dict[str, Any]) -> str:
+    """The three methods of a survey that ended lowest."""
+    methods = {arm["name"]: arm["method"] for arm in results["arms"] if not arm["reference"]}
+    rows = [row for row in results["survey"]["arms"] if row["name"] in methods and row["nll"] is not None]
+    return ",".join(methods[row["name"]] for row in sorted(rows, key=lambda row: row["nll"])[:3])
 
 
 def _with_seeds(command: str, seeds: int) -> str:

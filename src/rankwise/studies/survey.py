@@ -96,7 +96,9 @@ def survey(config: StudyConfig, outcome: Outcome) -> dict[str, Any] | None:
         return None
     base = outcome.base_selection.mean
     rows = [_row(arm, base) for arm in outcome.arms.values()]
-    return {"base_nll": base, "left_out": left_out(list(config.survey), config.scale, config.model), "arms": rows}
+    names = list(config.survey)
+    missing = left_out(names, config.scale, config.model)
+    return {"methods": names, "base_nll": base, "left_out": missing, "arms": rows}
 
 
 def _row(arm: ArmOutcome, base: float) -> dict[str, Any]:

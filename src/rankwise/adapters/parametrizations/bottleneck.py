@@ -10,6 +10,7 @@ not linear, so nothing can be merged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -60,7 +61,7 @@ class Bottleneck(Parametrization):
         """Return s (U act(D z + c) + u)."""
         z = host.output(x)
         D, U = (M.to(z.dtype) for M in self.matrices(factors))
-        act = {"gelu": gelu, "relu": relu}[self.nonlinearity]
+        act: Callable[[Tensor], Tensor] = gelu if self.nonlinearity == "gelu" else relu
         update = linear(act(linear(z, D, factors["c"].to(z.dtype))), U, factors["u"].to(z.dtype))
         return update if host.scaling == 1 else host.scaling * update
 

@@ -20,8 +20,8 @@ class InputEmbeddings(Placement):
     def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
         """Return it, when the model says which it is and it can be adapted."""
         table = getattr(model, "get_input_embeddings", lambda: None)()
-        found = {name: m for name, m in model.named_modules() if name and m is table and is_embedding(m)}
-        return found
+        names = [name for name, module in model.named_modules() if name and module is table]
+        return {name: model.get_submodule(name) for name in names if is_embedding(model.get_submodule(name))}
 
     def matches(self, names: list[str]) -> list[str]:
         """Return it."""
