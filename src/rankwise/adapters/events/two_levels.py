@@ -47,8 +47,8 @@ class TwoLevels(Event):
         trained = set(adapter.trained_shapes("", 8, 8))
         if not {"A", "B", "e"} <= trained or adapter.init.zero == "":
             raise UsageError(
-                f"event {self.name!r} learns e apart from A and B, so there must be all three, and A and B must be able "
-                f"to move first; found parametrization {adapter.parametrization.name!r} with init {adapter.init.name!r}, "
+                f"event {self.name!r} learns e apart from A and B: there must be all three, and A and B must be able to "
+                f"move first. Found parametrization {adapter.parametrization.name!r} with init {adapter.init.name!r}; "
                 "use 'pseudo-singular'."
             )
 
