@@ -11,6 +11,7 @@ SOURCE = ROOT / "src" / "rankwise"
 ROOMS = [
     "cli",
     "report",
+    "continual",
     "integrations",
     "studies",
     "ledger",

@@ -14,6 +14,7 @@ SURFACE = {
     "study": "preset model data scale methods steps batch seeds seed reference budget cheapest-by out report-to set "
     "json dry-run",
     "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
+    "chain": "stream model scale references seeds out set json dry-run",
     "merge": "base adapter out dtype verify json",
     "export": "adapter for max-rank dtype base out json",
     "compress": "adapter rank energy data examples base out json",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli import compress, cost, doctor, export, generate, ledger, merge, methods, report, study, train
+from rankwise.cli import chain, compress, cost, doctor, export, generate, ledger, merge, methods, report, study, train
 from rankwise.cli import eval as evaluation
 from rankwise.errors import RankwiseError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command("study")(study.study)
 app.command("train")(train.train)
+app.command("chain")(chain.chain)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("compress")(compress.compress)

@@ -33,6 +33,10 @@ def methods(
         raise UsageError(f"--composes is about all choices; what goes with {name!r} is shown without it.")
     if composes:
         _pairs(json_)
+    elif name and _is_strategy(name):
+        if model:
+            raise UsageError(f"{name} is a strategy for a stream; --model counts the parameters of a method.")
+        _strategy(name, json_)
     elif name:
         _one(card(name), model, json_)
     else:
@@ -110,15 +114,63 @@ def _all(cards: tuple[Card, ...], json_: bool) -> None:
         specs = [(found, found.build()) for found in cards]
         kinds = [spec.parametrization.kind if isinstance(spec, Adapter) else "overlay" for _, spec in specs]
         dumped = [{**found.to_dict(), "kind": kind} for (found, _), kind in zip(specs, kinds, strict=True)]
-        typer.echo(json.dumps(dumped, ensure_ascii=False))
+        typer.echo(json.dumps([*dumped, *_strategies()], ensure_ascii=False))
         return
     table = Table("method", "formula", "exports as LoRA of rank", "arXiv", "fidelity")
     for found in cards:
         table.add_row(*map(escape, (found.name, found.formula, found.export_rank, found.arxiv, found.fidelity)))
     screen = console.out()
     screen.print(table)
+    streams = Table("strategy for a stream of tasks", "formula", "answers", "arXiv", title="rankwise chain")
+    for one in _strategies():
+        streams.add_row(*(escape(one[key]) for key in ("name", "formula", "answers", "arxiv")))
+    screen.print(streams)
     screen.print("One in full: rankwise methods olora", highlight=False)
     screen.print("What goes with what: rankwise methods --composes", highlight=False)
+
+
+def _strategies() -> list[dict[str, Any]]:
+    """Return what the catalogue says about every strategy of ``rankwise chain``."""
+    from rankwise.continual.strategies import STRATEGIES
+
+    keys = ("name", "title", "arxiv", "formula", "answers", "stores")
+    return [
+        {**{key: getattr(kind, key) for key in keys}, "kind": "strategy", "options": _options(kind)}
+        for kind in STRATEGIES.values()
+    ]
+
+
+def _options(kind: Any) -> dict[str, Any]:
+    return {key: value for key, value in kind().to_dict().items() if key != "name"}
+
+
+def _is_strategy(name: str) -> bool:
+    from rankwise.continual.strategies import STRATEGIES
+
+    return name in STRATEGIES
+
+
+def _strategy(name: str, json_: bool) -> None:
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    found = next(one for one in _strategies() if one["name"] == name)
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    told = {"one": "one adapter", "oracle": "the task's own, told", "router": "the nearest centroid's"}
+    rows = {
+        "title": found["title"],
+        "arXiv": found["arxiv"],
+        "formula": found["formula"],
+        "answers": told[found["answers"]],
+        "grows": "yes, earlier updates stay frozen beside the new one" if found["stores"] else "no",
+        "options": ", ".join(f"{key} {value}" for key, value in found["options"].items()) or "none",
+        "used by": "rankwise chain STREAM.yaml (strategies: a name, or a mapping with name and options)",
+    }
+    for label, value in rows.items():
+        console.out().print(f"[bold]{escape(label)}[/bold]  {escape(value)}", highlight=False, soft_wrap=True)
 
 
 def _pairs(json_: bool) -> None:

@@ -18,7 +18,8 @@ def study(
     preset: Annotated[
         str,
         typer.Argument(
-            help="without-regret, rank, learning-rate, batch-size, placement, methods, smoke, or a .yaml file."
+            help="without-regret, rank, learning-rate, batch-size, placement, methods, orthogonalization, smoke, or a "
+            ".yaml file."
         ),
     ] = "without-regret",
     model: Model = None,
@@ -69,6 +70,12 @@ def study(
     from rankwise.cli.options import changes, listed, say_loading
 
     say_loading()
+    if preset == "orthogonalization":
+        from rankwise.cli.event_study import study_events
+
+        unfit = {"--methods": methods, "--reference": reference, "--budget": budget, "--cheapest-by": cheapest_by}
+        own = {"model": model, "data": data, "steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
+        return study_events(own, unfit | {"--report-to": report_to}, scale, setting, out, json_=json_, dry_run=dry_run)
     from rankwise.studies.cells import split_cells
 
     first = 0 if seed is None else seed

@@ -9,6 +9,7 @@ from rankwise.engine.pack import train_pack
 from rankwise.engine.quiz import Quiz, make_quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.state import State
 from rankwise.engine.train import train
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Quiz",
     "RunResult",
     "Score",
+    "State",
     "TrainSpec",
     "checkpoint_step",
     "evaluate",

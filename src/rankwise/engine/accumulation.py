@@ -27,6 +27,7 @@ class Window:
         nll: their summed negative log-likelihood.
         penalties: weighted penalties of this step, by name.
         memory: of the events, when they acted as the window was opened: its tensors and its JSON part.
+        losses: per target, by index of the example; kept for events that read them.
     """
 
     passes: list[list[int]]
@@ -38,6 +39,7 @@ class Window:
     nll: float = 0.0
     penalties: dict[str, float] = field(default_factory=dict)
     memory: tuple[dict[str, Tensor], list[dict[str, Any]]] | None = None
+    losses: dict[int, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.run import Observer
 from rankwise.engine.spec import TrainSpec
+from rankwise.engine.state import State
 from rankwise.errors import UsageError
 
 
@@ -19,14 +20,17 @@ class PackJob:
         spec: the run.
         folder: where its checkpoint lives; with one, a killed run continues and ends with the same bits.
         save_to: folder for the best adapter (PEFT layout) or, for full fine-tuning, the model.
+        start: begin from this state instead of the spec's own start.
+        state_to: file for the state at the end (of the best step, or the last), from which a later run may begin.
+        keep_last: what the run leaves behind is its last step, not its best on selection.
         test: score the test split at the end.
         quiz: questions to answer with the best checkpoint.
         spectrum: measure the ranks of the total update at the last step.
         until: stop after this step, which must be an evaluation step, with a checkpoint; status "paused". A later
             call goes on from there with the bits of an undisturbed run.
-        observe: called with ``{"step", "loss"}`` after every step, ``{"step", "selection_nll"}`` after every
-            evaluation, ``{"event": "resumed", "step"}`` after a resume and ``{"event": <name>, "step", ...}`` when an
-            event of the adapter acted.
+        observe: called with ``{"step", "loss"}`` after every step (``"penalties"`` too, where there are any),
+            ``{"step", "selection_nll"}`` after every evaluation, ``{"event": "resumed", "step"}`` after a resume and
+            ``{"event": <name>, "step", ...}`` when an event of the adapter acted.
         bytes: estimated memory this run adds to the base, for ``budget``.
 
     Raises:
@@ -42,6 +46,9 @@ class PackJob:
     bytes: int = 0
     quiz: Quiz | None = None
     spectrum: bool = False
+    start: State | None = None
+    state_to: Path | None = None
+    keep_last: bool = False
 
     def __post_init__(self) -> None:
         if self.until is not None and self.until not in self.spec.eval_steps:

@@ -148,9 +148,18 @@ class Pack:
         return self.budget is None or job.bytes + sum(seat.job.bytes for seat in self.seats) <= self.budget
 
     def _join(self, index: int, job: PackJob) -> None:
-        keep_best = job.test or job.quiz is not None or job.save_to is not None
+        wanted = job.test or any(asked is not None for asked in (job.quiz, job.save_to, job.state_to))
         name = f"run{index}"
-        run = Run(self.base, self.forward, job.spec, self.splits, name=name, keep_best=keep_best, observe=job.observe)
+        run = Run(
+            self.base,
+            self.forward,
+            job.spec,
+            self.splits,
+            name=name,
+            keep_best=wanted and not job.keep_last,
+            observe=job.observe,
+            start=job.start,
+        )
         seat = Seat(index, job, run, time.monotonic())
         try:
             if seat.checkpoint and run.resume(seat.checkpoint):
@@ -175,11 +184,15 @@ class Pack:
             self.held.enter_context(held_factors())
             self.holding = True
         parts = [(seat.run.trainee.name, seat.run.next_batch()) for seat in seats]
-        totals = [nll.sum() for nll in seats[0].run.trainee.forward.nll_many(parts)]
+        found = seats[0].run.trainee.forward.nll_many(parts)
+        totals = [nll.sum() for nll in found]
         shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
         torch.autograd.backward(shares)
-        for seat, total in zip(seats, totals, strict=True):
-            seat.run.passed(float(total.detach()))
+        for seat, nll, total in zip(seats, found, totals, strict=True):
+            if seat.run.reads_losses:
+                seat.run.note_losses(nll)
+            if seat.run.passed(float(total.detach())):
+                self._release()
 
     def _release(self) -> None:
         """Factors are about to change."""
@@ -190,7 +203,8 @@ class Pack:
         self._release()
         loss = seat.run.close_window()
         if math.isfinite(loss):
-            seat.run.tell({"step": seat.run.step, "loss": loss})
+            last = {name: values[-1] for name, values in seat.run.result.penalties.items()}
+            seat.run.tell({"step": seat.run.step, "loss": loss, **({"penalties": last} if last else {})})
         else:
             self._diverged(seat, "the training loss")
 
@@ -233,6 +247,8 @@ class Pack:
         seat.run.count()
         if seat.job.quiz is not None:
             seat.run.answer(seat.job.quiz)
+        if seat.job.state_to is not None:
+            seat.run.state().write(seat.job.state_to)
         if seat.job.save_to is not None:
             seat.run.trainee.save(seat.job.save_to, self.base)
         self._leave(seat, seat.run.result)

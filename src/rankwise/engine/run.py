@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from rankwise.data import Splits
 from rankwise.engine.accumulation import Window, open_window
 from rankwise.engine.batches import Batch, collate
 from rankwise.engine.checkpoint import load_state, save_state
+from rankwise.engine.curvature import squared_gradients
 from rankwise.engine.evaluate import Score
-from rankwise.engine.events import Events, Sight, add_penalties
+from rankwise.engine.event_context import Sight
+from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
 from rankwise.engine.quiz import Quiz
@@ -32,6 +34,7 @@ from rankwise.engine.sample import sample
 from rankwise.engine.scoring import score
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.spectrum import spectrum
+from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.models import Base
 
@@ -46,6 +49,7 @@ class Run:
         name: of the adapter on the base, unique among the runs on it; changes no bit.
         keep_best: keep the tensors of the best step on selection.
         observe: also told every firing of an event.
+        start: begin from this state instead of the spec's own start.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Run:
         name: str = "run",
         keep_best: bool = False,
         observe: Observer | None = None,
+        start: State | None = None,
     ) -> None:
         self.base, self.spec, self.splits, self.keep_best = base, spec, splits, keep_best
         self.tell: Observer = observe or (lambda record: None)
@@ -71,10 +76,20 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.work = Workload()
         self.step = 0
+        self.passes = 0
         self.window: Window | None = None
         self.told: list[dict[str, Any]] = []  # in a window that may yet be begun again
         self.events = self._events()
         self.rate = self.events.reshape(lambda: make_rate(spec.schedule, spec.warmup)) if self.events else None
+        if start is not None:
+            self.trainee.restore(dict(start.tensors))
+            if self.events and start.record:
+                self.events.restore(start.events, list(start.record))
+
+    def state(self) -> State:
+        """Return what a later run may begin from."""
+        events = (self.events.tensors(), tuple(self.events.record())) if self.events else ({}, ())
+        return State(self.trainee.snapshot(), *events)
 
     def _events(self) -> Events | None:
         if not (isinstance(self.trainee, AdapterTrainee) and isinstance(self.spec.target, Adapter)):
@@ -84,7 +99,7 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private),
+            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private, self),
             record=self._fired,
         )
 
@@ -118,6 +133,34 @@ class Run:
             for p, gradient in zip(self.parameters, kept, strict=True):
                 p.grad = gradient
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether an event wants the losses of single examples."""
+        return isinstance(self.spec.target, Adapter) and any(event.reads_losses for event in self.spec.target.events)
+
+    @property
+    def training_examples(self) -> int:
+        """How many training examples there are."""
+        return len(self.splits.train)
+
+    def losses(self) -> Mapping[int, float]:
+        """Return the losses of the open window's examples, for events that read them."""
+        return {} if self.window is None else self.window.losses
+
+    def note_losses(self, nll: Tensor) -> None:
+        """Keep what every example of the pass lost; ``nll`` (M,) is that of its targets."""
+        assert self.window is not None
+        indices = self.window.passes[self.window.closed]
+        counts = [self.splits.train[i].targets for i in indices]
+        parts = nll.detach().double().split(counts)
+        self.window.losses |= {i: float(part.mean()) for i, part in zip(indices, parts, strict=True)}
+
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """See :meth:`rankwise.adapters.events.Context.curvature`; dropout is off, gradients under way stay."""
+        assert isinstance(self.trainee, AdapterTrainee)
+        chosen = [self.splits.train[i] for i in examples]
+        return squared_gradients(self.trainee, chosen, own_labels=own_labels)
+
     def _fired(self, record: dict[str, Any]) -> None:
         if record["moment"] == "before_window":
             self.told.append(record)
@@ -143,11 +186,16 @@ class Run:
         assert self.window is not None
         return nll / self.window.denominator
 
-    def passed(self, nll: float) -> None:
-        """Count a pass whose gradients have arrived."""
+    def passed(self, nll: float) -> bool:
+        """Count a pass whose gradients have arrived; return whether an event changed something inside the window."""
         assert self.window is not None
         self.window.nll += nll
         self.window.closed += 1
+        self.passes += 1
+        return bool(self.events) and not self.window.complete and self._after_pass(self.step + 1)
+
+    def _after_pass(self, step: int) -> bool:
+        return self.events is not None and self.events.after_pass(self.passes, step)
 
     def rewind(self) -> None:
         """Go back to the start of the window, as if none of its passes had been tried."""
@@ -157,6 +205,7 @@ class Run:
             self.events.restore(*self.window.memory)
             self.events.widen()
         self.told.clear()
+        self.passes -= self.window.closed if self.window is not None else 0
         self.window = None
         for p in self.parameters:
             p.grad = None
@@ -191,6 +240,7 @@ class Run:
         self.trainee.after_step()
         self.step += 1
         if self.events:
+            self._after_pass(self.step)
             self.events.after_step(self.step)
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -217,6 +267,8 @@ class Run:
         while not self.window_complete:
             batch = self.next_batch()
             (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
+            if self.reads_losses:
+                self.note_losses(nll)
             total = nll.sum()
             self.share(total).backward()
             self.passed(float(total.detach()))
@@ -266,7 +318,13 @@ class Run:
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides tensors."""
         events = self.events.record() if self.events else []
-        return {"step": self.step, "work": asdict(self.work), "result": self.result.to_dict(), "events": events}
+        return {
+            "step": self.step,
+            "work": asdict(self.work),
+            "result": self.result.to_dict(),
+            "events": events,
+            "passes": self.passes,
+        }
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -280,6 +338,7 @@ class Run:
             return False
         self.best, events, record = loaded
         self.step, self.work = record["step"], Workload(**record["work"])
+        self.passes = record.get("passes", 0)
         self.result = RunResult.from_dict(record["result"])
         if self.events:
             self.events.restore(events, record["events"])

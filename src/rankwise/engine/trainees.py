@@ -251,10 +251,13 @@ def make_trainee(
 
 
 def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` cannot share a pass: it owns base weights, chooses their codes, or is a prompt."""
-    if isinstance(target, Full) or target.parametrization.kind == "prompt":
+    """Return whether ``target`` cannot share a pass.
+
+    It owns base weights, chooses their codes, is a prompt, or acts between two passes of a window.
+    """
+    if isinstance(target, Full) or target.parametrization.kind == "prompt" or target.init.quantized:
         return True
-    return target.init.quantized or any(event.owns_base for event in target.events)
+    return any(event.owns_base or event.passes is not None for event in target.events)
 
 
 def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:

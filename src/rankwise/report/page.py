@@ -10,6 +10,7 @@ from typing import Any
 from rankwise.files import replacing, write_text
 from rankwise.report import extras, sections, survey, view, wording
 from rankwise.report.clean import clean
+from rankwise.report.figures.base import Figure
 from rankwise.report.next_step import next_step
 from rankwise.report.view import Document
 
@@ -33,6 +34,10 @@ def write_report(document: dict[str, Any], folder: Path) -> Path:
     A figure without data is left out, and a PNG of it from an earlier report is removed.
     """
     document = clean(document)
+    if kind := document["results"].get("kind"):
+        from rankwise.report.other import OTHER
+
+        return OTHER[kind].write(document, folder)
     pictures = _draw(document, folder)
     page = folder / "report.html"
     saved, recipes = (folder / "best").is_dir(), sections.recipe_files(folder / "recipes")
@@ -96,11 +101,17 @@ def render_page(
 
 def _draw(document: Document, folder: Path) -> list[Picture]:
     from rankwise.report.figures import figures
+
+    return draw_figures(figures(document), folder)
+
+
+def draw_figures(drawn: Sequence[Figure], folder: Path) -> list[Picture]:
+    """Render figures, write their PNGs into ``folder/figures`` and remove those of an earlier report."""
     from rankwise.report.figures.theme import NARROW, WIDE
     from rankwise.report.svg import draw, inline, png
 
     pictures = []
-    for figure in figures(document):
+    for figure in drawn:
         wide, narrow = draw(figure.chart(WIDE)), draw(figure.chart(NARROW))
         path = f"figures/{figure.name}.png"
         with replacing(folder / path) as temporary:

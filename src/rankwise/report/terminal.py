@@ -31,6 +31,11 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
 
     document = clean(document)
     results = document["results"]
+    if results.get("kind"):
+        from rankwise.report.other import show
+
+        show(document, console, page)
+        return
     arms = arm_views(document)
     chosen = next((arm for arm in arms if arm.name == results["verdict"]["recommended"]), None)
     fancy = console.is_terminal

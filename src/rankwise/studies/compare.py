@@ -74,6 +74,10 @@ def _side(path: Path, name: str) -> Side:
         results: Json = json.loads(study.results_file.read_text(encoding="utf-8"))["results"]
     except (OSError, ValueError, KeyError):
         raise UsageError(f"{path} has no finished study; repeat its command first.") from None
+    if kind := results.get("kind"):
+        raise UsageError(
+            f"{path} is of kind {kind!r}, which has no arms beside a reference; compare studies that have."
+        )
     with Ledger(path, read_only=True) as ledger:
         found = [(run, (run.result or {}).get("test")) for run in ledger.runs() if run.status == "done"]
     scored = [(run.label.split(" ")[0], run.spec.get("seed"), test) for run, test in found if test]

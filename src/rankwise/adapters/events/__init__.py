@@ -7,10 +7,14 @@ from rankwise.adapters.events.component_pruning import ComponentPruning
 from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
+from rankwise.adapters.events.elastic_weights import ElasticWeights
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
+from rankwise.adapters.events.online_lora import OnlineLoRA
+from rankwise.adapters.events.orthogonalize import Orthogonalize
 from rankwise.adapters.events.output_selection import OutputSelection
 from rankwise.adapters.events.progressive_freezing import ProgressiveFreezing
+from rankwise.adapters.events.project_out import ProjectOut
 from rankwise.adapters.events.rank_allocator import RankAllocator
 from rankwise.adapters.events.row_sparsity import RowSparsity
 from rankwise.adapters.events.sample_rank import SampleRank
@@ -32,6 +36,10 @@ EVENTS = register(
     TwoLevels,
     ProgressiveFreezing,
     DropBackward,
+    ElasticWeights,
+    OnlineLoRA,
+    Orthogonalize,
+    ProjectOut,
 )
 
 __all__ = [
@@ -42,11 +50,15 @@ __all__ = [
     "DeltaUpdate",
     "DropBackward",
     "EarlyMask",
+    "ElasticWeights",
     "Event",
     "InputPruning",
     "MergeAndRestart",
+    "OnlineLoRA",
+    "Orthogonalize",
     "OutputSelection",
     "ProgressiveFreezing",
+    "ProjectOut",
     "RankAllocator",
     "Rate",
     "RowSparsity",

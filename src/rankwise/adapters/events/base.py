@@ -5,11 +5,14 @@ An event overrides the moments it acts at; in one optimizer step they come in th
     before_window -> forward and backward of every pass -> after_backward -> clipping -> before_step -> optimizer
         -> after_step(t) -> at_interval(t) when t is a multiple of ``interval`` -> next learning rate, gradients cleared
 
-and ``at_end`` after the last step (where a task of a stream ends). Two things an event decides without acting: the
-learning rate (``reshape``), and which examples a step may read (``reads``). Everything an event reads or changes goes
-through :class:`Context`, which the engine (or a Trainer callback) provides. Changes are possible only inside
-``with ctx.firing()``, which records them: no event acts unseen. Events of one run see that run's tensors alone, so they
-never touch a neighbor in a pack.
+and ``at_end`` after the last step (where a task of a stream ends). An event may count passes (micro-batches) instead of
+steps: ``at_passes`` comes after every ``passes``-th one, inside an accumulation window too where the event allows it.
+Two things an event decides without acting: the learning rate (``reshape``), and which examples a step may read
+(``reads``).
+
+Everything an event reads or changes goes through :class:`Context`, which the engine (or a Trainer callback) provides.
+Changes are possible only inside ``with ctx.firing()``, which records them: no event acts unseen. Events of one run see
+that run's tensors alone, so they never touch a neighbor in a pack.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.axis import Choice
+from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
@@ -60,10 +64,35 @@ class Context(abc.ABC):
         """Return the trained tensors of ``module`` by name, detached; change them by :meth:`write`."""
 
     @abc.abstractmethod
+    def frozen(self, module: str) -> Mapping[str, Tensor]:
+        """Return the frozen pairs beside the factors, A (k rank, d_in) and B (d_out, k rank); empty without any."""
+
+    @abc.abstractmethod
     def gradients(self, module: str) -> Mapping[str, Tensor]:
         """Return the gradients of ``module`` by factor (fewer where there is none), to be changed in place.
 
         They exist from ``after_backward`` to ``at_interval``; changes count up to ``before_step``.
+        """
+
+    @property
+    @abc.abstractmethod
+    def training_examples(self) -> int:
+        """How many training examples the run has."""
+
+    @abc.abstractmethod
+    def losses(self) -> Mapping[int, float]:
+        """Return the loss per target of this step's examples, by index into the training data.
+
+        Empty unless the event sets ``reads_losses``.
+        """
+
+    @abc.abstractmethod
+    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
+        """Return, by module and factor, the sum over training examples of the squared gradient of their summed NLL.
+
+        Args:
+            examples: indices into the training data; each takes a pass of its own.
+            own_labels: the examples' own targets; False: what the model itself finds likeliest there.
         """
 
     @abc.abstractmethod
@@ -154,7 +183,9 @@ class Context(abc.ABC):
 
     @abc.abstractmethod
     def transport_optimizer(self, module: str, factor: str, M: Tensor, dim: int = 0) -> None:
-        """Carry a factor's moments through the change of coordinates ``factor <- M factor`` along ``dim``.
+        """Carry a factor's moments to new coordinates in which its gradient is ``M gradient`` along ``dim``.
+
+        Where the factor itself becomes ``N factor``, M is N^-T (N for an orthogonal N).
 
         The first moment follows linearly, the second by the entrywise square of M (exact when M is a signed
         permutation or a diagonal; for a dense M it is the value under uncorrelated gradients).
@@ -186,13 +217,38 @@ class Event(Choice, abc.ABC):
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
 
-    needs_examples: ClassVar[bool] = False
-    """Looks at a step's examples again (``watch``, ``gradient_norms``), which a Trainer does not keep."""
+    reads_examples: ClassVar[bool] = False
+    """Asks for inputs, losses, gradients or curvature of training examples, which a Trainer cannot give."""
+
+    reads_losses: ClassVar[bool] = False
+    """Wants :meth:`Context.losses`, which are then kept for every step."""
 
     @property
     def interval(self) -> int | None:
         """Steps between two calls of :meth:`at_interval`; None: never."""
         return None
+
+    @property
+    def passes(self) -> int | None:
+        """Passes (micro-batches) between two calls of :meth:`at_passes`; None: never. Such a run trains alone."""
+        return None
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether :meth:`at_passes` may come inside an accumulation window, where gradients are under way."""
+        return False
+
+    def check_window(self, passes: int) -> None:
+        """Refuse a cadence in passes that falls inside accumulation windows of ``passes`` passes, unless allowed.
+
+        Raises:
+            UsageError: naming both numbers.
+        """
+        if self.passes and self.passes % passes and not self.in_windows:
+            raise UsageError(
+                f"event {self.name!r} after every {self.passes} micro-batches falls inside an accumulation window of "
+                f"{passes}; use a multiple of {passes}, or set inside_window to allow it."
+            )
 
     def check(self, adapter: Adapter) -> None:
         """Refuse an adapter this event cannot serve.
@@ -230,6 +286,9 @@ class Event(Choice, abc.ABC):
 
     def at_interval(self, ctx: Context, step: int) -> None:
         """As ``after_step``, at every multiple of ``interval``."""
+
+    def at_passes(self, ctx: Context, number: int) -> None:
+        """Pass ``number`` of the run (1-based), a multiple of ``passes``, was done (and its step, if the last)."""
 
     def at_end(self, ctx: Context) -> None:
         """The last step was taken (a run that diverged does not get here)."""

@@ -2,10 +2,24 @@
 
 from rankwise.adapters.axis import register
 from rankwise.adapters.penalties.base import Penalty
+from rankwise.adapters.penalties.colora_note import ColoraNote
+from rankwise.adapters.penalties.null_space import NullSpace
 from rankwise.adapters.penalties.orthogonality import Orthogonality
+from rankwise.adapters.penalties.overlap import Overlap
 from rankwise.adapters.penalties.ridge import Ridge
+from rankwise.adapters.penalties.row_orthogonality import RowOrthogonality
 from rankwise.adapters.penalties.variance import Variance
 
-PENALTIES = register(Orthogonality, Ridge, Variance)
+PENALTIES = register(Orthogonality, RowOrthogonality, Overlap, NullSpace, ColoraNote, Ridge, Variance)
 
-__all__ = ["PENALTIES", "Orthogonality", "Penalty", "Ridge", "Variance"]
+__all__ = [
+    "PENALTIES",
+    "ColoraNote",
+    "NullSpace",
+    "Orthogonality",
+    "Overlap",
+    "Penalty",
+    "Ridge",
+    "RowOrthogonality",
+    "Variance",
+]

@@ -1,0 +1,1 @@
+"""Tasks learned one after another: streams, strategies, scores, and the study of orthogonalization events."""

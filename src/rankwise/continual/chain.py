@@ -1,0 +1,269 @@
+"""A stream of tasks, learned one after another by every strategy, in every order, with every seed.
+
+All chains take their next task together, so those on the same data share passes. What a task needs of the task before
+is the state it ended with; a run's key holds the hash of that state, so a resumed or extended stream reuses every
+finished run, and a chain that shares its beginning with another is trained once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankwise.adapters import stream_seed
+from rankwise.continual.bench import Bench, Job
+from rankwise.continual.folder import open_stream
+from rankwise.continual.fusing import within_budget
+from rankwise.continual.measures import Matrix
+from rankwise.continual.outcome import Outcome, document, save_adapters, write_matrices
+from rankwise.continual.router import Region, features, region, route
+from rankwise.continual.scoring import Scored, Scorer
+from rankwise.continual.strategies import Strategy
+from rankwise.continual.strategies.base import check_frozen
+from rankwise.continual.stream import JOINT, Stream
+from rankwise.continual.tasks import Loaded, load_tasks, to_train
+from rankwise.engine import RunResult, State
+from rankwise.engine.trainees import AdapterTrainee
+from rankwise.errors import RunError
+from rankwise.files import write_json
+from rankwise.ledger.folder import StudyFolder
+from rankwise.ledger.lock import StudyLock
+from rankwise.ledger.store import Ledger
+from rankwise.models import load_base
+from rankwise.studies.device import pick_device
+from rankwise.studies.progress import Progress
+from rankwise.studies.provenance import provenance
+
+
+@dataclass(eq=False)
+class Chain:
+    """One strategy on one order with one seed, and how far it came.
+
+    Attributes:
+        states: what each learned task ended with, by task id, in the order learned.
+        rows: of R; row 0 is the base.
+        oracle: rows with the right adapter told, for strategies behind a router.
+        errors: relative error of each cut to the rank budget.
+        fault: why it went no further; the other chains go on without it.
+    """
+
+    label: str
+    strategy: Strategy
+    number: int
+    order: tuple[str, ...]
+    seed: int
+    states: dict[str, State] = field(default_factory=dict)
+    results: list[RunResult] = field(default_factory=list)
+    rows: list[dict[str, Scored]] = field(default_factory=list)
+    oracle: list[dict[str, Scored]] = field(default_factory=list)
+    routes: list[dict[str, list[str | None]]] = field(default_factory=list)
+    errors: list[float | None] = field(default_factory=list)
+    fault: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return f"{self.label}, order {self.number + 1}, seed {self.seed}"
+
+    @property
+    def matrix(self) -> Matrix:
+        """R so far."""
+        return Matrix(self.order, tuple(self.rows))
+
+    @property
+    def last(self) -> State | None:
+        """What the task before ended with."""
+        return self.states[self.order[len(self.states) - 1]] if self.states else None
+
+
+def run_chain(
+    config: Stream, out: Path, *, progress: Progress | None = None, command: str = "rankwise chain"
+) -> dict[str, Any]:
+    """Run, continue or append to the stream in ``out`` and return ``{"results", "cost", "provenance"}``.
+
+    Writes ``study.yaml``, ``tasks.json``, ``ledger.sqlite``, ``runs/``, ``results.json``, ``R.json`` and ``adapters/``.
+
+    Raises:
+        UsageError: a bad setting, model or data, or a folder with another stream.
+        RunError: no chain or no reference came to its end, or a frozen adapter changed.
+    """
+    progress, started = progress or Progress(), time.monotonic()
+    base = load_base(config.model, dtype=getattr(torch, config.dtype), device=pick_device(), progress=progress.note)
+    tasks = load_tasks(config, base)
+    with StudyLock(out):
+        folder = StudyFolder(out)
+        state = open_stream(folder, config.to_dict(), tasks)
+        folder.clean_temporaries()
+        with Ledger(out) as ledger:
+            seconds = config.checkpoint_seconds
+            bench = Bench(folder, ledger, base, progress, dtype=config.dtype, checkpoint_seconds=seconds)
+            if state != "created":
+                done = sum(run.status == "done" for run in ledger.runs())
+                progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
+            outcome = Conductor(config, bench, tasks).conduct()
+            found = document(config, base, tasks, outcome)
+            found["results"]["saved"] = save_adapters(config, bench, outcome, folder.path / "adapters")
+            found["cost"] = {
+                "seconds": time.monotonic() - started,
+                "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),
+            }
+            found["provenance"] = provenance(command)
+            write_matrices(outcome, folder.path / "R.json")
+            write_json(folder.results_file, found)
+    return found
+
+
+class Conductor:
+    """Takes every chain through its tasks."""
+
+    def __init__(self, config: Stream, bench: Bench, tasks: Mapping[str, Loaded]) -> None:
+        self.config, self.bench, self.tasks = config, bench, tasks
+        self.plain = config.adapter()
+        self.scorer = Scorer(bench, self.plain, tasks)
+        self.names = [task.id for task in config.tasks]
+        self.chains = [
+            Chain(label, strategy, number, order, seed)
+            for label, strategy in config.chosen()
+            for number, order in enumerate(config.orders_of())
+            for seed in config.seeds
+        ]
+        self._fresh: dict[int, dict[str, Tensor]] = {}
+        self._features: dict[tuple[str, str], Tensor] = {}
+
+    def conduct(self) -> Outcome:
+        """Learn and score everything."""
+        base = self.scorer.scores(None, self.names, "the untouched base")
+        for chain in self.chains:
+            chain.rows, chain.oracle = [base], [base]
+        joint = self._joint() if JOINT in self.config.references else []
+        length = len(self.names)
+        self.bench.progress.plan(len(self.chains) * length, 0)
+        for place in range(length):
+            self._learn(place, [chain for chain in self.chains if chain.fault is None])
+            for chain in [chain for chain in self.chains if chain.fault is None]:
+                self._score(chain, chain.order[place])
+        return Outcome(self.chains, base, joint)
+
+    def seed(self, seed: int, task: str) -> int:
+        """Return the seed of a task's run: the same wherever in an order the task comes, so equal starts are shared."""
+        return stream_seed(seed, "task", task) % 2**31
+
+    def _learn(self, place: int, chains: list[Chain]) -> None:
+        """Train the next task of ``chains``; a run that fails or diverges ends its chain."""
+        jobs, starts = [], []
+        for chain in chains:
+            name = chain.order[place]
+            strategy, seed = chain.strategy, self.seed(chain.seed, name)
+            before = chain.last if strategy.answers == "one" else None
+            adapter = strategy.adapter(self.plain, before is None)
+            start = strategy.start(self._start(seed), before) if before is not None else None
+            start, error = within_budget(start, self.config.rank_budget, self.config.rank)
+            if error is not None:
+                budget = self.config.rank_budget
+                self.bench.progress.note(f"{chain.name}: frozen pairs cut to rank budget {budget}, error {error:.2%}")
+            chain.errors.append(error)
+            own = self.tasks[name]
+            earlier = [self.tasks[other].train for other in chain.order[:place]]
+            splits = to_train(name, strategy.examples(own.train, earlier, chain.seed), own.selection)
+            spec = self.config.spec(adapter, own.task, seed)
+            jobs.append(Job(f"{chain.name}, {name}", spec, splits, start=start, keep=True))
+            starts.append(start)
+        for chain, job, start, result in zip(chains, jobs, starts, self.bench.run(jobs), strict=True):
+            if result is None or result.status != "done":
+                chain.fault = f"{chain.order[place]}: {self.bench.reason(job)}"
+                self.bench.progress.note(f"{chain.name} ends at {chain.fault}")
+                continue
+            chain.results.append(result)
+            state = self.bench.state(job)
+            check_frozen(job.label, start, state)
+            chain.states[chain.order[place]] = state
+
+    def _start(self, seed: int) -> dict[str, Tensor]:
+        """Return the adapter's own start at a seed."""
+        if seed not in self._fresh:
+            trainee = AdapterTrainee(self.bench.base.model, self.bench.forward, self.plain, seed, "fresh")
+            try:
+                self._fresh[seed] = trainee.snapshot()
+            finally:
+                trainee.close()
+        return self._fresh[seed]
+
+    def _score(self, chain: Chain, name: str) -> None:
+        """Append the row of R after task ``name``."""
+        if chain.strategy.answers == "one":
+            chain.rows.append(self.scorer.scores(chain.last, self.names, f"{chain.name} after {name}"))
+            return
+        base = chain.rows[0]
+        told = {
+            j: self.scorer.scores(chain.states[j], [j], f"{chain.name}, expert {j}")[j]
+            if j in chain.states
+            else base[j]
+            for j in self.names
+        }
+        chain.oracle.append(told)
+        if chain.strategy.answers == "oracle":
+            chain.rows.append(told)
+            return
+        experts = {
+            k: self.scorer.scores(state, self.names, f"{chain.name}, expert {k}") for k, state in chain.states.items()
+        }
+        routes = {j: self._route(chain, j) for j in self.names}
+        chain.routes.append(routes)
+        chain.rows.append(
+            {
+                j: Scored(
+                    tuple((experts[k] if k else base)[j].nll[i] for i, k in enumerate(routes[j])),
+                    tuple((experts[k] if k else base)[j].right[i] for i, k in enumerate(routes[j])),
+                )
+                for j in self.names
+            }
+        )
+
+    def _route(self, chain: Chain, name: str) -> list[str | None]:
+        """Return which expert answers each test example of a task, the seen tasks being those learned so far."""
+        options = chain.strategy.to_dict()
+        regions = {k: self._region(k, options["k"]) for k in chain.states}
+        return route(self._points(name, "test"), regions, options["abstain"])
+
+    def _region(self, name: str, k: int) -> Region:
+        task = self.tasks[name]
+        found = self.bench.remember(
+            f"centroids of {name}",
+            {"centroids": k},
+            task.fingerprint,
+            lambda: region(self._points(name, "train"), k).to_dict(),
+        )
+        return Region.from_dict(found)
+
+    def _points(self, name: str, split: str) -> Tensor:
+        if (name, split) not in self._features:
+            examples = getattr(self.tasks[name], split)
+            self._features[name, split] = features(self.bench.forward, examples)
+        return self._features[name, split]
+
+    def _joint(self) -> list[dict[str, Scored]]:
+        """Train the reference on all tasks at once, with as many steps as the stream has, one run a seed."""
+        tasks = list(self.tasks.values())
+        steps = sum(self.config.steps_of(task.task) for task in tasks)
+        splits = to_train(JOINT, [e for task in tasks for e in task.train], tasks[0].selection)
+        jobs = [
+            Job(
+                f"joint, seed {seed}",
+                self.config.spec(self.plain, tasks[0].task, self.seed(seed, JOINT), steps=steps),
+                splits,
+                keep=True,
+            )
+            for seed in self.config.seeds
+        ]
+        found = []
+        for job, result in zip(jobs, self.bench.run(jobs), strict=True):
+            if result is None or result.status != "done":
+                raise RunError(f"{job.label}: {self.bench.reason(job)}; try a lower lr in another --out.")
+            found.append(self.scorer.scores(self.bench.state(job), self.names, job.label))
+        return found

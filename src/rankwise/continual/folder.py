@@ -1,0 +1,79 @@
+"""A stream's folder: what may be added after it has run, and what may not change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rankwise.continual.tasks import Loaded
+from rankwise.errors import UsageError
+from rankwise.files import write_json
+from rankwise.ledger.differences import first_difference
+from rankwise.ledger.folder import StudyFolder
+
+TASKS = "tasks.json"
+GROWABLE = frozenset({"tasks", "strategies", "references", "seeds"})
+
+
+def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str, Loaded]) -> str:
+    """Start the stream here, continue it, or append to it; nothing is written when it is refused.
+
+    Returns:
+        "created", "resumed" or "extended".
+
+    Raises:
+        UsageError: a finished task is gone, moved or has other data, or another setting differs.
+    """
+    config = json.loads(json.dumps(config))
+    prints = {name: loaded.fingerprint for name, loaded in tasks.items()}
+    if not folder.study_file.exists():
+        state: str = folder.open_or_create(config)
+        write_json(folder.path / TASKS, prints)
+        return state
+    old = folder.read_config()
+    _appended("the stream", [t["id"] for t in old["tasks"]], [t["id"] for t in config["tasks"]], folder)
+    for number, (before, now) in enumerate(zip(old["orders"], config["orders"], strict=False), 1):
+        _appended(f"order {number}", before, now, folder)
+    if len(config["orders"]) < len(old["orders"]):
+        raise UsageError(f"the stream in {folder.path} has {len(old['orders'])} orders, this one has fewer; add them.")
+    _same_data(folder, prints)
+    difference = first_difference({**old, "orders": config["orders"]}, config, GROWABLE)
+    if difference is not None and not difference.grown:
+        raise UsageError(
+            f"the stream in {folder.path} has {difference.name} = {difference.old}, this one has {difference.new}; "
+            "repeat the old setting, or choose another --out"
+        )
+    write_json(folder.path / TASKS, prints)
+    if difference is None and old["orders"] == config["orders"]:
+        return "resumed"
+    folder.replace_config(config)
+    return "extended"
+
+
+def _appended(what: str, before: list[str], now: list[str], folder: StudyFolder) -> None:
+    for place, name in enumerate(before):
+        if name not in now:
+            raise UsageError(
+                f"task {name!r} was in {what} of {folder.path} and is gone; a stream only grows. Put it back, or "
+                "choose another --out."
+            )
+        if now[place] != name:
+            raise UsageError(
+                f"task {name!r} was number {place + 1} in {what} of {folder.path} and is number "
+                f"{now.index(name) + 1} now; append new tasks at the end, or choose another --out."
+            )
+
+
+def _same_data(folder: StudyFolder, prints: Mapping[str, str]) -> None:
+    path = folder.path / TASKS
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # a kill before it was written: no task was learned yet
+    for name, fingerprint in known.items():
+        if prints.get(name, fingerprint) != fingerprint:
+            raise UsageError(
+                f"the data of task {name!r} changed under the stream in {folder.path}; give the old data back, or "
+                "choose another --out."
+            )

@@ -1,0 +1,80 @@
+"""The tasks of a stream, loaded: training examples, test examples, and a fingerprint of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rankwise.continual.stream import Stream, Task
+from rankwise.data import Encoded, Limits, Splits, load_data
+from rankwise.data.load import fingerprint
+from rankwise.errors import UsageError
+from rankwise.models import Base
+
+SELECTION = 2  # examples the engine scores at the end of a task; a stream chooses nothing by them
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One task.
+
+    Attributes:
+        fingerprint: of all ids and masks, training and test.
+        notes: what a reader should know about the data.
+    """
+
+    task: Task
+    train: tuple[Encoded, ...]
+    selection: tuple[Encoded, ...]
+    test: tuple[Encoded, ...]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+    @property
+    def tested(self) -> str:
+        """Fingerprint of the test examples alone."""
+        return fingerprint(self.test)
+
+
+def load_tasks(config: Stream, base: Base) -> dict[str, Loaded]:
+    """Load every task of the stream.
+
+    Raises:
+        UsageError: a task's data are missing, empty, or too few; the sentence names the task.
+    """
+    return {task.id: _load(config, task, base) for task in config.tasks}
+
+
+def _load(config: Stream, task: Task, base: Base) -> Loaded:
+    limits = Limits(task.train or config.train, SELECTION, task.test or config.test)
+    try:
+        own = _splits(config, task, task.data, base, limits)
+        tested = own if task.evaluation is None else _splits(config, task, task.evaluation, base, limits)
+    except UsageError as error:
+        raise UsageError(f"task {task.id!r}: {error}") from None
+    if not own.train:
+        raise UsageError(f"task {task.id!r} has no training example left; give it data, or take it out of the stream.")
+    if len(tested.test) < 2:
+        raise UsageError(f"task {task.id!r} has {len(tested.test)} test examples; its score needs at least 2.")
+    notes = tuple(f"{task.id}: {note}" for note in dict.fromkeys((*own.notes, *tested.notes)))
+    seen = set(own.train)
+    if leaked := sum(example in seen for example in tested.test):
+        notes += (f"{task.id}: {leaked} test examples are also training examples",)
+    return Loaded(task, own.train, own.selection, tested.test, fingerprint(own.train, tested.test), notes)
+
+
+def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -> Splits:
+    return load_data(
+        data,
+        base.tokenizer,
+        seed=config.data_seed,
+        limits=limits,
+        max_length=config.max_length,
+        system=task.prompt,
+    )
+
+
+def to_train(name: str, examples: Sequence[Encoded], selection: tuple[Encoded, ...]) -> Splits:
+    """Return splits for a run that is scored elsewhere."""
+    train = tuple(examples)
+    return Splits(train, selection, (), name, (), fingerprint(train, selection))

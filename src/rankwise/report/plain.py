@@ -1,0 +1,63 @@
+"""A plain page: answers in words, tables, figures, a log, the set-up. What the pages of other questions are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankwise.files import write_text
+from rankwise.report.figures.base import Figure
+from rankwise.report.page import draw_figures
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: column names and rows of text, the first column naming the row."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class PlainPage:
+    """What a plain page shows; every text is escaped by the template engine.
+
+    Attributes:
+        answers: language code and sentences.
+        log: lines of what happened.
+        setup: rows of name and value.
+    """
+
+    kicker: str
+    title: str
+    answers: Sequence[tuple[str, Sequence[str]]]
+    tables: Sequence[Table]
+    figures: Sequence[Figure]
+    setup: Sequence[tuple[str, str]]
+    notes: Sequence[str] = ()
+    log: Sequence[str] = ()
+    faults: Sequence[Mapping[str, str]] = ()
+
+
+def write_plain(page: PlainPage, folder: Path) -> Path:
+    """Write ``folder/report.html`` and ``folder/figures/*.png``; return the page's path."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from rankwise.report.figures.theme import dark_rules
+
+    environment = Environment(
+        loader=PackageLoader("rankwise.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pictures = draw_figures(page.figures, folder)
+    template = environment.get_template("plain.html.j2")
+    text = template.render(page=page, pictures=pictures, dark_figures=dark_rules(".chart"))
+    write_text(folder / "report.html", text)
+    return folder / "report.html"

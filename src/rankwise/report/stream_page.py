@@ -1,0 +1,199 @@
+"""The page of a stream of tasks: what each strategy keeps, R, curves, growth, cost, what happened when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankwise.report.figures.stream import stream_figures
+from rankwise.report.plain import PlainPage, Table, write_plain
+from rankwise.report.view import Document
+from rankwise.report.wording import MISSING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MEASURES = ("AP", "learned", "BWT", "forgetting", "FWT")
+HEADER = ("strategy", "arXiv", *MEASURES)
+NOTE = {
+    "exact_match": "Exact match in percent; higher is better, except forgetting.",
+    "nll": "Minus the NLL per target token, in nats, so that higher is better here too (except forgetting).",
+}
+MEANING = (
+    "AP: mean score over all tasks at the end; learned: mean score on each task right after it was learned (read AP "
+    "beside it: a strategy that learns little forgets little); BWT: change since then; forgetting: best score before "
+    "the end minus the score at the end; FWT: score on a task just before it is learned, minus the untouched base. "
+    "Intervals are 95 %, over runs (orders and seeds) crossed with test examples; the tasks are taken as given."
+)
+
+
+def write(document: Document, folder: Path) -> Path:
+    """Write the page and its figures."""
+    found = document["results"]
+    page = PlainPage(
+        kicker=f"chain · {found['study']['scale']} · {found['cell']['model']}",
+        title=title(document),
+        answers=[("en", sentences(document))],
+        tables=[*(_measures(document, metric) for metric in ("exact_match", "nll")), *_more(document)],
+        figures=stream_figures(document),
+        setup=setup(document),
+        notes=[MEANING, *found["cell"]["notes"]],
+        log=log(document),
+        faults=found["faults"],
+    )
+    return write_plain(page, folder)
+
+
+def title(document: Document) -> str:
+    """What ran, in one line."""
+    found = document["results"]
+    return f"{len(found['tasks'])} tasks, one after another: {', '.join(task['id'] for task in found['tasks'])}"
+
+
+def sentences(document: Document) -> list[str]:
+    """What the intervals say, no more."""
+    found = document["results"]
+    said = []
+    for strategy in found["strategies"]:
+        ap, learned = (strategy["measures"]["exact_match"][name] for name in ("AP", "learned"))
+        text = (
+            f"{strategy['label']}: {percent(ap)} exact match over all tasks at the end, {percent(learned)} when learned"
+        )
+        versus = strategy["versus"] and strategy["versus"]["exact_match"]
+        if versus:
+            sure = versus["low"] > 0 or versus["high"] < 0
+            word = ("more" if versus["estimate"] > 0 else "less") if sure else "not clearly different"
+            text += f"; beside {found['compared_with']} {percent(versus, signed=True)}: {word}"
+            text += ", for these seeds" if versus["for_these_seeds"] else ""
+        said.append(text + ".")
+    if found["joint"]:
+        ap = found["joint"]["AP"]["exact_match"]
+        said.append(f"All tasks mixed (joint), as many steps: {percent(ap)}.")
+    sizes = ", ".join(f"{task['id']} {task['train']} + {task['test']}" for task in found["tasks"])
+    study = found["study"]
+    orders = max(1, len(study["orders"]))
+    said.append(
+        f"Size of the evidence: training + test examples {sizes}; {orders} order{'s' if orders > 1 else ''} x "
+        f"{len(study['seeds'])} seed{'s' if len(study['seeds']) > 1 else ''}; learning rate {study['lr']:g} for all."
+    )
+    return said
+
+
+def percent(value: Any, *, signed: bool = False) -> str:
+    """An estimate with its interval, in percent."""
+    if not value:
+        return MISSING
+    mark = "+" if signed else ""
+    low, high = 100 * value["low"], 100 * value["high"]
+    return f"{100 * value['estimate']:{mark}.1f} % ({low:{mark}.1f} to {high:{mark}.1f})"
+
+
+def nats(value: Any) -> str:
+    """An estimate with its interval, in nats."""
+    return f"{value['estimate']:.3f} ({value['low']:.3f} to {value['high']:.3f})" if value else MISSING
+
+
+def rows(document: Document, metric: str) -> list[tuple[str, ...]]:
+    """One line per strategy."""
+    show = percent if metric == "exact_match" else nats
+    found = [
+        (s["label"], s["arxiv"], *(show(s["measures"][metric][name]) for name in MEASURES))
+        for s in document["results"]["strategies"]
+    ]
+    if joint := document["results"]["joint"]:
+        found.append(("joint (reference)", "-", show(joint["AP"][metric]), *[MISSING] * 4))
+    return found
+
+
+def _measures(document: Document, metric: str) -> Table:
+    what = {"exact_match": "Exact match", "nll": "NLL"}[metric]
+    return Table(what, HEADER, rows(document, metric), NOTE[metric], metric.replace("_", "-"))
+
+
+def _more(document: Document) -> list[Table]:
+    found = document["results"]
+    tables: list[Table] = []
+    if routed := [s for s in found["strategies"] if s["router"]]:
+        gap = [
+            (
+                s["label"],
+                f"{s['router']['right']:.1%}",
+                f"{s['router']['abstained']:.1%}",
+                percent(s["router"]["oracle_gap"]["exact_match"], signed=True),
+            )
+            for s in routed
+        ]
+        header = ("strategy", "right task", "abstained to the base", "gain of being told the task")
+        tables.append(Table("Without being told the task", header, gap, id="router"))
+    grown = [
+        (s["label"], g["task"], f"{g['numbers']:,}", str(g["rank"])) for s in found["strategies"] for g in s["growth"]
+    ]
+    budget = found["study"]["rank_budget"]
+    note = f"Rank budget: {budget}." if budget else "No rank budget was set."
+    tables.append(Table("Growth", ("strategy", "after", "numbers kept", "rank per module"), grown, note, "growth"))
+    cost = [(s["label"], f"{s['examples']:,}", f"{s['flops'] / 1e12:.1f}") for s in found["strategies"]]
+    what = "Useful operations of training, all orders and seeds together; runs that strategies share count for each."
+    tables.append(Table("Cost", ("strategy", "examples", "TFLOP"), cost, what, "cost"))
+    kept = [(s["folder"], s["what"], f"{s['error']:.2%}") for s in found["saved"]]
+    saved = "First order, first seed; `rankwise export` takes each folder."
+    tables.append(Table("Saved adapters", ("folder", "what", "relative error"), kept, saved, "saved"))
+    data = [
+        (
+            t["id"],
+            t["data"],
+            str(t["train"]),
+            str(t["test"]),
+            f"{t['base']['exact_match']:.1%}",
+            f"{t['base']['nll']:.3f}",
+        )
+        for t in found["tasks"]
+    ]
+    columns = ("task", "data", "train", "test", "base exact match", "base NLL")
+    return [*tables, Table("Tasks", columns, data, id="tasks")]
+
+
+def setup(document: Document) -> list[tuple[str, str]]:
+    """Rows of the set-up."""
+    study, origin = document["results"]["study"], document["provenance"]
+    orders = study["orders"] or [[task["id"] for task in study["tasks"]]]
+    found = [
+        ("orders", "; ".join(" > ".join(order) for order in orders)),
+        ("seeds", ", ".join(map(str, study["seeds"]))),
+    ]
+    names = ("rank", "alpha", "placement", "lr", "steps", "batch", "schedule", "warmup", "clip", "dtype", "event")
+    found += [(name, str(study[name])) for name in names if study[name] is not None]
+    found += [(s["label"], s["formula"]) for s in document["results"]["strategies"]]
+    found += [(name, str(origin[name])) for name in ("command", "rankwise", "commit", "torch", "cpu", "created")]
+    return [*found, ("time spent training and scoring", f"{document['cost']['trained_seconds']:.0f} s")]
+
+
+def log(document: Document) -> list[str]:
+    """What events did, and the training lines of the note's regularizer as users know them."""
+    lines = []
+    for strategy in document["results"]["strategies"]:
+        for chain in strategy["chains"]:
+            where = f"{strategy['label']} {' > '.join(chain['order'])} seed {chain['seed']}"
+            for name, losses, penalties, events in zip(
+                chain["order"], chain["losses"], chain["penalties"], chain["events"], strict=True
+            ):
+                note = penalties.get("colora-note", [])
+                for step, (loss, value) in enumerate(zip(losses, note, strict=False), 1):
+                    lines.append(f"{where} {name} {step}: LM Loss: {loss:.4f}, CLoRA Loss: {value:.4f}")
+                lines += [f"{where} {name} {e['step']}: {e['text']}" for e in events if e.get("text")]
+            for name, error in zip(chain["order"], chain["budget_errors"], strict=True):
+                if error is not None:
+                    lines.append(f"{where} {name}: frozen pairs cut to the rank budget, relative error {error:.2%}")
+    return lines
+
+
+def render(document: Document, console: Console) -> None:
+    """Print what was found and both tables."""
+    from rich.markup import escape
+
+    from rankwise.report.terminal import aligned
+
+    lines = ["", *sentences(document), ""]
+    for metric in ("exact_match", "nll"):
+        lines += [NOTE[metric], *aligned([HEADER, *rows(document, metric)]), ""]
+    for line in lines:
+        console.print(escape(line), highlight=False, soft_wrap=True)

@@ -1,0 +1,306 @@
+"""A stream: what strategies share and keep, what resumes, what may be appended, and the pages."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from rankwise.cli.main import main
+from rankwise.continual.chain import run_chain
+from rankwise.continual.folder import TASKS as PRINTS
+from rankwise.continual.scoring import measure
+from rankwise.engine import Forward, evaluate, greedy, prompt_of
+from rankwise.errors import RunError, UsageError
+from rankwise.ledger.store import Ledger
+
+from .conftest import ALL, TASKS, stream
+
+
+def strategy(document, label):
+    return next(s for s in document["results"]["strategies"] if s["label"] == label)
+
+
+def R(document, label, metric="nll"):
+    return np.array(strategy(document, label)["chains"][0]["R"][metric])
+
+
+def test_every_strategy_is_there(whole):
+    _, document = whole
+    labels = [s["label"] for s in document["results"]["strategies"]]
+    assert labels == ["sequential", "per_task", "replay", "ewc", "olora_cl", "olora_cl-norm=l2sq", "overlap", "project",
+                      "clora", "colora_note", "online_lora", "color"]  # fmt: skip
+    assert document["results"]["faults"] == []
+    for label in labels:
+        found = R(document, label)
+        assert found.shape == (4, 3)
+        assert np.isfinite(found).all()
+        assert found[1, 0] < found[0, 0], "the first task was learned"
+
+
+def test_equal_beginnings_are_shared(whole):
+    """Before there is anything to stay away from, these are one run."""
+    _, document = whole
+    first = strategy(document, "sequential")["chains"][0]
+    for label in ("per_task", "olora_cl", "overlap", "project", "replay", "color"):
+        chain = strategy(document, label)["chains"][0]
+        assert chain["losses"][0] == first["losses"][0]
+        assert chain["frozen_sha256"]["en"] == first["frozen_sha256"]["en"]
+        if label not in ("per_task", "color"):
+            assert chain["R"]["nll"][1] == first["R"]["nll"][1]
+        assert chain["losses"][1] != first["losses"][1]
+
+
+def test_an_adapter_per_task_forgets_nothing(whole):
+    _, document = whole
+    found = strategy(document, "per_task")["measures"]
+    assert found["nll"]["BWT"]["estimate"] == 0
+    assert found["nll"]["AP"] == found["nll"]["learned"]
+    assert found["nll"]["FWT"]["estimate"] == 0, "a task that was not learned is the base's"
+
+
+def test_growth(whole):
+    _, document = whole
+    for label, ranks in (("sequential", [4, 4, 4]), ("olora_cl", [4, 8, 12]), ("per_task", [4, 8, 12])):
+        growth = strategy(document, label)["growth"]
+        assert [g["rank"] for g in growth] == ranks
+        assert [g["numbers"] / growth[0]["numbers"] for g in growth] == [r / 4 for r in ranks]
+
+
+def test_penalties_are_logged_from_the_second_task_on(whole):
+    _, document = whole
+    for label in ("olora_cl", "overlap"):
+        penalties = strategy(document, label)["chains"][0]["penalties"]
+        assert penalties[0] == {}
+        assert len(penalties[1]["overlap"]) == 3
+    share = strategy(document, "overlap")["chains"][0]["penalties"][2]["overlap"]
+    assert all(0 < value < 1 for value in share)
+    assert len(strategy(document, "colora_note")["chains"][0]["penalties"][0]["colora-note"]) == 3
+
+
+def test_projected_tasks_are_orthogonal_to_earlier_ones(whole):
+    folder, document = whole
+    from safetensors.torch import load_file
+
+    found = load_file(folder / "adapters" / "project" / "adapter_model.safetensors")
+    A = [v.double() for k, v in found.items() if k.endswith("lora_A.weight")]
+    assert A
+    for pairs in A:  # the last task's rows first, then the frozen ones
+        new, old = pairs[:4], pairs[4:]
+        cosines = (new / new.norm(dim=1, keepdim=True)) @ (old / old.norm(dim=1, keepdim=True)).T
+        assert float(cosines.abs().max()) < 1e-5
+    assert document["results"]["saved"][0]["error"] == 0
+
+
+def test_saved_adapters_are_the_states(whole, tiny_base):
+    """The exact sum of all pairs, loaded as plain LoRA, has the last row's scores."""
+    from rankwise.adapters import load
+    from rankwise.continual.tasks import load_tasks
+
+    folder, document = whole
+    tasks = load_tasks(stream(), tiny_base)
+    for label in ("sequential", "olora_cl", "online_lora"):
+        handle = load(tiny_base.model, folder / "adapters" / label)
+        try:
+            forward = Forward(tiny_base.model)
+            again = [evaluate(forward, tasks[name].test).mean for name in ("en", "vi", "code")]
+        finally:
+            handle.detach()
+        assert again == pytest.approx(R(document, label)[3], abs=1e-4)
+
+
+def test_exact_match_is_what_greedy_decoding_gives(tiny_base, tiny_splits):
+    examples = tiny_splits.test[:4]
+    forward = Forward(tiny_base.model)
+    scored = measure(forward, None, examples)
+    assert sum(scored.nll) == pytest.approx(sum(evaluate(forward, examples).nll), rel=1e-5)
+    said = greedy(tiny_base, [prompt_of(e) for e in examples], max_new_tokens=4)
+    assert len(said) == len(scored.right)
+    assert not any(scored.right), "a random model does not know the answers"
+    from rankwise.data import Encoded
+
+    first = examples[0]
+    prompt = torch.tensor([prompt_of(first)])
+    with torch.no_grad():
+        token = int(tiny_base.model(prompt).logits[0, -1].argmax())
+    own = Encoded((*prompt_of(first), token), (False,) * len(prompt_of(first)) + (True,))
+    assert measure(forward, None, [own]).right == (True,)
+
+
+def test_the_router_and_its_gap(whole):
+    _, document = whole
+    router = strategy(document, "color")["router"]
+    assert 0 <= router["right"] <= 1
+    assert router["oracle_gap"]["nll"]["estimate"] >= -1
+    told, routed = R(document, "per_task"), R(document, "color")
+    assert routed[3] == pytest.approx(told[3], abs=2.0)
+
+
+def test_r_is_kept_per_example(whole):
+    folder, document = whole
+    chains = json.loads((folder / "R.json").read_text())["chains"]
+    chain = next(c for c in chains if c["strategy"] == "sequential")
+    assert len(chain["rows"]) == 4
+    assert all(len(chain["rows"][i][name]["nll"]) == 4 for i in range(4) for name in ("en", "vi", "code"))
+    assert document["results"]["joint"]["AP"]["nll"]["estimate"] < 0
+
+
+def test_again_is_the_same_and_trains_nothing(whole):
+    folder, document = whole
+    before = json.loads((folder / "R.json").read_text())
+    again = run_chain(stream(strategies=ALL, references=["joint"]), folder)
+    assert json.dumps(again["results"], sort_keys=True) == json.dumps(document["results"], sort_keys=True)
+    assert json.loads((folder / "R.json").read_text()) == before
+
+
+def test_the_page(whole, capsys):
+    folder, _ = whole
+    assert main(["report", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "2310.14152" in shown
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "LM Loss: " in html
+    assert "CLoRA Loss: " in html
+    assert "<script" not in html
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == {"R", "curves", "kept", "growth"}
+
+
+def test_tasks_are_appended_and_finished_ones_stay(tmp_path):
+    """Two tasks, then a third and a second seed: what was learned is not trained again, and R grows by a row."""
+    two = run_chain(stream(tasks=TASKS[:2], strategies=["olora_cl"]), tmp_path / "out")
+    with Ledger(tmp_path / "out") as ledger:
+        before = {run.key: run.finished for run in ledger.runs()}
+    three = run_chain(stream(strategies=["olora_cl", "sequential"]), tmp_path / "out")
+    assert R(three, "olora_cl")[:3, :2].tolist() == R(two, "olora_cl").tolist()
+    with Ledger(tmp_path / "out") as ledger:
+        after = {run.key: run.finished for run in ledger.runs()}
+    assert {key: after[key] for key in before} == before
+    fresh = run_chain(stream(strategies=["olora_cl", "sequential"]), tmp_path / "fresh")
+    assert json.dumps(fresh["results"], sort_keys=True) == json.dumps(three["results"], sort_keys=True)
+
+
+def test_a_frozen_adapter_that_changed_is_an_error(tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
+    path = next((tmp_path / "out" / "runs").glob("*/state.safetensors"))
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    name = next(key for key in tensors if key.endswith(".A"))
+    tensors[name][0, 0] += 1e-3
+    save_file(tensors, path, metadata)
+    with pytest.raises(RunError, match="a frozen adapter, was changed after it was written"):
+        run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
+
+
+def test_the_rank_budget_is_enforced(tmp_path):
+    found = run_chain(stream(strategies=["olora_cl", "online_lora"], rank_budget=8), tmp_path / "out")
+    chain = strategy(found, "olora_cl")
+    assert [g["rank"] for g in chain["growth"]] == [4, 8, 8]
+    errors = chain["chains"][0]["budget_errors"]
+    assert errors[:2] == [None, None]
+    assert 0 < errors[2] < 1
+    saved = {one["what"]: one["error"] for one in found["results"]["saved"] if one["strategy"] == "olora_cl"}
+    assert saved["exact"] == 0
+    assert saved["SVD to rank 8"] < 1e-6, "rank 8 is all there is"
+
+
+KILLED = """
+import os, signal, sys
+from rankwise.engine.run import Run
+from rankwise.cli.main import main
+steps = 0
+step = Run.close_window
+def counted(self):
+    global steps
+    steps += 1
+    if steps == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self)
+Run.close_window = counted
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("at", [5, 11])
+def test_killed_and_rerun_it_ends_with_the_same_matrix(at, tmp_path, capsys):
+    import yaml
+
+    file = tmp_path / "stream.yaml"
+    settings = stream(
+        strategies=["sequential", {"name": "ewc", "sample": 2}, "color"], tasks=TASKS[:2], steps=4
+    ).to_dict()
+    file.write_text(yaml.safe_dump(settings))
+    command = ["chain", str(file), "--out", str(tmp_path / "killed")]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(at), *command], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with Ledger(tmp_path / "killed", read_only=True) as ledger:
+        assert ledger.interrupted()
+    assert main(command) == 0
+    assert main(["chain", str(file), "--out", str(tmp_path / "whole")]) == 0
+    one, two = (json.loads((tmp_path / name / "R.json").read_text()) for name in ("killed", "whole"))
+    assert one == two
+    results = [json.loads((tmp_path / name / "results.json").read_text())["results"] for name in ("killed", "whole")]
+    assert results[0] == results[1]
+
+
+def test_changes_under_a_stream_are_refused_and_nothing_is_lost(whole, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / "copy")
+    kept = {p: p.read_bytes() for p in folder.rglob("*.json")}
+    same = {"strategies": ALL, "references": ["joint"]}
+    cases = [
+        ({**same, "lr": 3e-2}, "has lr = 0.01, this one has 0.03; repeat the old setting"),
+        ({**same, "strategies": [*ALL[:-1], {"name": "color", "k": 2}]}, "has strategies = "),
+        ({**same, "tasks": TASKS[:2]}, "task 'code' was in the stream of .* and is gone; a stream only grows"),
+        (
+            {**same, "tasks": [TASKS[1], TASKS[0], TASKS[2]]},
+            "task 'en' was number 1 in the stream of .* is number 2 now",
+        ),
+        (
+            {**same, "tasks": [*TASKS[:2], {"id": "code", "data": "code-book", "train": 10}]},
+            "data of task 'code' changed",
+        ),
+    ]
+    for changes, words in cases:
+        with pytest.raises(UsageError, match=words):
+            run_chain(stream(**changes), folder)
+    assert {p: p.read_bytes() for p in folder.rglob("*.json")} == kept
+    assert (folder / PRINTS).exists()
+
+
+def test_the_example_file_is_valid():
+    from pathlib import Path
+
+    from rankwise.continual.stream import read_stream
+
+    for name in ("stream.yaml", "stream-o-lora.yaml"):
+        config = read_stream(Path(__file__).parents[2] / "examples" / name)
+        assert len(config.tasks) == 3
+        assert len(config.orders_of()) == 2
+
+
+def test_a_chain_that_diverges_ends_and_the_others_go_on(tmp_path, capsys):
+    import yaml
+
+    file = tmp_path / "stream.yaml"
+    settings = stream(strategies=["sequential", {"name": "clora", "weight": 1e29}], tasks=TASKS[:2]).to_dict()
+    file.write_text(yaml.safe_dump(settings))
+    assert main(["chain", str(file), "--out", str(tmp_path / "out")]) == 3
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert [s["label"] for s in found["strategies"]] == ["sequential"]
+    assert found["faults"][0]["run"] == "clora, order 1, seed 0"
+    assert "stopped being finite" in found["faults"][0]["reason"]
+
+
+@pytest.mark.slow
+def test_the_example_runs_under_two_minutes(tmp_path, capsys):
+    started = time.monotonic()
+    assert main(["chain", "examples/stream.yaml", "--scale", "smoke", "--out", str(tmp_path / "out")]) == 0
+    assert time.monotonic() - started < 120
