@@ -120,7 +120,7 @@ def test_a_resumed_run_equals_the_undisturbed_one(tmp_path):
             r"acts between backward and clipping.*max_grad_norm=0 \(found 1\)",
         ),
         (replace(lora(rank=2), events=(Owner(),)), {}, "writes the base"),
-        (prilora(rank=2), {}, "looks at a step's examples again, which Trainer does not keep"),
+        (prilora(rank=2), {}, "reads single training examples, which a Trainer does not offer"),
         (bilora(rank=2), {"max_grad_norm": 0.0}, "decides which examples a step reads"),
     ],
 )

@@ -24,7 +24,8 @@ from rankwise.engine.batches import Batch, collate
 from rankwise.engine.checkpoint import load_state, save_state
 from rankwise.engine.curvature import squared_gradients
 from rankwise.engine.evaluate import Score
-from rankwise.engine.events import Events, Sight, add_penalties
+from rankwise.engine.event_context import Sight
+from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
 from rankwise.engine.quiz import Quiz
@@ -110,9 +111,8 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private),
+            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private, self),
             record=self._fired,
-            examples=self,
         )
 
     def _probe(self) -> float:

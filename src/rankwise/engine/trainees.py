@@ -253,7 +253,7 @@ def make_trainee(
 def trains_alone(target: Adapter | Full) -> bool:
     """Return whether ``target`` cannot share a pass.
 
-    It owns weights of the base, chooses their codes, is a prompt, or acts between two passes of a window.
+    It owns base weights, chooses their codes, is a prompt, or acts between two passes of a window.
     """
     if isinstance(target, Full) or target.parametrization.kind == "prompt" or target.init.quantized:
         return True

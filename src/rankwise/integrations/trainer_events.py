@@ -16,7 +16,8 @@ from torch import Tensor
 from rankwise.adapters import Handle
 from rankwise.adapters.events import Rate
 from rankwise.adapters.events.base import Event
-from rankwise.engine.events import Events, Sight, add_penalties
+from rankwise.engine.event_context import Sight
+from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.optim import make_rate, precondition
 from rankwise.errors import UsageError
 
@@ -88,21 +89,15 @@ class TrainerEvents:
                 f"event {early.name!r} acts between backward and clipping, a moment Trainer does not offer; set "
                 f"max_grad_norm=0 (found {args.max_grad_norm:g}) or use rankwise.train."
             )
-        looks = next((event for event in events if event.needs_examples), None)
-        if looks is not None:
-            raise UsageError(
-                f"event {looks.name!r} looks at a step's examples again, which Trainer does not keep; use "
-                "rankwise.train."
-            )
+        if unfit := next((event for event in events if event.passes is not None or event.reads_examples), None):
+            what = "reads single training examples" if unfit.reads_examples else "counts micro-batches"
+            raise UsageError(f"event {unfit.name!r} {what}, which a Trainer does not offer; use rankwise.train.")
         split = next((event for event in events if type(event).reads is not Event.reads), None)
         if split is not None:
             raise UsageError(
                 f"event {split.name!r} decides which examples a step reads, which Trainer does itself; use "
                 "rankwise.train."
             )
-        if unfit := next((event for event in events if event.passes is not None or event.reads_examples), None):
-            what = "reads single training examples" if unfit.reads_examples else "counts micro-batches"
-            raise UsageError(f"event {unfit.name!r} {what}, which a Trainer does not offer; use rankwise.train.")
         if args.fp16 or args.world_size > 1:
             found = "fp16" if args.fp16 else f"{args.world_size} processes"
             raise UsageError(

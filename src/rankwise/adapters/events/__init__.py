@@ -34,12 +34,12 @@ EVENTS = register(
     OutputSelection,
     ComponentPruning,
     TwoLevels,
-    Orthogonalize,
-    ProjectOut,
     ProgressiveFreezing,
     DropBackward,
-    OnlineLoRA,
     ElasticWeights,
+    OnlineLoRA,
+    Orthogonalize,
+    ProjectOut,
 )
 
 __all__ = [

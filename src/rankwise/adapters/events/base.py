@@ -217,10 +217,8 @@ class Event(Choice, abc.ABC):
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
 
-    needs_examples: ClassVar[bool] = False
-    """Looks at a step's examples again (``watch``, ``gradient_norms``), which a Trainer does not keep."""
     reads_examples: ClassVar[bool] = False
-    """Asks for losses or curvature of training examples, which a Trainer cannot give."""
+    """Asks for inputs, losses, gradients or curvature of training examples, which a Trainer cannot give."""
 
     reads_losses: ClassVar[bool] = False
     """Wants :meth:`Context.losses`, which are then kept for every step."""

@@ -68,7 +68,7 @@ class DropBackward(Event):
     """Leaves ``rate`` of the backward pass out, block by block."""
 
     name: ClassVar[str] = "drop-backward"
-    needs_examples: ClassVar[bool] = True
+    reads_examples: ClassVar[bool] = True
     rate: float = 0.5
     calibrate: float = 0.1
 

@@ -36,7 +36,7 @@ class InputPruning(Event):
     """Zeroes the entries of A that matter least, row by row."""
 
     name: ClassVar[str] = "input-pruning"
-    needs_examples: ClassVar[bool] = True
+    reads_examples: ClassVar[bool] = True
     every: int = 10
     fraction: float = 0.5
     beta: float = 0.9

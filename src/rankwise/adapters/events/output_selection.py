@@ -48,7 +48,7 @@ class OutputSelection(Event):
     """Picks the layers whose adapters say most, and lets the others share."""
 
     name: ClassVar[str] = "output-selection"
-    needs_examples: ClassVar[bool] = True
+    reads_examples: ClassVar[bool] = True
     threshold: float = 0.9
     stage: float = 0.1
     shared: Literal["trainable", "frozen"] = "trainable"

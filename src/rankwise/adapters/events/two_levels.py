@@ -47,9 +47,8 @@ class TwoLevels(Event):
         trained = set(adapter.trained_shapes("", 8, 8))
         if not {"A", "B", "e"} <= trained or adapter.init.zero == "":
             raise UsageError(
-                f"event {self.name!r} learns e apart from A and B, so there must be all three, and A and B must be "
-                f"able to move first; found parametrization {adapter.parametrization.name!r} with init "
-                f"{adapter.init.name!r}, use 'pseudo-singular'."
+                f"event {self.name!r} learns e apart from A and B, and A and B must be able to move first; found "
+                f"{adapter.parametrization.name!r} with init {adapter.init.name!r}, use 'pseudo-singular'."
             )
 
     def is_upper(self, step: int) -> bool:

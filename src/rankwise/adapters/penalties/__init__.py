@@ -10,7 +10,7 @@ from rankwise.adapters.penalties.ridge import Ridge
 from rankwise.adapters.penalties.row_orthogonality import RowOrthogonality
 from rankwise.adapters.penalties.variance import Variance
 
-PENALTIES = register(Orthogonality, Ridge, Variance, RowOrthogonality, Overlap, NullSpace, ColoraNote)
+PENALTIES = register(Orthogonality, RowOrthogonality, Overlap, NullSpace, ColoraNote, Ridge, Variance)
 
 __all__ = [
     "PENALTIES",
