@@ -53,6 +53,8 @@ def test_the_page_and_a_second_call(study, capsys):
     assert "Vì sao loss nhảy vọt" in html
     assert "<script" not in html
     assert {path.stem for path in (folder / "figures").glob("*.png")} == {"around", "jumps", "coherence", "final"}
+    assert main(["report", str(folder), str(folder)]) == 2
+    assert "has no arms beside a reference" in capsys.readouterr().err
     again = run_events(resolve_events("smoke", SMALL), folder)
     assert json.dumps(again["results"], sort_keys=True) == json.dumps(document["results"], sort_keys=True)
 

@@ -105,8 +105,11 @@ class Bench:
     def run(self, jobs: Sequence[Job]) -> list[RunResult | None]:
         """Return the results of runs that do not wait for each other, in order; None for one that failed (recorded)."""
         groups: dict[str, list[Job]] = {}
-        for job in {self.key_of(job): job for job in jobs}.values():
-            if self.known(job) is None:
+        seen: set[str] = set()
+        for job in jobs:
+            key = self.key_of(job)
+            if key not in seen and self.known(job) is None:
+                seen.add(key)
                 groups.setdefault(job.splits.fingerprint, []).append(job)
         for group in groups.values():
             for places, width in self._packs(group):

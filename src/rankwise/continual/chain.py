@@ -133,6 +133,7 @@ class Conductor:
             for number, order in enumerate(config.orders_of())
             for seed in config.seeds
         ]
+        self._planned: dict[str, bool] = {}  # runs by key: whether they were done before
         self._fresh: dict[int, dict[str, Tensor]] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
 
@@ -142,9 +143,7 @@ class Conductor:
         for chain in self.chains:
             chain.rows, chain.oracle = [base], [base]
         joint = self._joint() if JOINT in self.config.references else []
-        length = len(self.names)
-        self.bench.progress.plan(len(self.chains) * length, 0)
-        for place in range(length):
+        for place in range(len(self.names)):
             self._learn(place, [chain for chain in self.chains if chain.fault is None])
             for chain in [chain for chain in self.chains if chain.fault is None]:
                 self._score(chain, chain.order[place])
@@ -174,6 +173,7 @@ class Conductor:
             spec = self.config.spec(adapter, own.task, seed)
             jobs.append(Job(f"{chain.name}, {name}", spec, splits, start=start, keep=True))
             starts.append(start)
+        self._plan(jobs)
         for chain, job, start, result in zip(chains, jobs, starts, self.bench.run(jobs), strict=True):
             if result is None or result.status != "done":
                 chain.fault = f"{chain.order[place]}: {self.bench.reason(job)}"
@@ -183,6 +183,11 @@ class Conductor:
             state = self.bench.state(job)
             check_frozen(job.label, start, state)
             chain.states[chain.order[place]] = state
+
+    def _plan(self, jobs: list[Job]) -> None:
+        """Tell how many runs there are to make so far, those that chains share counted once."""
+        self._planned |= {self.bench.key_of(job): self.bench.known(job) is not None for job in jobs}
+        self.bench.progress.plan(len(self._planned), sum(self._planned.values()))
 
     def _start(self, seed: int) -> dict[str, Tensor]:
         """Return the adapter's own start at a seed."""
@@ -261,6 +266,7 @@ class Conductor:
             )
             for seed in self.config.seeds
         ]
+        self._plan(jobs)
         found = []
         for job, result in zip(jobs, self.bench.run(jobs), strict=True):
             if result is None or result.status != "done":

@@ -1,7 +1,7 @@
 """Which adapter answers when nobody says which task it is: the nearest centroid, or none (CoLoR, arXiv 2311.17601).
 
 The feature of an example is the mean of the untouched model's last hidden states over its prompt, on the unit sphere.
-Every task keeps k centroids of its training examples (k-means) and the distance of the farthest of them.
+Every task keeps k centroids of its training examples (k-means) and a radius: how far from them its examples lie.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROUNDS = 50
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Where a task's examples are: centroids (k, d) and the largest distance of a training example to the nearest."""
+    """Where a task's examples are: centroids (k, d), and how far the farthest example lay from those of others."""
 
     centroids: Tensor
     radius: float
@@ -56,7 +56,18 @@ def features(forward: Forward, examples: Sequence[Encoded]) -> Tensor:
 
 
 def region(points: Tensor, k: int, seed: int = 0) -> Region:
-    """Cluster a task's features: k-means from a seeded choice of far-apart points; fewer points, fewer centroids."""
+    """Cluster a task's features (N, d); fewer points, fewer centroids.
+
+    The radius is measured on every second point, with centroids of the others: those a centroid is made of lie closer
+    to it than new ones will.
+    """
+    centroids = cluster(points, k, seed)
+    half, held = (points[::2], points[1::2]) if len(points) >= 4 else (points, points)
+    return Region(centroids, float(torch.cdist(held, cluster(half, k, seed)).amin(1).max()))
+
+
+def cluster(points: Tensor, k: int, seed: int = 0) -> Tensor:
+    """Return the centroids (k, d) of k-means, begun at a seeded choice of far-apart points."""
     k = min(k, len(points))
     stream = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(points), (1,), generator=stream))]
@@ -69,7 +80,7 @@ def region(points: Tensor, k: int, seed: int = 0) -> Region:
         if torch.equal(moved, centroids):
             break
         centroids = moved
-    return Region(centroids, float(torch.cdist(points, centroids).amin(1).max()))
+    return centroids
 
 
 def route(points: Tensor, regions: Mapping[str, Region], abstain: float) -> list[str | None]:

@@ -51,24 +51,23 @@ def title(document: Document) -> str:
 
 
 def sentences(document: Document) -> list[str]:
-    """What the intervals say, no more."""
+    """What the intervals say, no more; in exact match where anything was answered rightly, else in NLL."""
     found = document["results"]
+    aps = [s["measures"]["exact_match"]["AP"]["high"] for s in found["strategies"]]
+    metric, what, show = ("exact_match", "exact match", percent) if any(aps) else ("nll", "minus NLL per token", nats)
     said = []
     for strategy in found["strategies"]:
-        ap, learned = (strategy["measures"]["exact_match"][name] for name in ("AP", "learned"))
-        text = (
-            f"{strategy['label']}: {percent(ap)} exact match over all tasks at the end, {percent(learned)} when learned"
-        )
-        versus = strategy["versus"] and strategy["versus"]["exact_match"]
+        ap, learned = (strategy["measures"][metric][name] for name in ("AP", "learned"))
+        text = f"{strategy['label']}: {show(ap)} {what} over all tasks at the end, {show(learned)} when learned"
+        versus = strategy["versus"] and strategy["versus"][metric]
         if versus:
             sure = versus["low"] > 0 or versus["high"] < 0
             word = ("more" if versus["estimate"] > 0 else "less") if sure else "not clearly different"
-            text += f"; beside {found['compared_with']} {percent(versus, signed=True)}: {word}"
+            text += f"; beside {found['compared_with']} {show(versus, signed=True)}: {word}"
             text += ", for these seeds" if versus["for_these_seeds"] else ""
         said.append(text + ".")
     if found["joint"]:
-        ap = found["joint"]["AP"]["exact_match"]
-        said.append(f"All tasks mixed (joint), as many steps: {percent(ap)}.")
+        said.append(f"All tasks mixed (joint), as many steps: {show(found['joint']['AP'][metric])}.")
     sizes = ", ".join(f"{task['id']} {task['train']} + {task['test']}" for task in found["tasks"])
     study = found["study"]
     orders = max(1, len(study["orders"]))
@@ -88,9 +87,12 @@ def percent(value: Any, *, signed: bool = False) -> str:
     return f"{100 * value['estimate']:{mark}.1f} % ({low:{mark}.1f} to {high:{mark}.1f})"
 
 
-def nats(value: Any) -> str:
+def nats(value: Any, *, signed: bool = False) -> str:
     """An estimate with its interval, in nats."""
-    return f"{value['estimate']:.3f} ({value['low']:.3f} to {value['high']:.3f})" if value else MISSING
+    if not value:
+        return MISSING
+    mark = "+" if signed else ""
+    return f"{value['estimate']:{mark}.3f} ({value['low']:{mark}.3f} to {value['high']:{mark}.3f})"
 
 
 def rows(document: Document, metric: str) -> list[tuple[str, ...]]:

@@ -126,7 +126,12 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     if preset == "smoke":  # `rankwise study smoke` is the first preset at the smallest scale
         preset, scale = "without-regret", "smoke"
     if preset not in PRESETS:
-        raise unknown("preset", preset, [*PRESETS, "smoke"], hint="Or give a study in a .yaml file")
+        raise unknown(
+            "preset",
+            preset,
+            [*PRESETS, "smoke"],
+            hint="Or orthogonalization (by its name only), or a study in a .yaml file",
+        )
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     surveyed = _surveyed(preset, changes or {})

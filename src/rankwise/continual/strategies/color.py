@@ -4,7 +4,7 @@ An adapter per task; k-means centroids of the untouched model's features of each
 nearest centroid of all tasks picks the adapter.
 
 Deviations from the paper: language, so the feature is the mean of the last hidden states of the prompt, on the unit
-sphere; no head per task; farther than ``abstain`` times the farthest training example of the chosen task, the untouched
+sphere; no head per task; farther than ``abstain`` times the radius of the chosen task (see the router), the untouched
 base answers (0: never).
 """
 
