@@ -60,9 +60,12 @@ def _as_peft_stores(model, handle):
     """Layer by layer keys, turned by their positions, and values, side by side."""
     from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-    parts = []
+    seen, parts = {}, []
+    for path, layer in handle.layers.items():
+        layer.register_forward_hook(lambda module, inputs, y, path=path: seen.update({path: y[0, :5].detach()}))
+    run(model, LLAMA)
     for i in range(2):
-        K, V = (handle.slots[f"model.layers.{i}.self_attn.{n}_proj"].factors["P"] for n in "kv")
+        K, V = (seen[f"model.layers.{i}.self_attn.{n}_proj"] for n in "kv")
         cos, sin = model.model.rotary_emb(K[None], torch.arange(5)[None])
         keys = K.view(1, 5, 2, 4).transpose(1, 2)
         turned, _ = apply_rotary_pos_emb(keys, keys, cos, sin)

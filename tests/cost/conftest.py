@@ -9,6 +9,8 @@ from collections.abc import Callable
 from rankwise import methods
 from rankwise.adapters import Adapter
 
+SIZES = {"vb_lora": {"length": 4}, "oft": {"block": 4}}  # what cuts every tiny model's layers
+
 
 def adapters(rank: int) -> dict[str, Callable[[], Adapter]]:
     """Builders by name."""
@@ -17,6 +19,7 @@ def adapters(rank: int) -> dict[str, Callable[[], Adapter]]:
         if card.owns_base or card.name == "bitfit":  # the tiny Llama has no bias
             continue
         options = {"rank": rank} if "rank" in inspect.signature(card.build).parameters else {}
+        options |= SIZES.get(card.name, {})
         adapter = card.build(**options)
         if not (adapter.init.needs_data or adapter.storage.quantizes):
             found[card.name] = functools.partial(card.build, **options)

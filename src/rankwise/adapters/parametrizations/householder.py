@@ -3,7 +3,7 @@
     W = W0 @ H_1 ... H_r,  H_i = I - 2 u_i u_i^T / |u_i|^2          U: (rank, d_in), its rows the u_i
 
 Neighbors start equal and cancel (u_1 = u_2, ...), so the rank is even. The product is I - V T V^T with V the normalized
-vectors and T upper triangular, which makes the update plain LoRA of rank r, and its start exact in any precision.
+vectors and T upper triangular, which makes the update plain LoRA of rank r.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Householder(Rotation):
     def turned(self, x: Tensor, factors: Factors) -> Tensor:
         """Return -V^T T V x."""
         V, T = self.compact(factors)
-        return -linear(linear(x, V.to(x.dtype)), (V.T @ T).to(x.dtype))
+        h = linear(x, V.to(x.dtype)).to(V.dtype)  # what cancels at the start must not be rounded to the compute dtype
+        return -linear(h, V.T @ T).to(x.dtype)
 
     def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
         """V and -W0 V^T T: rank r."""

@@ -1,8 +1,8 @@
 """Virtual tokens in front of every sequence: what prompt tuning and prefix tuning have in common.
 
 The model is given ``tokens`` placeholders in front (:mod:`rankwise.adapters.virtual_tokens`); a layer that carries one
-of these parametrizations puts its trained rows in the placeholders' places and leaves every other row alone. Nothing
-merges: a prompt is no change of any weight.
+of these parametrizations puts its trained rows in the placeholders' places, or adds them there, and leaves every other
+row alone. Nothing merges: a prompt is no change of any weight.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Paramet
 
 @dataclass(frozen=True)
 class Virtual(Parametrization, abc.ABC):
-    """P: (tokens, d_out) in place of the first rows of a layer's output."""
+    """P: (tokens, d_out) for the first rows of a layer's output."""
 
     kind: ClassVar[Literal["prompt"]] = "prompt"
     needs: ClassVar[frozenset[str]] = frozenset()
     ranked: ClassVar[bool] = False
     drops: ClassVar[bool] = False
     not_merged: ClassVar[str] = "it is a prompt, which changes no weight"
+    replaces: ClassVar[bool] = True
+    """P stands in the place of what the placeholders have, else it is added to that."""
     tokens: int = 20
 
     def __post_init__(self) -> None:
@@ -35,9 +37,9 @@ class Virtual(Parametrization, abc.ABC):
         return {"P": (self.tokens, d_out)}
 
     def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
-        """Return P - y for the placeholders, zero for every other row: with y it is P."""
+        """Return P - y for the placeholders (with y it is P), or P; zero for every other row."""
         y = host.output(x)
         P = factors["P"].to(y.dtype).expand(len(y), -1, -1)
         update = y.new_zeros(y.shape)
-        update[:, : self.tokens] = P - y[:, : self.tokens]
+        update[:, : self.tokens] = P - y[:, : self.tokens] if self.replaces else P
         return update
