@@ -49,7 +49,7 @@ def test_equal_numbers_are_one_adapter_with_one_run_key():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"ranks": 4}, "an adapter has no 'ranks'; it takes alpha, dropout, events, freezing, init"),
+        ({"ranks": 4}, "an adapter has no 'ranks'; it takes allocation, alpha, dropout, events, freezing, init"),
         ({"init": "olra"}, "unknown init 'olra'; did you mean 'olora'"),
         ({"init": {"name": "olora", "niter": 4}}, "init 'olora' has no option 'niter'; it takes no options"),
         ({"scaling": "alpha"}, "unknown scaling 'alpha'"),

@@ -375,6 +375,7 @@ ROWS = (
             random=False,
             counts=lambda m, n, r: m * n,
             updates=min,
+            thin=16,  # whole matrices; the narrow side of every adapted layer
         )
         for name, adapter in (("galore", methods.galore(4)), ("flora-gc", methods.flora_gc(4)))
     ),
