@@ -28,13 +28,18 @@ HEADER = (
 
 def write(document: Document, folder: Path) -> Path:
     """Write the page and its figures."""
+    return write_plain(page(document), folder)
+
+
+def page(document: Document) -> PlainPage:
+    """Return the page."""
     found = document["results"]
     whole = [entry for entry in found["arms"] if entry["duplication"] is None]
     tables = [Table("What each event did", HEADER, [row(entry) for entry in whole], NOTE, "arms")]
     for times in found["study"]["duplications"]:
         rows = [row(entry) for entry in found["arms"] if entry["duplication"] == times]
         tables.append(Table(f"Training examples repeated x{times}", HEADER, rows, id=f"x{times}"))
-    page = PlainPage(
+    return PlainPage(
         kicker=f"orthogonalization · {found['study']['scale']} · {found['cell']['model']} on {found['cell']['data']}",
         title=found["study"]["question"],
         answers=list(found["answers"].items()),
@@ -45,7 +50,6 @@ def write(document: Document, folder: Path) -> Path:
         log=log(document),
         faults=found["faults"],
     )
-    return write_plain(page, folder)
 
 
 NOTE = (

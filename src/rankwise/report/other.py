@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankwise.report import events_page, stream_page
+from rankwise.report.plain import PlainPage
 from rankwise.report.view import Document
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Kind:
     """One kind of document."""
 
     write: Callable[[Document, Path], Path]
+    page: Callable[[Document], PlainPage]
     render: Callable[[Document, Any], None]
 
 
@@ -32,6 +34,6 @@ def show(document: Document, console: Console, page: Path | None) -> None:
 
 
 OTHER = {
-    "events": Kind(events_page.write, events_page.render),
-    "stream": Kind(stream_page.write, stream_page.render),
+    "events": Kind(events_page.write, events_page.page, events_page.render),
+    "stream": Kind(stream_page.write, stream_page.page, stream_page.render),
 }

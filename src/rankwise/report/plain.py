@@ -9,6 +9,7 @@ from pathlib import Path
 from rankwise.files import write_text
 from rankwise.report.figures.base import Figure
 from rankwise.report.page import draw_figures
+from rankwise.report.templating import environment
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,36 @@ class PlainPage:
 
 def write_plain(page: PlainPage, folder: Path) -> Path:
     """Write ``folder/report.html`` and ``folder/figures/*.png``; return the page's path."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from rankwise.report.figures.theme import dark_rules
 
-    environment = Environment(
-        loader=PackageLoader("rankwise.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = draw_figures(page.figures, folder)
-    template = environment.get_template("plain.html.j2")
+    template = environment().get_template("plain.html.j2")
     text = template.render(page=page, pictures=pictures, dark_figures=dark_rules(".chart"))
     write_text(folder / "report.html", text)
     return folder / "report.html"
+
+
+def markdown(page: PlainPage, command: str, pictures: Mapping[str, str]) -> str:
+    """Return the page as Markdown for docs/studies: answers, tables, figures, set-up, command.
+
+    Args:
+        pictures: by name of a figure, the path of its image.
+    """
+    lines = [f"# {page.title}", ""]
+    for language, sentences in page.answers:
+        lines += [f"**{language}**", "", *(f"- {sentence}" for sentence in sentences), ""]
+    for figure in page.figures:
+        if figure.name in pictures:
+            lines += [f"![{figure.title}]({pictures[figure.name]})", ""]
+    for table in page.tables:
+        lines += [f"## {table.title}", "", "| " + " | ".join(map(_cell, table.header)) + " |"]
+        lines += ["|" + "---|" * len(table.header)]
+        lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
+        lines += ["", *([table.note, ""] if table.note else [])]
+    lines += ["## Set-up", "", *(f"- {name}: {value}" for name, value in page.setup), ""]
+    lines += [*(f"- {note}" for note in page.notes), "", "```", command, "```", ""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

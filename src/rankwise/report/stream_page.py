@@ -29,8 +29,13 @@ MEANING = (
 
 def write(document: Document, folder: Path) -> Path:
     """Write the page and its figures."""
+    return write_plain(page(document), folder)
+
+
+def page(document: Document) -> PlainPage:
+    """Return the page."""
     found = document["results"]
-    page = PlainPage(
+    return PlainPage(
         kicker=f"chain · {found['study']['scale']} · {found['cell']['model']}",
         title=title(document),
         answers=[("en", sentences(document))],
@@ -41,7 +46,6 @@ def write(document: Document, folder: Path) -> Path:
         log=log(document),
         faults=found["faults"],
     )
-    return write_plain(page, folder)
 
 
 def title(document: Document) -> str:

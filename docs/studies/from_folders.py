@@ -1,9 +1,11 @@
-"""Fill the tables and figures of lora-without-regret.md from the folders of the four studies.
+"""Write pages of docs/studies from the folders of finished studies.
 
-    python docs/studies/findings.py rank=runs/a learning-rate=runs/b batch-size=runs/c placement=runs/d
+    python docs/studies/from_folders.py rank=runs/a learning-rate=runs/b batch-size=runs/c placement=runs/d
+    python docs/studies/from_folders.py orthogonalization=runs/orthogonalization-quick stream=runs/stream-o-lora-quick
 
-The prose is in lora-without-regret.in.md; ``{{table X}}``, ``{{figure X FIGURE}}`` and ``{{setup X}}`` stand there
-for what the study X measured.
+The first fills lora-without-regret.md: the prose is in lora-without-regret.in.md, where ``{{table X}}``,
+``{{figure X FIGURE}}`` and ``{{setup X}}`` stand for what the study X measured. The second turns the studies' own
+reports into Markdown, one page each.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from rankwise.report.other import OTHER
+from rankwise.report.plain import markdown
 
 HERE = Path(__file__).parent
 
@@ -62,9 +67,32 @@ def setup(document: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page."""
+    """Write the pages."""
     folders = {name: Path(path) for name, _, path in (argument.partition("=") for argument in arguments)}
     documents = {name: json.loads((path / "results.json").read_text()) for name, path in folders.items()}
+    whole = [name for name, document in documents.items() if document["results"].get("kind") in OTHER]
+    for name in whole:
+        write_page(name, documents[name], folders[name])
+    if len(documents) > len(whole):
+        four_findings(documents, folders)
+
+
+def write_page(name: str, document: dict[str, Any], folder: Path) -> None:
+    """Write ``NAME.md`` and its figures."""
+    kind = OTHER[document["results"]["kind"]]
+    kind.write(document, folder)
+    pictures = {}
+    (HERE / "figures").mkdir(exist_ok=True)
+    for source in sorted((folder / "figures").glob("*.png")):
+        pictures[source.stem] = f"figures/{name}-{source.name}"
+        shutil.copyfile(source, HERE / pictures[source.stem])
+    made = document["provenance"]
+    command = f"{made['command']}\npython docs/studies/from_folders.py {name}=FOLDER"
+    (HERE / f"{name}.md").write_text(markdown(kind.page(document), command, pictures), encoding="utf-8")
+
+
+def four_findings(documents: dict[str, dict[str, Any]], folders: dict[str, Path]) -> None:
+    """Fill lora-without-regret.md."""
 
     def fill(found: re.Match[str]) -> str:
         what, name, *rest = found[1].split()
@@ -73,9 +101,9 @@ def main(arguments: list[str]) -> None:
         if what == "setup":
             return setup(documents[name])
         source = folders[name] / "figures" / f"{rest[0]}.png"
-        target = HERE / f"{name}-{rest[0]}.png"
+        target = HERE / "figures" / f"{name}-{rest[0]}.png"
         shutil.copyfile(source, target)
-        return f"![{rest[0]} of the study {name}]({target.name})"
+        return f"![{rest[0]} of the study {name}](figures/{target.name})"
 
     text = (HERE / "lora-without-regret.in.md").read_text(encoding="utf-8")
     page = re.sub(r"\{\{(.+?)\}\}", fill, text)
