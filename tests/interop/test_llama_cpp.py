@@ -2,7 +2,7 @@
 
 RANKWISE_LLAMA_CPP_PYTHON names that Python (default /tmp/llamacpp/bin/python). Over a float32 base what the adapter
 changes agrees to 3 %. Over the 4-bit file llama.cpp rounds activations too, so its bare base is already off from ours;
-the adapter must not add to that.
+with the adapter its next tokens must be ours as often as without it.
 """
 
 from __future__ import annotations
@@ -74,15 +74,17 @@ def test_the_adapter_acts_in_llama_cpp_as_here(method, quantized, tmp_path):
         found = client(model, tokens, tmp_path / "with.npy", adapter)
         change = _rms((found - without) - (ours - bare)) / effect
         same = float((found.argmax(-1) == ours.argmax(-1)).mean())
+        same_bare = float((without.argmax(-1) == bare.argmax(-1)).mean())
         print(
             f"{method}, {name}: llama.cpp against ours, rms of logits {_rms(found - ours):.4f} "
             f"(without the adapter {_rms(without - bare):.4f}; the adapter moves them by {effect:.4f}); "
-            f"error of the change {change:.1%}; same next token at {same:.0%} of {len(tokens)} positions"
+            f"error of the change {change:.1%}; same next token at {same:.0%} of {len(tokens)} positions "
+            f"(without the adapter {same_bare:.0%})"
         )
         if model == wide:
             assert change < 0.03
         else:
-            assert _rms(found - ours) < 1.1 * _rms(without - bare), "the base's own error, and no more"
+            assert same >= same_bare - 2 / len(tokens), "the base's own error, and no more than a token or two"
     assert done.exact
     twice = client(wide, tokens, tmp_path / "none.npy")
     assert _rms((twice - bare) - (ours - bare)) > 0.9 * effect, "a control: no adapter is not ours"
