@@ -360,6 +360,7 @@ ROWS = (
     Row("delta-lora", methods.delta_lora(4, alpha=8), product(2.0), 2.0),
     Row("dylora", methods.dylora(4, alpha=8), product(2.0), 2.0),
     Row("dropbp", methods.dropbp(4, alpha=8), product(2.0), 2.0),
+    Row("hidden-key", methods.hidden_key(4, alpha=8), product(2.0), 2.0),
     Row("prilora", methods.prilora(4, alpha=8, spread=0), product(2.0), 2.0),  # one rank; the ramp: tests/events
     Row("roselora", methods.roselora(4, alpha=8), product(2.0), 2.0),
     Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),

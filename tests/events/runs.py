@@ -45,6 +45,10 @@ RUNS = {
     "dropbp": Expected(
         spec("dropbp", rank=2, calibrate=0.25), [1, 1, 2, 2, 2, *(s for s in range(3, 9) for _ in "12")]
     ),
+    "hidden_key": Expected(spec("hidden_key", rank=4), [1, 2, 3, 4, 5, 6, 7, 8]),
+    "hidden_key, one pass": Expected(
+        spec("hidden_key", rank=4, beta=0.0, position="weights", dropout=0.1), [1, 2, 3, 4, 5, 6, 7, 8]
+    ),
     "galore": Expected(spec("galore", rank=4, every=3), []),
     "flora_gc": Expected(spec("flora_gc", rank=4, every=3), []),
     "riemannian_lora": Expected(spec("riemannian_lora", rank=4), []),

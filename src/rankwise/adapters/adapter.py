@@ -138,6 +138,11 @@ class Adapter:
         return self.scaling.factor(self.alpha, self.rank)
 
     @property
+    def forwards(self) -> int:
+        """Forward passes over a batch in one training pass: 1, unless an event makes more of it."""
+        return max((event.forwards for event in self.events), default=1)
+
+    @property
     def formula(self) -> str:
         """The adapted weight as text with its numbers, for instance ``W0 + (32/16) B A``."""
         scale = self.scaling.formula(self.alpha, self.rank)

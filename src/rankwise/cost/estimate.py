@@ -160,14 +160,16 @@ def estimate(
 def _side(source: Blueprint, shape: ModelShape, target: Adapter | Full, plan: Plan, rate: float | None) -> Side:
     model = source.model
     itemsize = next(model.parameters()).element_size()
-    tokens, targets = plan.micro_batch * plan.length, plan.micro_batch * plan.targets
+    examples = plan.micro_batch * (target.forwards if isinstance(target, Adapter) else 1)
+    tokens, targets = examples * plan.length, examples * plan.targets
     rows = tokens if caps_logits(model) else targets
     parts = {**state_bytes(model, target), **pass_bytes(model, shape, target, tokens, rows, itemsize)}
     if isinstance(target, Adapter):
         counts = adapter_parameters(model, target)
         trainable = sum(counts.values())
         edits = target.init.edits_base
-        flops = adapter_flops(shape, plan.work, list(counts), adapter_products(model, target) * (1 + edits))
+        products = adapter_products(model, target) * (1 + edits)
+        flops = target.forwards * adapter_flops(shape, plan.work, list(counts), products)
         # Saved as plain LoRA of twice the rank beside what loads the very same factors again.
         disk = parts["adapter"] * (3 if edits else 1)
     else:

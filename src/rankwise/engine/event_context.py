@@ -17,6 +17,7 @@ from rankwise.adapters.events import Context, Event
 from rankwise.adapters.layers import Lens, Slot
 from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
+from rankwise.engine.masking import masking
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import RunError, UsageError
 
@@ -205,6 +206,12 @@ class EventContext(Context):
             for path, slot in self._handle.slots.items()
             for name, p in slot.trained.items()
         }
+
+    def masking(
+        self, weigh: Callable[[Tensor], Tensor] | None, cut: Callable[[Tensor], Tensor] | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Set what passes drop."""
+        return masking(self._handle.model, weigh, cut)
 
     def weights(self, block: str) -> int:
         """Count the adapted weights inside."""

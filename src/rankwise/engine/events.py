@@ -110,6 +110,17 @@ class Events:
             shaped = event.reshape(shaped)
         return shaped
 
+    @property
+    def owns_loss(self) -> bool:
+        """Whether an event makes the loss of a pass."""
+        return any(context.event.owns_loss for context in self.contexts)
+
+    def objective(self, step: int, logits: Callable[[], Tensor], next_ids: Tensor) -> Tensor:
+        """Return what the event that makes the loss says every target loses, (M,)."""
+        context = next(context for context in self.contexts if context.event.owns_loss)
+        context.at("objective", step)
+        return context.event.objective(context, logits, next_ids)
+
     def after_pass(self, number: int, step: int) -> bool:
         """Fire ``at_passes`` where pass ``number`` of the run is one to act after; return whether there was one."""
         acting = [c for c in self.contexts if c.event.passes is not None and number % c.event.passes == 0]

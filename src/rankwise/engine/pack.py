@@ -165,7 +165,8 @@ class Pack:
             self.held.enter_context(held_factors())
             self.holding = True
         parts = [(seat.run.trainee.name, seat.run.next_batch()) for seat in seats]
-        found = seats[0].run.trainee.forward.nll_many(parts)
+        alone = seats[0].run if len(seats) == 1 else None
+        found = [alone.losses_of(parts[0][1])] if alone else seats[0].run.trainee.forward.nll_many(parts)
         totals = [nll.sum() for nll in found]
         shares = [seat.run.share(total) for seat, total in zip(seats, totals, strict=True)]
         torch.autograd.backward(shares)

@@ -27,6 +27,7 @@ from rankwise.engine.evaluate import Score
 from rankwise.engine.event_context import Sight
 from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
+from rankwise.engine.logits import target_logits
 from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
@@ -187,11 +188,23 @@ class Run:
             self.window = open_window(self.spec, self.splits.train, self.step, stream)
             if isinstance(self.trainee, AdapterTrainee):
                 self.window.penalties = add_penalties(self.trainee.handle)
-            if self.events and self.events.acts_at("before_window"):
+            if self.events and (self.events.acts_at("before_window") or self.events.owns_loss):
                 self.window.memory = (self.events.tensors(), self.events.record())
                 self.events.fire("before_window", self.step + 1)
         indices = self.window.passes[self.window.closed]
         return collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+
+    def losses_of(self, batch: Batch) -> Tensor:
+        """Return what every target of a pass of this run alone loses, (M,): its NLL, or what an event makes of it."""
+        forward = self.trainee.forward
+        if not (self.events and self.events.owns_loss):
+            return forward.nll_many([(self.trainee.name, batch)])[0]
+
+        def logits() -> Tensor:
+            with forward.only(self.trainee.name):
+                return target_logits(forward, batch)
+
+        return self.events.objective(self.step + 1, logits, batch.next_ids)
 
     def share(self, nll: Tensor) -> Tensor:
         """Return a pass's part of the window's loss, from its summed NLL: what is sent backward."""
@@ -289,7 +302,7 @@ class Run:
         """One optimizer step of this run alone; returns its loss."""
         while not self.window_complete:
             batch = self.next_batch()
-            (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
+            nll = self.losses_of(batch)
             if self.reads_losses:
                 self.note_losses(nll)
             total = nll.sum()

@@ -160,9 +160,9 @@ class AdapterTrainee(Trainee):
         weights of the base in all but place.
         """
         products = sum(p.numel() for slot in self.handle.slots.values() for p in slot.factors.values())
-        return adapter_flops(
-            shape, work, list(self.handle.layers), products * (1 + self.handle.adapter.init.edits_base)
-        )
+        adapter = self.handle.adapter
+        own = products * (1 + adapter.init.edits_base)
+        return adapter.forwards * adapter_flops(shape, work, list(self.handle.layers), own)
 
     def save(self, folder: Path, base: Base) -> None:
         """Write the adapter in PEFT layout; an owner of base weights writes the whole model, adapter merged in."""
@@ -253,11 +253,11 @@ def make_trainee(
 def trains_alone(target: Adapter | Full) -> bool:
     """Return whether ``target`` cannot share a pass.
 
-    It owns base weights, chooses their codes, is a prompt, or acts between two passes of a window.
+    It owns base weights, chooses their codes, is a prompt, acts between two passes of a window, or makes its own loss.
     """
     if isinstance(target, Full) or target.parametrization.kind == "prompt" or target.init.quantized:
         return True
-    return any(event.owns_base or event.passes is not None for event in target.events)
+    return any(event.owns_base or event.owns_loss or event.passes is not None for event in target.events)
 
 
 def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:

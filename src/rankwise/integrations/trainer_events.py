@@ -92,6 +92,11 @@ class TrainerEvents:
         if unfit := next((event for event in events if event.passes is not None or event.reads_examples), None):
             what = "reads single training examples" if unfit.reads_examples else "counts micro-batches"
             raise UsageError(f"event {unfit.name!r} {what}, which a Trainer does not offer; use rankwise.train.")
+        if loss := next((event for event in events if event.owns_loss), None):
+            raise UsageError(
+                f"event {loss.name!r} makes the loss by passes of its own, which Trainer does itself; use "
+                "rankwise.train."
+            )
         split = next((event for event in events if type(event).reads is not Event.reads), None)
         if split is not None:
             raise UsageError(

@@ -27,6 +27,7 @@ from rankwise.methods import flora_gc as _flora_gc
 from rankwise.methods import fourierft as _fourierft
 from rankwise.methods import full as _full
 from rankwise.methods import galore as _galore
+from rankwise.methods import hidden_key as _hidden_key
 from rankwise.methods import hra as _hra
 from rankwise.methods import ia3 as _ia3
 from rankwise.methods import init_b as _init_b
@@ -113,6 +114,7 @@ _METHODS = (
     _dora_dyn,
     _aflora,
     _dropbp,
+    _hidden_key,
     _loretta,
     _trilora,
     _flora_core,
@@ -166,6 +168,7 @@ galore = _galore.galore
 flora_core = _flora_core.flora_core
 fourierft = _fourierft.fourierft
 full = _full.full
+hidden_key = _hidden_key.hidden_key
 hra = _hra.hra
 ia3 = _ia3.ia3
 init_b = _init_b.init_b
@@ -236,6 +239,7 @@ __all__ = [
     "fourierft",
     "full",
     "galore",
+    "hidden_key",
     "hra",
     "ia3",
     "init_b",

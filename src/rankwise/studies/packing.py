@@ -114,20 +114,21 @@ def run_cost(
     shape = model_shape(model)
     parts = state_bytes(model, spec.target)
     examples = min(spec.micro_batch, spec.batch, train.examples)
-    tokens = examples * train.longest
-    targets = math.ceil(examples * train.work.targets / train.examples)
+    forwards = spec.target.forwards if isinstance(spec.target, Adapter) else 1
+    tokens = forwards * examples * train.longest
+    targets = forwards * math.ceil(examples * train.work.targets / train.examples)
     rows = tokens if caps_logits(model) else targets
     itemsize = next(model.parameters()).element_size()
     graph = pass_bytes(model, shape, spec.target, tokens, rows, itemsize)
     on_cpu = next(model.parameters()).device.type in ("cpu", "meta")
-    scores = probability_bytes(model, examples * min(train.longest, KEPT) ** 2, itemsize) if on_cpu else 0
+    scores = probability_bytes(model, forwards * examples * min(train.longest, KEPT) ** 2, itemsize) if on_cpu else 0
     share = (spec.steps if steps is None else steps) * spec.batch / train.examples
     work = Workload(*(round(share * n) for n in (train.work.tokens, train.work.targets, train.work.squared)))
     products = 0
     if isinstance(spec.target, Adapter):
         counts = adapter_parameters(model, spec.target)
         products = adapter_products(model, spec.target) * (1 + spec.target.init.edits_base)
-        flops = adapter_flops(shape, work, list(counts), products)
+        flops = forwards * adapter_flops(shape, work, list(counts), products)
     else:
         flops = full_flops(shape, work)
     best = parts["gradients"]  # a copy of the trained values, as large as they are

@@ -8,6 +8,7 @@ from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
 from rankwise.adapters.events.elastic_weights import ElasticWeights
+from rankwise.adapters.events.hidden_key import HiddenKey
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
 from rankwise.adapters.events.online_lora import OnlineLoRA
@@ -36,6 +37,7 @@ EVENTS = register(
     TwoLevels,
     ProgressiveFreezing,
     DropBackward,
+    HiddenKey,
     ElasticWeights,
     OnlineLoRA,
     Orthogonalize,
@@ -52,6 +54,7 @@ __all__ = [
     "EarlyMask",
     "ElasticWeights",
     "Event",
+    "HiddenKey",
     "InputPruning",
     "MergeAndRestart",
     "OnlineLoRA",

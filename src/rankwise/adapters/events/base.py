@@ -7,8 +7,8 @@ An event overrides the moments it acts at; in one optimizer step they come in th
 
 and ``at_end`` after the last step (where a task of a stream ends). An event may count passes (micro-batches) instead of
 steps: ``at_passes`` comes after every ``passes``-th one, inside an accumulation window too where the event allows it.
-Two things an event decides without acting: the learning rate (``reshape``), and which examples a step may read
-(``reads``).
+Three things an event decides without acting: the learning rate (``reshape``), which examples a step may read
+(``reads``), and what the loss of a pass is (``objective``).
 
 Everything an event reads or changes goes through :class:`Context`, which the engine (or a Trainer callback) provides.
 Changes are possible only inside ``with ctx.firing()``, which records them: no event acts unseen. Events of one run see
@@ -146,6 +146,17 @@ class Context(abc.ABC):
         """
 
     @abc.abstractmethod
+    def masking(
+        self, weigh: Callable[[Tensor], Tensor] | None, cut: Callable[[Tensor], Tensor] | None
+    ) -> AbstractContextManager[None]:
+        """Open a block whose passes compute attention weights by ``weigh`` and change hidden numbers by ``cut``.
+
+        Args:
+            weigh: from attention's logits (N, heads, S, S), -inf where a key may not be seen; None: the model's own.
+            cut: from what the last projection of every feed-forward part reads (..., width); None: as it is.
+        """
+
+    @abc.abstractmethod
     def weights(self, block: str) -> int:
         """Return how many numbers the adapted weights inside ``block`` have: its share of a pass's work."""
 
@@ -237,6 +248,25 @@ class Event(Choice, abc.ABC):
     def in_windows(self) -> bool:
         """Whether :meth:`at_passes` may come inside an accumulation window, where gradients are under way."""
         return False
+
+    @property
+    def forwards(self) -> int:
+        """Forward and backward passes that :meth:`objective` makes of one pass."""
+        return 1
+
+    @property
+    def owns_loss(self) -> bool:
+        """Whether this event overrides :meth:`objective`; such a run trains alone."""
+        return type(self).objective is not Event.objective
+
+    def objective(self, ctx: Context, logits: Callable[[], Tensor], next_ids: Tensor) -> Tensor:
+        """Return what every target of a pass loses, (M,), in place of its NLL.
+
+        Args:
+            logits: runs the pass anew at every call and returns the logits of its targets, (M, V).
+            next_ids: (M,) the targets.
+        """
+        raise NotImplementedError  # asked for only where owns_loss
 
     def check_window(self, passes: int) -> None:
         """Refuse a cadence in passes that falls inside accumulation windows of ``passes`` passes, unless allowed.

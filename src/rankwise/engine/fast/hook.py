@@ -19,7 +19,7 @@ from rankwise.engine.fast.layout import Layout
 NAME = "rankwise_flat"
 _layout: ContextVar[Layout] = ContextVar("rankwise_layout")
 # Arguments of other attention functions that change what is computed: a model that passes one is not ours to run.
-_FOREIGN = ("position_bias", "s_aux", "head_mask", "alibi")
+FOREIGN = ("position_bias", "s_aux", "head_mask", "alibi")
 
 
 class UnsupportedError(Exception):
@@ -40,7 +40,7 @@ def _function(
 ) -> tuple[Tensor, None]:
     """Return (1, T, heads, width); query, key and value are (1, heads, T, width)."""
     layout = _layout.get()
-    if foreign := [name for name in _FOREIGN if others.get(name) is not None]:
+    if foreign := [name for name in FOREIGN if others.get(name) is not None]:
         raise UnsupportedError(f"attention with {foreign[0]}")
     if dropout or attention_mask is not None or not getattr(module, "is_causal", True):
         raise UnsupportedError("attention with dropout, a mask of its own or a view ahead")
@@ -58,16 +58,25 @@ def flat_attention(model: Any, layout: Layout) -> Iterator[None]:
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, _function)
+    token = _layout.set(layout)
+    try:
+        with attention_named(model, NAME):
+            yield
+    finally:
+        _layout.reset(token)
+
+
+@contextlib.contextmanager
+def attention_named(model: Any, name: str) -> Iterator[None]:
+    """Let ``model`` attend by the registry's ``name`` inside the block."""
     named = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
     configs = [config for config in named.values() if hasattr(config, "_attn_implementation_internal")]
     before = [(config, config._attn_implementation_internal) for config in configs]
-    token = _layout.set(layout)
     try:
         for config, _ in before:
             # The field behind the property, whose setter reaches into sub-configurations that are not restored here.
-            config._attn_implementation_internal = NAME
+            config._attn_implementation_internal = name
         yield
     finally:
         for config, implementation in before:
             config._attn_implementation_internal = implementation
-        _layout.reset(token)
