@@ -14,7 +14,7 @@ may not be seen, and m (keys) drawn for every sequence and head:
 whose values are equal and whose gradients are not. A query that would be left without any key keeps its own.
 Hidden numbers that stay are divided by 1 - p. Scoring has none of this: there the adapter is plain.
 
-Deviations from the paper: it tunes the rates and ``beta`` per task, so the values here are mid-range; the
+The rates and ``beta`` are values of ours, to be set per task; the
 divergence is averaged over target tokens; hidden numbers are those that the last projection of the feed-forward part
 reads.
 """
