@@ -58,8 +58,9 @@ def setup(document: dict[str, Any]) -> str:
     cell, training, study = results["cell"], results["training"], results["study"]
     seeds = f"fresh seeds {', '.join(map(str, study['fresh_seeds']))}" if study["fresh_seeds"] else "no fresh seeds"
     data = Path(cell["data"]).name if "/" in cell["data"] else cell["data"]
+    command = re.sub(r" --out \S+", "", made["command"]).replace("/work/shared/", "../shared/")
     return (
-        f"`{made['command']}`: {cell['model']} on {data}; {training['steps']} steps of {training['batch']} examples, "
+        f"`{command}`: {cell['model']} on {data}; {training['steps']} steps of {training['batch']} examples, "
         f"{training['schedule']} learning rate, {training['dtype']}; {cell['train']} training, {cell['selection']} "
         f"selection and {cell['test']} test examples; seed {study['seed']} chooses learning rates, {seeds}; rankwise "
         f"{made['rankwise']} at {(made['commit'] or 'unknown')[:10]}, torch {made['torch']}."
@@ -87,7 +88,8 @@ def write_page(name: str, document: dict[str, Any], folder: Path) -> None:
         pictures[source.stem] = f"figures/{name}-{source.name}"
         shutil.copyfile(source, HERE / pictures[source.stem])
     made = document["provenance"]
-    command = f"{made['command']}\npython docs/studies/from_folders.py {name}=FOLDER"
+    asked = re.sub(r" --out \S+", "", made["command"]).replace("/work/shared/", "../shared/")
+    command = f"{asked}\npython docs/studies/from_folders.py {name}=FOLDER"
     (HERE / f"{name}.md").write_text(markdown(kind.page(document), command, pictures), encoding="utf-8")
 
 
