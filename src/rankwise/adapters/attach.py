@@ -179,6 +179,8 @@ def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
             raise UsageError(
                 f"{path} is a {host.name}; {parametrization.name!r} is for normalizations: placement 'norms'."
             )
+        if parametrization.only_tables and not host.lookup:
+            raise UsageError(f"{path} is a {host.name}; {parametrization.name!r} goes on the input embeddings only.")
         if host.lookup and (adapter.dropout or not parametrization.lookup):
             what = f"dropout {adapter.dropout:g}" if adapter.dropout else f"parametrization {parametrization.name!r}"
             raise UsageError(f"{what} cannot be used on {path}, an embedding, whose input is token ids.")

@@ -95,7 +95,7 @@ def adapter_products(model: nn.Module, adapter: Adapter) -> int:
     for name, size in zip(modules, layers, strict=True):
         own = parametrization.at(name)
         shapes = own.shapes(*size, ranks[name]) | own.frozen_shapes(*size, ranks[name])
-        total += sum(map(prod, shapes.values()))
+        total += own.multiplied(shapes)
         total += sum(part.numel() for part in parametrization.local(pair, *size).values())
     return total
 

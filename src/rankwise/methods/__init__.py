@@ -28,12 +28,14 @@ from rankwise.methods import fourierft as _fourierft
 from rankwise.methods import full as _full
 from rankwise.methods import galore as _galore
 from rankwise.methods import hra as _hra
+from rankwise.methods import hybrid as _hybrid
 from rankwise.methods import ia3 as _ia3
 from rankwise.methods import init_b as _init_b
 from rankwise.methods import ln_tuning as _ln_tuning
 from rankwise.methods import loftq as _loftq
 from rankwise.methods import loha as _loha
 from rankwise.methods import lokr as _lokr
+from rankwise.methods import longlora as _longlora
 from rankwise.methods import lora as _lora
 from rankwise.methods import lora_drop as _lora_drop
 from rankwise.methods import lora_fa as _lora_fa
@@ -141,6 +143,8 @@ _METHODS = (
     _ln_tuning,
     _prompt_tuning,
     _prefix_tuning,
+    _hybrid,
+    _longlora,
 )
 _CARDS = tuple(module.CARD for module in _METHODS)
 
@@ -167,12 +171,14 @@ flora_core = _flora_core.flora_core
 fourierft = _fourierft.fourierft
 full = _full.full
 hra = _hra.hra
+hybrid = _hybrid.hybrid
 ia3 = _ia3.ia3
 init_b = _init_b.init_b
 ln_tuning = _ln_tuning.ln_tuning
 loftq = _loftq.loftq
 loha = _loha.loha
 lokr = _lokr.lokr
+longlora = _longlora.longlora
 lora = _lora.lora
 lora_drop = _lora_drop.lora_drop
 lora_fa = _lora_fa.lora_fa
@@ -237,12 +243,14 @@ __all__ = [
     "full",
     "galore",
     "hra",
+    "hybrid",
     "ia3",
     "init_b",
     "ln_tuning",
     "loftq",
     "loha",
     "lokr",
+    "longlora",
     "lora",
     "lora_drop",
     "lora_fa",

@@ -14,8 +14,10 @@ from rankwise.adapters.parametrizations.gains import Gains
 from rankwise.adapters.parametrizations.gated import Gated
 from rankwise.adapters.parametrizations.hadamard import Hadamard
 from rankwise.adapters.parametrizations.householder import Householder
+from rankwise.adapters.parametrizations.hybrid import Hybrid
 from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.kronecker import Kronecker
+from rankwise.adapters.parametrizations.long_context import LongContext
 from rankwise.adapters.parametrizations.low_rank import LowRank
 from rankwise.adapters.parametrizations.norm_tuning import NormTuning
 from rankwise.adapters.parametrizations.orthogonal_blocks import OrthogonalBlocks
@@ -70,6 +72,8 @@ PARAMETRIZATIONS = register(
     Gated,
     WholeMatrix,
     FeatureScaled,
+    Hybrid,
+    LongContext,
 )
 
 __all__ = [
@@ -91,7 +95,9 @@ __all__ = [
     "Hadamard",
     "Host",
     "Householder",
+    "Hybrid",
     "Kronecker",
+    "LongContext",
     "LowRank",
     "NormTuning",
     "OrthogonalBlocks",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 import torch
@@ -133,6 +134,9 @@ class Parametrization(Choice, abc.ABC):
     on_matrices: ClassVar[bool] = True
     """It can sit on a layer with a matrix."""
 
+    only_tables: ClassVar[bool] = False
+    """It can sit on a table of embeddings only."""
+
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
@@ -172,6 +176,10 @@ class Parametrization(Choice, abc.ABC):
     def trains_shared(self, name: str) -> bool:
         """Return whether the shared tensor of this name trains (its gradients are summed over layers) or is frozen."""
         return False
+
+    def multiplied(self, shapes: Shapes) -> int:
+        """Return how many numbers of a layer's tensors of these shapes one token is multiplied with."""
+        return sum(map(prod, shapes.values()))
 
     def described_shapes(self) -> dict[str, str]:
         """Return the tensors of a layer by name as text, where sizes alone would not tell; empty: they do."""
