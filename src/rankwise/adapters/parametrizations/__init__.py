@@ -30,6 +30,7 @@ from rankwise.adapters.parametrizations.slices import Slices
 from rankwise.adapters.parametrizations.soft_prompt import SoftPrompt
 from rankwise.adapters.parametrizations.spectral import Spectral
 from rankwise.adapters.parametrizations.spectrum import Spectrum
+from rankwise.adapters.parametrizations.stacks import ExpertLowRank
 from rankwise.adapters.parametrizations.tensor_train import TensorTrain
 from rankwise.adapters.parametrizations.tensor_train_bottleneck import TensorTrainBottleneck
 from rankwise.adapters.parametrizations.tied import Tied
@@ -74,6 +75,7 @@ PARAMETRIZATIONS = register(
     FeatureScaled,
     Hybrid,
     LongContext,
+    ExpertLowRank,
 )
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "Delta",
     "Diagonal",
     "Drop",
+    "ExpertLowRank",
     "Factors",
     "FeatureScaled",
     "Fourier",

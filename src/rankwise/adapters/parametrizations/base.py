@@ -18,7 +18,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -137,6 +137,9 @@ class Parametrization(Choice, abc.ABC):
     only_tables: ClassVar[bool] = False
     """It can sit on a table of embeddings only."""
 
+    on_stacks: ClassVar[bool] = False
+    """It sits on modules that hold stacks of matrices (experts), and on nothing else; :meth:`of` gives its part."""
+
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
@@ -160,6 +163,10 @@ class Parametrization(Choice, abc.ABC):
 
     def at(self, module: str) -> Parametrization:
         """Return the choice for the module of this dotted name: itself, unless modules are treated differently."""
+        return self
+
+    def of(self, stacks: Any, active: int) -> Parametrization:
+        """Return the choice for a module with these stacks (most have none), ``active`` experts serving a token."""
         return self
 
     def check(self, rank: int, d_out: int, d_in: int, module: str) -> None:

@@ -6,6 +6,7 @@ from rankwise.adapters.placements.attention import Attention
 from rankwise.adapters.placements.base import Placement, linear_modules
 from rankwise.adapters.placements.biases import Biases
 from rankwise.adapters.placements.block_outputs import BlockOutputs
+from rankwise.adapters.placements.experts import Experts
 from rankwise.adapters.placements.hybrid_places import HybridPlaces
 from rankwise.adapters.placements.input_embeddings import InputEmbeddings
 from rankwise.adapters.placements.keys_values import KeysValues
@@ -32,6 +33,7 @@ PLACEMENTS = register(
     KeysValues,
     HybridPlaces,
     LongContextPlaces,
+    Experts,
 )
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Attention",
     "Biases",
     "BlockOutputs",
+    "Experts",
     "HybridPlaces",
     "InputEmbeddings",
     "KeysValues",
