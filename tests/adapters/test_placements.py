@@ -121,7 +121,7 @@ def test_words_become_placements_at_the_edge():
     with pytest.raises(UsageError, match="unknown placement 'atention'; did you mean 'attention'") as error:
         placement("atention")
     assert (
-        "Known: all-linear, attention, biases, block-outputs, input-embeddings, keys-values, keys-values-down"
+        "Known: all-linear, attention, biases, block-outputs, experts, hybrid-places, input-embeddings, keys-values"
         in str(error.value)
     )
 

@@ -36,6 +36,8 @@ FAMILY = {
     "ln_tuning": spec(build("ln_tuning"), **SHORT),
     "prompt_tuning": spec(build("prompt_tuning", tokens=3), **SHORT),
     "prefix_tuning": spec(build("prefix_tuning", tokens=3), **SHORT, batch=5),
+    "hybrid": spec(build("hybrid", rank=2, width=3, tokens=3), **SHORT, seed=5),
+    "longlora": spec(build("longlora", rank=2), **SHORT, batch=3),
     "boft": spec(build("boft", factors=2), **SHORT),
     "fourierft": spec(build("fourierft", frequencies=50), **SHORT, seed=2),
     "spectral_adapter": spec(build("spectral_adapter", rank=3, form="rotational"), **SHORT),

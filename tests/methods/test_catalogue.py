@@ -42,9 +42,9 @@ MORE = {
         "topk": 1,
     },
     **{"count": 4, "factor": 2, "factors": 3, "frequencies": 7, "scale": 2.5, "first": 3, "rows": "top"},
-    **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7},
+    **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7, "width": 9},
 }
-NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning")
+NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning", "hybrid")
 OWN = {("spectral_adapter", "form"): "rotational"}
 every_card = pytest.mark.parametrize("card", CARDS, ids=NAMES)
 every_adapter = pytest.mark.parametrize("card", ADAPTERS, ids=[card.name for card in ADAPTERS])
@@ -208,5 +208,9 @@ def test_every_method_has_a_row_in_the_contract_table():
 
     rows = {kind(row.adapter) for row in ROWS}
     elsewhere = {"qlora", "loftq", "qpissa"}  # adapters/test_nf4.py
-    elsewhere |= {*NOT_MERGED, "ln_tuning"}  # contract/test_not_merged.py, adapters/test_{prompts,norms}.py
+    elsewhere |= {
+        *NOT_MERGED,
+        "ln_tuning",
+        "longlora",
+    }  # contract/test_not_merged.py, adapters/test_{prompts,norms,hybrid,...}.py
     assert {kind(card.build()) for card in ADAPTERS if card.name not in elsewhere} <= rows

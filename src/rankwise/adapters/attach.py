@@ -171,14 +171,20 @@ def check(model: nn.Module, adapter: Adapter) -> dict[str, nn.Module]:
         host = orientation.host(module)
         d_out, d_in = host.shape(module)
         adapter.init.check(ranks[path], d_out, d_in, path)
-        parametrization = adapter.parametrization.at(path)
+        parametrization = orientation.part(adapter.parametrization, path, module)
         parametrization.check(ranks[path], d_out, d_in, path)
+        if host.stacked != parametrization.on_stacks:
+            wants = "is for experts: placement 'experts'" if parametrization.on_stacks else "needs one matrix"
+            instead = "" if parametrization.on_stacks else "; use parametrization 'expert-low-rank'"
+            raise UsageError(f"{path} is of kind {host.name}; {parametrization.name!r} {wants}{instead}.")
         if host.vector and not parametrization.on_vectors:
             raise UsageError(f"{path} is a {host.name}, which has no matrix for {parametrization.name!r} to update.")
         if not host.vector and not parametrization.on_matrices:
             raise UsageError(
                 f"{path} is a {host.name}; {parametrization.name!r} is for normalizations: placement 'norms'."
             )
+        if parametrization.only_tables and not host.lookup:
+            raise UsageError(f"{path} is a {host.name}; {parametrization.name!r} goes on the input embeddings only.")
         if host.lookup and (adapter.dropout or not parametrization.lookup):
             what = f"dropout {adapter.dropout:g}" if adapter.dropout else f"parametrization {parametrization.name!r}"
             raise UsageError(f"{what} cannot be used on {path}, an embedding, whose input is token ids.")

@@ -92,7 +92,7 @@ class Slot(nn.Module):
         self.rank = rank
         self.kind = orientation.host(layer)
         # In tuples, so that the base's tensors and modules do not become ours too.
-        weight = origin if origin is not None else cast(nn.Parameter, layer._parameters["weight"])
+        weight = origin if origin is not None else self.kind.kept(layer)
         self._base = (weight, self.kind.bias(layer))
         self._layer = (layer,)
         self._shared = (shared,)
@@ -354,10 +354,13 @@ class AdaptedLayer(nn.Module):
 _classes: dict[type[nn.Module], type[nn.Module]] = {}
 
 
-def _adapted_class(original: type[nn.Module]) -> type[nn.Module]:
+def _adapted_class(module: nn.Module) -> type[nn.Module]:
+    original = type(module)
     if original not in _classes:
+        from rankwise.adapters.experts import part_of  # which is built on this file
+
         body = {"__module__": __name__}
-        _classes[original] = type(f"Adapted{original.__name__}", (AdaptedLayer, original), body)
+        _classes[original] = type(f"Adapted{original.__name__}", (part_of(module), original), body)
     return _classes[original]
 
 
@@ -368,7 +371,7 @@ def _no_hook(module: nn.Module, inputs: object) -> None:
 def adapt(module: nn.Module) -> AdaptedLayer:
     """Turn ``module`` into an adapted layer in place (its class changes, its tensors do not)."""
     if not isinstance(module, AdaptedLayer):
-        module.__class__ = _adapted_class(type(module))
+        module.__class__ = _adapted_class(module)
         layer = cast(AdaptedLayer, module)
         layer.adapters = nn.ModuleDict()
         layer.enabled, layer.merged, layer.routes, layer.segments, layer.stored = [], [], None, None, None
@@ -384,6 +387,7 @@ def restore(layer: AdaptedLayer) -> nn.Module:
         layer.register_parameter("weight", layer.stored.original)
     for attribute in ("adapters", "enabled", "merged", "routes", "segments", "unfused", "stored"):
         delattr(layer, attribute)
-    original: Any = type(layer).__mro__[2]  # (Adapted<Original>, AdaptedLayer, <Original>, ...)
+    # (Adapted<Original>, the mixins, <Original>, ...)
+    original: Any = next(c for c in type(layer).__mro__[1:] if not c.__dict__.get("_rankwise_mixin"))
     layer.__class__ = original
     return layer

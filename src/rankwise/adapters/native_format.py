@@ -72,8 +72,9 @@ def build_native(
     ranks = _ranks(spec, folder)
     modules = _modules(model, ranks, folder)
     sizes = {path: orientation.shape(module) for path, module in modules.items()}
-    shapes = {path: adapter.parametrization.at(path).shapes(*sizes[path], rank) for path, rank in ranks.items()}
-    frozen = {path: adapter.parametrization.at(path).frozen_shapes(*sizes[path], rank) for path, rank in ranks.items()}
+    parts = {path: orientation.part(adapter.parametrization, path, module) for path, module in modules.items()}
+    shapes = {path: parts[path].shapes(*sizes[path], rank) for path, rank in ranks.items()}
+    frozen = {path: parts[path].frozen_shapes(*sizes[path], rank) for path, rank in ranks.items()}
     shared = adapter.parametrization.shared_shapes(list(sizes.values()), adapter.rank)
     expected = _expected(adapter, shapes, frozen, shared)
     codes = {key: value for key, value in tensors.items() if key.rpartition(":")[2].startswith(_CODES)}
@@ -95,7 +96,7 @@ def build_native(
         if (kept := _stored(path, module, adapter, codes, folder)) is not None:
             stored[path] = kept
         slots[path] = Slot(
-            adapter.parametrization.at(path),
+            parts[path],
             module,
             {name: value for name, value in own.items() if name in factors},
             scaling=adapter.s,

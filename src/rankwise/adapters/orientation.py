@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rankwise.adapters.hosts import Conv1D, HostKind, host_of
+from rankwise.adapters.parametrizations import Parametrization
 from rankwise.errors import UsageError
 
 
@@ -59,3 +60,15 @@ def stored(module: nn.Module, W: Tensor) -> Tensor:
 def shape(module: nn.Module) -> tuple[int, int]:
     """Return (d_out, d_in)."""
     return host(module).shape(module)
+
+
+def part(parametrization: Parametrization, path: str, module: nn.Module) -> Parametrization:
+    """Return what of ``parametrization`` sits on ``module``, whose dotted name is ``path``."""
+    kind = host(module)
+    return parametrization.at(path).of(kind.stacks(module), kind.active(module))
+
+
+def sample(module: nn.Module) -> Tensor:
+    """Return a tensor with the dtype and the device of the layer's weight."""
+    own = getattr(module, "weight", None)
+    return own if isinstance(own, Tensor) else weight(module)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rankwise.adapters import orientation
 from rankwise.errors import UsageError
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -79,6 +80,6 @@ def place_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
 
     Factors beside a weight without storage (the meta device) are on the CPU.
     """
-    weight = cast(Tensor, module.weight)
+    weight = orientation.sample(module)
     device = torch.device("cpu") if weight.device.type == "meta" else weight.device
     return device, torch.float64 if weight.dtype == torch.float64 else torch.float32

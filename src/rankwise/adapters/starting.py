@@ -36,7 +36,7 @@ class Started:
 
     def slot(self, module: nn.Module, adapter: Adapter, dropout_stream: torch.Generator) -> Slot:
         """Build the adapter's part in the layer."""
-        parametrization = adapter.parametrization.at(self.path)
+        parametrization = orientation.part(adapter.parametrization, self.path, module)
         shapes = parametrization.shapes(*orientation.shape(module), self.rank)
         return Slot(
             parametrization,
@@ -74,7 +74,7 @@ def begin(
     for path, module in modules.items():
         rank, stream = ranks[path], torch.Generator().manual_seed(seed_of("init", path))
         factors, stored = _factors(path, module, adapter, rank, stream, found)
-        device = cast(Tensor, module.weight).device
+        device = orientation.sample(module).device
         factors = {name: value.to(device) for name, value in factors.items()}
         started[path] = Started(path, factors, rank, stream, stored, shared, owner=not started)
     return started

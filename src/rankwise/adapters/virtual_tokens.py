@@ -24,10 +24,12 @@ class VirtualTokens:
     """The hooks of one adapter; :meth:`remove` takes them off."""
 
     def __init__(self, model: nn.Module, layers: Mapping[str, AdaptedLayer], name: str) -> None:
-        self.layers, self.name = layers, name
-        first = cast("Slot", next(iter(layers.values())).adapters[name]).parametrization
-        assert isinstance(first, Virtual)  # who calls this has looked
-        self.tokens = first.tokens
+        # Of an adapter with several parts, the layers that carry the prompt.
+        kinds = {path: cast("Slot", layer.adapters[name]).parametrization for path, layer in layers.items()}
+        prompts = {path: kind for path, kind in kinds.items() if isinstance(kind, Virtual)}
+        self.layers = {path: layers[path] for path in prompts}
+        self.name = name
+        self.tokens = next(iter(prompts.values())).tokens
         self.given = 0  # length of the sequences of the pass that is under way
         self._hooks = [
             model.register_forward_pre_hook(self._lengthen, with_kwargs=True),

@@ -10,6 +10,7 @@ from torch import nn
 
 from rankwise.adapters import Adapter, orientation
 from rankwise.adapters.attach import check
+from rankwise.adapters.parametrizations import Shapes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def adapter_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     counts, modules = {}, check(model, adapter)
     ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, module in modules.items():
-        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
+        shapes = _trained(adapter, name, module, ranks[name])
         counts[name] = sum(prod(shape) for shape in shapes.values())
     layers = [orientation.shape(module) for module in modules.values()]
     shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
@@ -54,7 +55,7 @@ def optimizer_numbers(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     counts, modules = {}, check(model, adapter)
     ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     for name, module in modules.items():
-        shapes = adapter.trained_shapes(name, *orientation.shape(module), ranks[name])
+        shapes = _trained(adapter, name, module, ranks[name])
         counts[name] = sum(map(adapter.optimizer.state, shapes.values()))
     layers = [orientation.shape(module) for module in modules.values()]
     shared = adapter.parametrization.shared_shapes(layers, adapter.rank)
@@ -71,11 +72,11 @@ def frozen_parameters(model: nn.Module, adapter: Adapter) -> dict[str, int]:
     parametrization, modules, counts = adapter.parametrization, check(model, adapter), {}
     layers = [orientation.shape(module) for module in modules.values()]
     ranks = adapter.allocation.ranks(list(modules), adapter.rank)
-    for name, size in zip(modules, layers, strict=True):
-        shapes = parametrization.at(name).shapes(*size, ranks[name])
-        trained = adapter.trained_shapes(name, *size, ranks[name])
+    for (name, module), size in zip(modules.items(), layers, strict=True):
+        own = orientation.part(parametrization, name, module)
+        shapes, trained = own.shapes(*size, ranks[name]), _trained(adapter, name, module, ranks[name])
         counts[name] = sum(prod(shape) for factor, shape in shapes.items() if factor not in trained)
-        counts[name] += sum(map(prod, parametrization.at(name).frozen_shapes(*size, ranks[name]).values()))
+        counts[name] += sum(map(prod, own.frozen_shapes(*size, ranks[name]).values()))
         if adapter.init.edits_base:
             counts[name] += sum(prod(shape) for factor, shape in shapes.items() if factor in adapter.init.gives)
     shared = parametrization.shared_shapes(layers, adapter.rank)
@@ -92,12 +93,19 @@ def adapter_products(model: nn.Module, adapter: Adapter) -> int:
     pair = {name: torch.empty(shape, device="meta") for name, shape in shared.items()}
     ranks = adapter.allocation.ranks(list(modules), adapter.rank)
     total = 0
-    for name, size in zip(modules, layers, strict=True):
-        own = parametrization.at(name)
+    for (name, module), size in zip(modules.items(), layers, strict=True):
+        own = orientation.part(parametrization, name, module)
         shapes = own.shapes(*size, ranks[name]) | own.frozen_shapes(*size, ranks[name])
-        total += sum(map(prod, shapes.values()))
+        total += own.multiplied(shapes)
         total += sum(part.numel() for part in parametrization.local(pair, *size).values())
     return total
+
+
+def _trained(adapter: Adapter, name: str, module: nn.Module, rank: int) -> Shapes:
+    """Return the shape of every tensor that trains on this module, by name."""
+    shapes = orientation.part(adapter.parametrization, name, module).shapes(*orientation.shape(module), rank)
+    trains = adapter.freezing.trains(shapes)
+    return {factor: shape for factor, shape in shapes.items() if factor in trains}
 
 
 def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:

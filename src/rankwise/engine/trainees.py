@@ -159,7 +159,10 @@ class AdapterTrainee(Trainee):
         Frozen and shared factors count wherever they are multiplied with. Merged pairs are not counted: they are frozen
         weights of the base in all but place.
         """
-        products = sum(p.numel() for slot in self.handle.slots.values() for p in slot.factors.values())
+        products = sum(
+            slot.parametrization.multiplied({name: tuple(p.shape) for name, p in slot.factors.items()})
+            for slot in self.handle.slots.values()
+        )
         adapter = self.handle.adapter
         own = products * (1 + adapter.init.edits_base)
         return adapter.forwards * adapter_flops(shape, work, list(self.handle.layers), own)

@@ -29,12 +29,14 @@ from rankwise.methods import full as _full
 from rankwise.methods import galore as _galore
 from rankwise.methods import hidden_key as _hidden_key
 from rankwise.methods import hra as _hra
+from rankwise.methods import hybrid as _hybrid
 from rankwise.methods import ia3 as _ia3
 from rankwise.methods import init_b as _init_b
 from rankwise.methods import ln_tuning as _ln_tuning
 from rankwise.methods import loftq as _loftq
 from rankwise.methods import loha as _loha
 from rankwise.methods import lokr as _lokr
+from rankwise.methods import longlora as _longlora
 from rankwise.methods import lora as _lora
 from rankwise.methods import lora_drop as _lora_drop
 from rankwise.methods import lora_fa as _lora_fa
@@ -143,6 +145,8 @@ _METHODS = (
     _ln_tuning,
     _prompt_tuning,
     _prefix_tuning,
+    _hybrid,
+    _longlora,
 )
 _CARDS = tuple(module.CARD for module in _METHODS)
 
@@ -170,12 +174,14 @@ fourierft = _fourierft.fourierft
 full = _full.full
 hidden_key = _hidden_key.hidden_key
 hra = _hra.hra
+hybrid = _hybrid.hybrid
 ia3 = _ia3.ia3
 init_b = _init_b.init_b
 ln_tuning = _ln_tuning.ln_tuning
 loftq = _loftq.loftq
 loha = _loha.loha
 lokr = _lokr.lokr
+longlora = _longlora.longlora
 lora = _lora.lora
 lora_drop = _lora_drop.lora_drop
 lora_fa = _lora_fa.lora_fa
@@ -241,12 +247,14 @@ __all__ = [
     "galore",
     "hidden_key",
     "hra",
+    "hybrid",
     "ia3",
     "init_b",
     "ln_tuning",
     "loftq",
     "loha",
     "lokr",
+    "longlora",
     "lora",
     "lora_drop",
     "lora_fa",

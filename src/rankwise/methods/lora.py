@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.axis import resolve
-from rankwise.adapters.inits import INITS, Init
-from rankwise.adapters.placements import Placement
+from rankwise.adapters.inits import INITS, Init, Kaiming, Own
+from rankwise.adapters.parametrizations import ExpertLowRank, LowRank, Parametrization
+from rankwise.adapters.placements import Experts, Placement
 from rankwise.methods.card import Card
 from rankwise.methods.placing import placement as place
 
@@ -17,10 +18,17 @@ def lora(
     dropout: float = 0.0,
     init: str | Init = "kaiming",
 ) -> Adapter:
-    """Return LoRA: W = W0 + (alpha / rank) B A."""
-    return Adapter(
-        rank=rank, alpha=alpha, placement=place(placement), dropout=dropout, init=resolve("init", INITS, init)
-    )
+    """Return LoRA: W = W0 + (alpha / rank) B A.
+
+    Placement "experts" is for mixtures whose experts are three-dimensional parameters: every expert gets its own pair.
+    """
+    where, start = place(placement), resolve("init", INITS, init)
+    if isinstance(where, Experts):
+        start = Own() if start == Kaiming() else start  # which is how the pairs of experts start themselves
+        shape: Parametrization = ExpertLowRank()
+    else:
+        shape = LowRank()
+    return Adapter(rank=rank, alpha=alpha, parametrization=shape, placement=where, dropout=dropout, init=start)
 
 
 CARD = Card(

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from rankwise.adapters.parametrizations.stacks import Stack
+
 
 class HostKind(abc.ABC):
     """One class of layers. Stateless; the layer is always an argument."""
@@ -25,12 +27,19 @@ class HostKind(abc.ABC):
     vector: ClassVar[bool] = False
     """It has no matrix, only vectors: what sits on it may touch the bias alone."""
 
+    stacked: ClassVar[bool] = False
+    """It holds stacks of matrices, one for each expert, and no matrix of its own."""
+
     rows: ClassVar[bool] = True
     """Input and output are rows already, (..., d_in) and (..., d_out)."""
 
     @abc.abstractmethod
     def fits(self, module: nn.Module) -> bool:
         """Return whether ``module`` is such a layer."""
+
+    def kept(self, module: nn.Module) -> nn.Parameter:
+        """Return the parameter that W0 is, as the layer stores it."""
+        return cast(nn.Parameter, module._parameters["weight"])
 
     def weight(self, module: nn.Module) -> Tensor:
         """Return W0 as (d_out, d_in), detached: a view where it can be one, never to be written."""
@@ -48,6 +57,14 @@ class HostKind(abc.ABC):
         """Return (d_out, d_in)."""
         d_out, d_in = self.weight(module).shape
         return d_out, d_in
+
+    def stacks(self, module: nn.Module) -> tuple[Stack, ...]:
+        """Return the stacks that it holds, if it is such a module."""
+        return ()
+
+    def active(self, module: nn.Module) -> int:
+        """Return how many of its experts serve one token."""
+        return 1
 
     def bias(self, module: nn.Module) -> Tensor | None:
         """Return the layer's bias (d_out,), if it has one."""

@@ -14,8 +14,10 @@ from rankwise.adapters.parametrizations.gains import Gains
 from rankwise.adapters.parametrizations.gated import Gated
 from rankwise.adapters.parametrizations.hadamard import Hadamard
 from rankwise.adapters.parametrizations.householder import Householder
+from rankwise.adapters.parametrizations.hybrid import Hybrid
 from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.kronecker import Kronecker
+from rankwise.adapters.parametrizations.long_context import LongContext
 from rankwise.adapters.parametrizations.low_rank import LowRank
 from rankwise.adapters.parametrizations.norm_tuning import NormTuning
 from rankwise.adapters.parametrizations.orthogonal_blocks import OrthogonalBlocks
@@ -28,6 +30,7 @@ from rankwise.adapters.parametrizations.slices import Slices
 from rankwise.adapters.parametrizations.soft_prompt import SoftPrompt
 from rankwise.adapters.parametrizations.spectral import Spectral
 from rankwise.adapters.parametrizations.spectrum import Spectrum
+from rankwise.adapters.parametrizations.stacks import ExpertLowRank
 from rankwise.adapters.parametrizations.tensor_train import TensorTrain
 from rankwise.adapters.parametrizations.tensor_train_bottleneck import TensorTrainBottleneck
 from rankwise.adapters.parametrizations.tied import Tied
@@ -70,6 +73,9 @@ PARAMETRIZATIONS = register(
     Gated,
     WholeMatrix,
     FeatureScaled,
+    Hybrid,
+    LongContext,
+    ExpertLowRank,
 )
 
 __all__ = [
@@ -83,6 +89,7 @@ __all__ = [
     "Delta",
     "Diagonal",
     "Drop",
+    "ExpertLowRank",
     "Factors",
     "FeatureScaled",
     "Fourier",
@@ -91,7 +98,9 @@ __all__ = [
     "Hadamard",
     "Host",
     "Householder",
+    "Hybrid",
     "Kronecker",
+    "LongContext",
     "LowRank",
     "NormTuning",
     "OrthogonalBlocks",

@@ -17,7 +17,8 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from math import prod
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -133,6 +134,12 @@ class Parametrization(Choice, abc.ABC):
     on_matrices: ClassVar[bool] = True
     """It can sit on a layer with a matrix."""
 
+    only_tables: ClassVar[bool] = False
+    """It can sit on a table of embeddings only."""
+
+    on_stacks: ClassVar[bool] = False
+    """It sits on modules that hold stacks of matrices (experts), and on nothing else; :meth:`of` gives its part."""
+
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
@@ -158,6 +165,10 @@ class Parametrization(Choice, abc.ABC):
         """Return the choice for the module of this dotted name: itself, unless modules are treated differently."""
         return self
 
+    def of(self, stacks: Any, active: int) -> Parametrization:
+        """Return the choice for a module with these stacks (most have none), ``active`` experts serving a token."""
+        return self
+
     def check(self, rank: int, d_out: int, d_in: int, module: str) -> None:
         """Refuse a layer this parametrization cannot serve.
 
@@ -172,6 +183,10 @@ class Parametrization(Choice, abc.ABC):
     def trains_shared(self, name: str) -> bool:
         """Return whether the shared tensor of this name trains (its gradients are summed over layers) or is frozen."""
         return False
+
+    def multiplied(self, shapes: Shapes) -> int:
+        """Return how many numbers of a layer's tensors of these shapes one token is multiplied with."""
+        return sum(map(prod, shapes.values()))
 
     def described_shapes(self) -> dict[str, str]:
         """Return the tensors of a layer by name as text, where sizes alone would not tell; empty: they do."""

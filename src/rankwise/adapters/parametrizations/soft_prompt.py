@@ -26,6 +26,7 @@ class SoftPrompt(Virtual):
 
     name: ClassVar[str] = "soft-prompt"
     rate: ClassVar[float] = 3.0
+    only_tables: ClassVar[bool] = True
 
     def check(self, rank: int, d_out: int, d_in: int, module: str) -> None:
         """Need a vocabulary to start from."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
+from rankwise.adapters.parametrizations.long_context import ATTENTION_OUTPUT
 from rankwise.adapters.placements.base import Placement
 from rankwise.errors import UsageError
-
-ATTENTION_OUTPUT = re.compile(
-    r"(^|\.)(o_proj|out_proj|attn\.c_proj|attention\.dense|self_attention\.dense|attention\.output\.dense)$"
-)
 
 
 @dataclass(frozen=True)

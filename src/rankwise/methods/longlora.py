@@ -1,0 +1,37 @@
+"""LongLoRA: Efficient Fine-tuning of Long-Context Large Language Models, Chen et al., 2023, arXiv 2309.12307."""
+
+from __future__ import annotations
+
+from rankwise.adapters import Adapter
+from rankwise.adapters.inits import Own
+from rankwise.adapters.parametrizations import LongContext
+from rankwise.adapters.placements import LongContextPlaces
+from rankwise.methods.card import Card
+
+
+def longlora(rank: int = 8, alpha: float = 16.0) -> Adapter:
+    """Return LoRA on attention's projections with trained normalizations and input embeddings, as the paper trains.
+
+    Attention stays whole in training too: the paper's shifted sparse attention, which saves time on long inputs and
+    which inference leaves out, is not here.
+    """
+    return Adapter(rank=rank, alpha=alpha, parametrization=LongContext(), init=Own(), placement=LongContextPlaces())
+
+
+CARD = Card(
+    name="longlora",
+    arxiv="2309.12307",
+    title="LongLoRA: Efficient Fine-tuning of Long-Context Large Language Models",
+    axes={"parametrization": "long-context", "init": "own", "placement": "long-context-places"},
+    formula="y = (W0 + (alpha/r) B A) x on q, k, v, o; (W0 + w) n + bias + b on norms; W0 + D on the input embeddings",
+    merges=True,
+    export_rank="-",
+    fidelity="agrees with the authors' published formula and defaults; no shifted sparse attention",
+    citation="""@article{chen2023longlora,
+  title={LongLoRA: Efficient Fine-tuning of Long-Context Large Language Models},
+  author={Chen, Yukang and Qian, Shengju and Tang, Haotian and Lai, Xin and Liu, Zhijian and Han, Song and Jia, Jiaya},
+  journal={arXiv preprint arXiv:2309.12307},
+  year={2023}
+}""",
+    build=longlora,
+)
