@@ -22,11 +22,11 @@ def merge_into(model, folder):
                 continue
             module = model.get_submodule(path.removesuffix(".lora_A.weight"))
             stem = key.removesuffix("lora_A.weight")
-            delta = scale * tensors[stem + "lora_B.weight"] @ tensors[key]
+            delta = scale * tensors[stem + "lora_B.weight"].double() @ tensors[key].double()
             W = module.weight if isinstance(module, torch.nn.Linear) else module.weight.T
-            new = W + delta.to(W.dtype)
+            new = W.double() + delta  # rounded once, by copy_
             if config.get("use_dora"):
-                m = tensors[stem + "lora_magnitude_vector"].to(W.dtype)
+                m = tensors[stem + "lora_magnitude_vector"].double()
                 new = new * (m / new.norm(dim=1))[:, None]
             module.weight.copy_(new if isinstance(module, torch.nn.Linear) else new.T)
     return model
