@@ -1,18 +1,17 @@
-"""LoRETTA: Low-Rank Economic Tensor-Train Adaptation for Ultra-Low-Parameter Fine-Tuning of Large Language Models, Yang
-et al., 2024, arXiv 2402.11417.
+"""The other form of :mod:`rankwise.methods.loretta`: LoRETTA: Low-Rank Economic Tensor-Train Adaptation for
+Ultra-Low-Parameter Fine-Tuning of Large Language Models, Yang et al., 2024, arXiv 2402.11417.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import Own
 from rankwise.adapters.parametrizations import TensorTrainBottleneck
-from rankwise.adapters.placements import BlockOutputs, Placement
-from rankwise.adapters.scalings import Constant
-from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.adapters.placements import Placement
+from rankwise.methods.bottleneck import bottleneck
+from rankwise.methods.loretta import CARD as LORETTA
 
 
 def loretta_adapter(
@@ -26,21 +25,13 @@ def loretta_adapter(
     Args:
         tensor_rank: inner size of the trains.
     """
-    return Adapter(
-        rank=rank,
-        alpha=1.0,
-        parametrization=TensorTrainBottleneck(nonlinearity, tensor_rank),
-        init=Own(),
-        scaling=Constant(),
-        placement=BlockOutputs() if placement is None else place(placement),
-    )
+    form = TensorTrainBottleneck(nonlinearity, tensor_rank)
+    return replace(bottleneck(rank, placement), parametrization=form)
 
 
-CARD = Card(
+CARD = replace(
+    LORETTA,
     name="loretta_adapter",
-    arxiv="2402.11417",
-    title="LoRETTA: Low-Rank Economic Tensor-Train Adaptation for Ultra-Low-Parameter Fine-Tuning of Large Language "
-    "Models",
     axes={
         "parametrization": "tensor-train-bottleneck",
         "init": "own",
@@ -50,12 +41,6 @@ CARD = Card(
     formula="y = z + U act(D z + c) + u, z = W0 x, D and U tensor trains",
     merges=False,
     export_rank="-",
-    fidelity="agrees with the authors' published formula and code facts; the normalizations stay",
-    citation="""@article{yang2024loretta,
-  title={LoRETTA: Low-Rank Economic Tensor-Train Adaptation for Ultra-Low-Parameter Fine-Tuning of Large Language Models},
-  author={Yang, Yifan and Zhou, Jiajun and Wong, Ngai and Zhang, Zheng},
-  journal={arXiv preprint arXiv:2402.11417},
-  year={2024}
-}""",  # noqa: E501 (BibTeX keeps one author list on one line)
+    fidelity=f"{LORETTA.fidelity}; the normalizations stay",
     build=loretta_adapter,
 )

@@ -1,41 +1,23 @@
-"""SSB, See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of Decomposition, Si et al., 2024,
-arXiv 2407.05417.
+"""SSB, of the paper of :mod:`rankwise.methods.ssl`: See Further for Parameter Efficient Fine-tuning by Standing on the
+Shoulders of Decomposition, Si et al., 2024, arXiv 2407.05417.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import Own
 from rankwise.adapters.parametrizations import Gains
 from rankwise.adapters.placements import Placement
-from rankwise.adapters.scalings import Constant
-from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.ssl import CARD as SSL
+from rankwise.methods.ssl import ssl
 
 
 def ssb(
     placement: str | Placement = "all-linear",
 ) -> Adapter:
     """Return SSB: W = diag(b) W0 diag(a), one gain for every input and every output."""
-    return Adapter(
-        rank=1, alpha=1.0, parametrization=Gains("both"), init=Own(), scaling=Constant(), placement=place(placement)
-    )
+    return replace(ssl(placement), parametrization=Gains("both"))
 
 
-CARD = Card(
-    name="ssb",
-    arxiv="2407.05417",
-    title="See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of Decomposition",
-    axes={"parametrization": "gains", "init": "own", "scaling": "constant"},
-    formula="W = W0 + (diag(b) W0 diag(a) - W0)",
-    merges=True,
-    export_rank="-",
-    fidelity="agrees with the authors' published formula and code facts",
-    citation="""@article{si2024see,
-  title={See Further for Parameter Efficient Fine-tuning by Standing on the Shoulders of Decomposition},
-  author={Si, Chongjie and Yang, Xiaokang and Shen, Wei},
-  journal={arXiv preprint arXiv:2407.05417},
-  year={2024}
-}""",
-    build=ssb,
-)
+CARD = replace(SSL, name="ssb", formula="W = W0 + (diag(b) W0 diag(a) - W0)", build=ssb)
