@@ -50,13 +50,11 @@ def analyze(
     Writes finding.html, figure.png, figure.svg and finding.json. Training starts anew at each call.
     """
     import json
-    import shlex
-    import sys
 
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import listed, say_loading
+    from rankwise.cli.options import listed, say_loading, typed
     from rankwise.errors import UsageError
 
     values: dict[str, Any] = {
@@ -89,15 +87,11 @@ def analyze(
         return 0
     request = Request(**given, given=frozenset(given))
     folder = out or Path("runs") / f"analyze-{name}"
-    progress = console.make_progress([], folder, {})
-    try:
+    with console.watching(folder, {}) as progress:
         finding = measure(name, request, progress)
-    finally:
-        progress.close()
     from rankwise.report.findings import write_finding
 
-    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["analyze"] else f"rankwise analyze {name}"
-    page = write_finding(finding, folder, command)
+    page = write_finding(finding, folder, typed("analyze", f"rankwise analyze {name}"))
     if json_:
         typer.echo((folder / "finding.json").read_text(encoding="utf-8").strip())
         return 0

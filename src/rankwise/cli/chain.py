@@ -31,17 +31,12 @@ def chain(
     Interrupted? The same command continues at task and step. Tasks appended to the file are learned next; finished ones
     are never trained again.
     """
-    import json
-    import shlex
-    import sys
-
-    from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, say_loading
+    from rankwise.cli.options import changes, listed, say_json, say_loading, typed
 
     say_loading()
+    from rankwise.cli.conducting import conduct
     from rankwise.continual.chain import run_chain
     from rankwise.continual.stream import read_stream
-    from rankwise.report import render_table, write_report
 
     own: dict[str, Any] = {"model": model, "scale": scale, "references": listed(references) or None}
     own["seeds"] = list(range(seeds)) if seeds is not None else None
@@ -56,17 +51,9 @@ def chain(
             f"{', '.join(labels)}; orders {'; '.join(orders)}; seeds {', '.join(map(str, config.seeds))}: at most "
             f"{runs} runs of one task on {config.model}, into {folder}"
         )
-        typer.echo(json.dumps(plan, ensure_ascii=False, sort_keys=True) if json_ else text)
+        if json_:
+            say_json(plan)
+        else:
+            typer.echo(text)
         return 0
-    progress = console.make_progress([], folder, config.to_dict())
-    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["chain"] else "rankwise chain"
-    try:
-        document = run_chain(config, folder, progress=progress, command=command)
-    finally:
-        progress.close()
-    page = write_report(document, folder)
-    if json_:
-        typer.echo(json.dumps(document, ensure_ascii=False, sort_keys=True))
-    else:
-        render_table(document, console.out(), page=page)
-    return 3 if document["results"]["faults"] else 0
+    return conduct(run_chain, config, folder, command=typed("chain"), as_json=json_)

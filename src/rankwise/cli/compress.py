@@ -28,12 +28,10 @@ def compress(
     The best approximation there is (Eckart and Young), for any method whose update is a matrix. With --data the table
     has the held-out loss beside the error: small singular values often cost nothing. Next: rankwise export.
     """
-    import json
-
     from rich.table import Table
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import say_json, say_loading
     from rankwise.errors import UsageError
 
     if (rank is None) == (energy is None):
@@ -50,7 +48,7 @@ def compress(
     held = load_data(data, live.base.tokenizer, limits=Limits(16, 8, examples)).test if data else None
     done = run(live, target, rank=rank, energy=energy, examples=held)
     if json_:
-        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False, sort_keys=True))
+        say_json(done.to_dict())
         return 0
     screen = console.out()
     table = Table("rank", "error of the update", *(["held-out NLL per token"] if held else []))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,16 @@ def make_progress(report_to: list[str], folder: Path, config: dict[str, Any]) ->
     except Exception:
         plain.close()
         raise
+
+
+@contextlib.contextmanager
+def watching(folder: Path, config: dict[str, Any], report_to: Sequence[str] = ()) -> Iterator[StudyProgress]:
+    """Open a block whose training is shown, and cleared from the terminal at its end, whatever the end is."""
+    progress = make_progress(list(report_to), folder, config)
+    try:
+        yield progress
+    finally:
+        progress.close()
 
 
 class Lines(StudyProgress):

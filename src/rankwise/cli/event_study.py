@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from rankwise.cli import console
-from rankwise.cli.options import changes
+from rankwise.cli.conducting import conduct
+from rankwise.cli.options import changes, say_json, typed
 from rankwise.continual.event_config import ARMS, PRESET, resolve_events
 from rankwise.continual.event_study import design, run_events
 from rankwise.errors import UsageError
-from rankwise.report import render_table, write_report
 
 
 def study_events(
@@ -51,17 +47,9 @@ def study_events(
         arms = ", ".join(ARMS[name][0] for name in config.arms)
         where = f"on {config.model} and {config.data}, into {folder}"
         text = f"{len(runs)} runs of {config.steps} steps {where}. Arms: {arms}."
-        typer.echo(json.dumps(plan, ensure_ascii=False, sort_keys=True) if json_ else text)
+        if json_:
+            say_json(plan)
+        else:
+            typer.echo(text)
         return 0
-    progress = console.make_progress([], folder, config.to_dict())
-    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else "rankwise study"
-    try:
-        document = run_events(config, folder, progress=progress, command=command)
-    finally:
-        progress.close()
-    page = write_report(document, folder)
-    if json_:
-        typer.echo(json.dumps(document, ensure_ascii=False, sort_keys=True))
-    else:
-        render_table(document, console.out(), page=page)
-    return 3 if document["results"]["faults"] else 0
+    return conduct(run_events, config, folder, command=typed("study"), as_json=json_)

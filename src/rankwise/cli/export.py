@@ -29,10 +29,8 @@ def export(
     module shown. What a target cannot hold is refused with the reason. Success means: read back by an independent
     loader, the files give the live adapter's logits.
     """
-    import json
-
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import say_json, say_loading
     from rankwise.errors import unknown
 
     say_loading()
@@ -47,7 +45,7 @@ def export(
     console.must_be_new(target)
     done = run(open_live(adapter, base, progress=note), for_, target, max_rank=max_rank, dtype=dtype)
     if json_:
-        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False, sort_keys=True))
+        say_json(done.to_dict())
         return 0
     screen = console.out()
     how = "exact" if done.exact else "cut by SVD"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from rankwise.cli import console
+from rankwise.cli.options import say_json
 from rankwise.report import write_report
 from rankwise.studies.cells import Cell, run_cells, summary
 from rankwise.studies.config import StudyConfig
@@ -19,15 +18,12 @@ def study_cells(
     config: StudyConfig, cells: list[Cell], folder: Path, *, command: str, as_json: bool, report_to: list[str]
 ) -> int:
     """Run every cell, write the reports, print verdicts by arm and cell; return the exit code."""
-    progress = console.make_progress(report_to, folder, config.to_dict())
-    try:
+    with console.watching(folder, config.to_dict(), report_to) as progress:
         documents = run_cells(config, cells, folder, progress=progress, command=command)
-    finally:
-        progress.close()
     pages = [write_report(document, folder / slug) for slug, document in documents.items()]
     found = summary(documents)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, sort_keys=True))
+        say_json(found)
     else:
         screen = console.out()
         table = Table("arm", *(escape(f"{c.model} on {c.data}") for c in cells), "lowest selection NLL")

@@ -32,10 +32,8 @@ def merge(
     Tokenizer and generation settings come along. The base is never changed, and the new folder appears whole or not
     at all. Next: rankwise generate --model OUT, or llama.cpp's convert_hf_to_gguf.py.
     """
-    import json
-
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import say_json, say_loading
 
     say_loading()
     from rankwise.integrations.merge import merge as run
@@ -43,7 +41,7 @@ def merge(
     note = None if json_ else lambda text: console.say(console.err(), text)
     done = run(base, adapter, out, dtype=dtype, check=verify, progress=note)
     if json_:
-        typer.echo(json.dumps(done.to_dict(), ensure_ascii=False, sort_keys=True))
+        say_json(done.to_dict())
         return 0
     screen = console.out()
     console.say(screen, f"merged {done.changed} of {done.tensors} tensors into {done.folder}")

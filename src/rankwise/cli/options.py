@@ -43,6 +43,21 @@ def say_loading() -> None:
         typer.echo("Loading PyTorch and transformers", err=True)
 
 
+def typed(command: str, otherwise: str | None = None) -> str:
+    """Return the command line as it was typed, to be written down; ``otherwise`` where another program calls."""
+    import shlex
+
+    here = sys.argv[1:2] == [command]
+    return shlex.join(["rankwise", *sys.argv[1:]]) if here else otherwise or f"rankwise {command}"
+
+
+def say_json(values: Any) -> None:
+    """Print ``values`` as one line of JSON, names sorted, every script's letters as they are."""
+    import json
+
+    typer.echo(json.dumps(values, ensure_ascii=False, sort_keys=True))
+
+
 def listed(text: str | None) -> list[str]:
     """Split a comma-separated option; empty when it was not given."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]

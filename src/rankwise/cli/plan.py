@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from rankwise.cli import console
+from rankwise.cli.options import say_json
 from rankwise.errors import UsageError
 from rankwise.studies.budget import words
 from rankwise.studies.cells import Cell
@@ -29,7 +28,7 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
             "cells": [[c.model, c.data] for c in cells],
         }
         plan |= {"forecast": estimate.to_dict() if estimate else None, "no_forecast": why}
-        typer.echo(json.dumps(plan, ensure_ascii=False, sort_keys=True))
+        say_json(plan)
         return
     table = Table("arm", "update", "learning rates", title=f"{config.preset} at scale {config.scale}")
     for arm in config.arms:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Json
+from rankwise.cli.options import Json, say_json
 
 
 def report(
@@ -44,7 +44,7 @@ def report(
     except (ValueError, OSError) as error:
         raise UsageError(f"{path} cannot be read ({error}); run the study again, finished runs are kept.") from None
     if json_:
-        typer.echo(json.dumps(document, ensure_ascii=False, sort_keys=True))
+        say_json(document)
         return 0
     page = write_report(document, folder)
     render_table(document, console.out(), page=page)
@@ -52,15 +52,13 @@ def report(
 
 
 def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> int:
-    import json
-
     from rankwise.cli import console
     from rankwise.report.comparison import render_comparison, write_comparison
     from rankwise.studies.compare import compare
 
     found = compare(folders)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, sort_keys=True))
+        say_json(found)
         return 0
     names = "-".join(folder.resolve().name for folder in folders)
     page = write_comparison(found, out or folders[0].parent / f"comparison-{names}.html")

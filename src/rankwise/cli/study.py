@@ -9,8 +9,6 @@ import typer
 from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Set, Steps
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rankwise.studies.config import StudyConfig
 
 
@@ -62,12 +60,10 @@ def study(
     Writes runs/<preset>-<scale>/ with report.html, results.json, figures/ and best/ (PEFT format). Interrupted? The
     same command continues. More arms or seeds on the same folder extend the study.
     """
-    import shlex
-    import sys
     from pathlib import Path
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, say_loading
+    from rankwise.cli.options import changes, listed, say_loading, typed
 
     say_loading()
     if preset == "orthogonalization":
@@ -117,12 +113,16 @@ def study(
         return 0
     if why:
         console.err().print(why, highlight=False, markup=False)
-    command = shlex.join(["rankwise", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else "rankwise study"
+    from rankwise.cli.conducting import conduct
+
+    command, trackers = typed("study"), listed(report_to)
     if len(cells) > 1:
         from rankwise.cli.many import study_cells
 
-        return study_cells(config, cells, folder, command=command, as_json=json_, report_to=listed(report_to))
-    return _one(config, folder, command=command, as_json=json_, report_to=listed(report_to))
+        return study_cells(config, cells, folder, command=command, as_json=json_, report_to=trackers)
+    from rankwise.studies.study import run_study
+
+    return conduct(run_study, config, folder, command=command, as_json=json_, report_to=trackers)
 
 
 def _is_file(preset: str) -> bool:
@@ -137,23 +137,3 @@ def _resolve(preset: str, scale: str | None, values: dict[str, Any]) -> StudyCon
     if _is_file(preset):
         return resolve_file(Path(preset), values | ({"scale": scale} if scale else {}))
     return resolve_study(preset, scale or "quick", values)
-
-
-def _one(config: StudyConfig, folder: Path, *, command: str, as_json: bool, report_to: list[str]) -> int:
-    from rankwise.cli import console
-    from rankwise.report import render_table, write_report
-    from rankwise.studies.study import run_study
-
-    progress = console.make_progress(report_to, folder, config.to_dict())
-    try:
-        document = run_study(config, folder, progress=progress, command=command)
-    finally:
-        progress.close()
-    page = write_report(document, folder)
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(document, ensure_ascii=False, sort_keys=True))
-    else:
-        render_table(document, console.out(), page=page)
-    return 3 if document["results"]["faults"] else 0

@@ -43,7 +43,7 @@ def train(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, say_loading
+    from rankwise.cli.options import changes, listed, say_json, say_loading
     from rankwise.errors import UsageError
 
     if from_ is not None:
@@ -81,13 +81,10 @@ def train(
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
         typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
         return 0
-    progress = console.make_progress(listed(report_to), folder, config.to_dict())
-    try:
+    with console.watching(folder, config.to_dict(), listed(report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)
-    finally:
-        progress.close()
     if json_:
-        typer.echo(json.dumps(trained.to_dict(), ensure_ascii=False, sort_keys=True))
+        say_json(trained.to_dict())
     elif trained.result.status != "done":
         screen.print(escape(f"{trained.result.reason}; try --lr {rate / 3:.0e}"), highlight=False)
     else:
