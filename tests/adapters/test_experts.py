@@ -12,7 +12,7 @@ from torch.nn.functional import silu
 from torch.utils.checkpoint import checkpoint
 from transformers import MixtralConfig, MixtralForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
-from rankwise.adapters import Adapter, attach, load, mixed, save
+from rankwise.adapters import Adapter, attach, mixed
 from rankwise.adapters.inits import Own
 from rankwise.adapters.parametrizations import ExpertLowRank
 from rankwise.adapters.placements import Experts
@@ -21,7 +21,7 @@ from rankwise.errors import UsageError
 from rankwise.methods import lora
 
 from ..contract.models import LLAMA, Tiny
-from ..contract.tools import base_hash, close, loss, move, run, train
+from ..contract.tools import base_hash, close, files_come_back, loss, move, run, train
 from ..engine.packing import alone, packed, same, spec
 
 COMMON = {
@@ -158,15 +158,7 @@ def test_merging_is_the_adapter_and_unmerging_gives_the_very_tensors_back(tiny):
 
 @models
 def test_files_come_back_bit_for_bit_and_training_goes_on(tiny, tmp_path):
-    model, fresh = tiny.make(), tiny.make()
-    handle = attach(model, EXPERTS, seed=3)
-    train(model, tiny, handle)
-    loaded = load(fresh, save(handle, tmp_path))
-    assert loaded.adapter == EXPERTS
-    assert torch.equal(run(fresh, tiny), run(model, tiny))
-    train(model, tiny, handle)
-    train(fresh, tiny, loaded)
-    assert torch.equal(run(fresh, tiny), run(model, tiny))
+    files_come_back(tiny, EXPERTS, tmp_path)
 
 
 @models

@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import gelu
 
-from rankwise.adapters import Adapter, attach, load, mixed, save
+from rankwise.adapters import Adapter, attach, load, mixed
 from rankwise.adapters.freezing import Only
 from rankwise.adapters.inits import Own
 from rankwise.adapters.optimizers import Riemannian
@@ -20,7 +20,7 @@ from rankwise.errors import UsageError
 from rankwise.methods import build, hybrid
 
 from ..contract.models import GPT2, LLAMA, SEQUENTIAL
-from ..contract.tools import base_hash, close, loss, move, run, train
+from ..contract.tools import base_hash, close, files_come_back, loss, move, nothing_else_trains, run, train
 
 SMALL = {"rank": 2, "alpha": 6.0, "width": 3, "tokens": 5}
 models = pytest.mark.parametrize("tiny", [LLAMA, GPT2], ids=["llama", "gpt2"])
@@ -72,9 +72,7 @@ def test_the_base_is_never_written_and_every_part_trains(tiny):
     first = loss(model, tiny).item()
     train(model, tiny, handle, steps=8)
     assert loss(model, tiny).item() < first
-    loss(model, tiny).backward()
-    ours = {id(p) for p in handle.trainable().values()}
-    assert all((p.grad is not None) == (id(p) in ours) for p in model.parameters())
+    nothing_else_trains(model, tiny, handle)
     assert all(p.grad.count_nonzero() for p in handle.trainable().values())
     assert base_hash(model) == before
     with handle.disable():
@@ -86,15 +84,7 @@ def test_the_base_is_never_written_and_every_part_trains(tiny):
 
 @models
 def test_files_come_back_bit_for_bit_and_training_goes_on(tiny, tmp_path):
-    model, fresh = tiny.make(), tiny.make()
-    handle = attach(model, hybrid(**SMALL), seed=3)
-    train(model, tiny, handle)
-    loaded = load(fresh, save(handle, tmp_path))
-    assert loaded.adapter == hybrid(**SMALL)
-    assert torch.equal(run(fresh, tiny), run(model, tiny))
-    train(model, tiny, handle)
-    train(fresh, tiny, loaded)
-    assert torch.equal(run(fresh, tiny), run(model, tiny))
+    files_come_back(tiny, hybrid(**SMALL), tmp_path)
 
 
 def test_the_engine_trains_it_alone_and_its_file_scores_as_the_run_did(tiny_base, tiny_splits, tmp_path):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from rankwise.adapters import Adapter, attach, load, save
+from rankwise.adapters import Adapter, attach
 from rankwise.adapters.inits import PiSSA
 from rankwise.adapters.storages import NF4
 from rankwise.errors import UsageError
 from rankwise.methods import dora, loftq, lora, pissa, qlora, qpissa, vera
 
 from ..contract.models import GPT2, LLAMA, SEQUENTIAL
-from ..contract.tools import as_stored, base_hash, close, loss, move, run, train, with_weights
+from ..contract.tools import as_stored, base_hash, close, files_come_back, loss, move, run, with_weights
 
 pytest.importorskip("bitsandbytes", reason="storage 'nf4' needs bitsandbytes: pip install 'rankwise[quant]'")
 
@@ -145,12 +145,7 @@ def test_several_adapters_share_the_codes_and_another_form_is_refused(tmp_path):
 def test_what_is_saved_comes_back_with_the_same_bits(adapter, tmp_path):
     if adapter.parametrization.name == "weight-decomposed":
         adapter = Adapter.from_dict({**adapter.to_dict(), "storage": "nf4"})
-    model, fresh = LLAMA.make(), LLAMA.make()
-    handle = attach(model, adapter)
-    train(model, LLAMA, handle)
-    loaded = load(fresh, save(handle, tmp_path))
-    assert loaded.adapter == adapter
-    assert torch.equal(run(fresh, LLAMA), run(model, LLAMA))
+    files_come_back(LLAMA, adapter, tmp_path)
 
 
 @models

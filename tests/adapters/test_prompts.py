@@ -7,14 +7,14 @@ import warnings
 import pytest
 import torch
 
-from rankwise.adapters import attach, load, mixed, save
+from rankwise.adapters import attach, mixed
 from rankwise.engine import Forward
 from rankwise.engine.batches import collate
 from rankwise.errors import UsageError
 from rankwise.methods import build, lora, prefix_tuning, prompt_tuning
 
 from ..contract.models import GPT2, LLAMA
-from ..contract.tools import base_hash, close, loss, move, run, train
+from ..contract.tools import base_hash, close, files_come_back, move, nothing_else_trains, run, train
 
 both = pytest.mark.parametrize("adapter", [prompt_tuning(5), prefix_tuning(5)], ids=["prompt", "prefix"])
 
@@ -93,9 +93,7 @@ def test_removed_it_leaves_the_base_and_its_bits(adapter):
 def test_only_its_rows_train_and_they_are_as_many_as_the_paper_says(adapter):
     model = LLAMA.make()
     handle = attach(model, adapter)
-    loss(model, LLAMA).backward()
-    ours = {id(p) for p in handle.trainable().values()}
-    assert all((p.grad is not None) == (id(p) in ours) for p in model.parameters())
+    nothing_else_trains(model, LLAMA, handle)
     assert all(p.grad.count_nonzero() for p in handle.trainable().values())
     count = sum(p.numel() for p in handle.trainable().values())
     assert count == {"soft-prompt": 5 * 16, "prefix": 2 * 2 * 5 * 8}[adapter.parametrization.name]
@@ -103,12 +101,7 @@ def test_only_its_rows_train_and_they_are_as_many_as_the_paper_says(adapter):
 
 @both
 def test_files_come_back_bit_for_bit(adapter, tmp_path):
-    model, fresh = LLAMA.make(), LLAMA.make()
-    handle = attach(model, adapter)
-    train(model, LLAMA, handle)
-    loaded = load(fresh, save(handle, tmp_path))
-    assert loaded.adapter == adapter
-    assert torch.equal(run(fresh, LLAMA), run(model, LLAMA))
+    files_come_back(LLAMA, adapter, tmp_path)
 
 
 def test_labels_and_masks_are_lengthened_too():

@@ -200,6 +200,31 @@ SCALED = {"first_movers": frozenset({"l"}), "random": False}
 DORA = {"first_movers": frozenset({"B", "m"}), "magnitude": "out"}
 ROOT4 = math.sqrt(4)
 
+
+def diagonal(name: str, adapter: Adapter, s: float, *, moves: str = "e", oracle: Oracle | None = None) -> Row:
+    """A row of B diag(e) A, where ``moves`` has a gradient at step 0."""
+    return Row(
+        name,
+        adapter,
+        oracle or with_diagonal(s),
+        s,
+        first_movers=frozenset({moves}),
+        counts=lambda m, n, r: r * (m + n) + r,
+    )
+
+
+def core(name: str, adapter: Adapter, s: float) -> Row:
+    """A row of B C A, all three trained."""
+    return Row(
+        name,
+        adapter,
+        with_trained_core(s),
+        s,
+        first_movers=frozenset({"C"}),
+        counts=lambda m, n, r: r * (m + n) + r * r,
+    )
+
+
 ROWS = (
     Row("lora", methods.lora(4, alpha=8), product(2.0), 2.0),
     Row("lora-rank-1", methods.lora(1, alpha=8), product(8.0), 8.0),
@@ -253,22 +278,8 @@ ROWS = (
     Row("corda-kpm-alpha", methods.corda(3, 6, mode="kpm"), minus_start(2.0), 2.0, **EDITED, data=True),
     Row("lora-ga", methods.lora_ga(3, alpha=6), minus_start(2.0), 2.0, **EDITED, data=True),
     Row("eva", methods.eva(4, alpha=8, rho=1), product(2.0), 2.0, random=False, data=True),
-    Row(
-        "adalora",
-        methods.adalora(4, alpha=8),
-        with_diagonal(8 / 4.00001),
-        8 / 4.00001,
-        first_movers=frozenset({"e"}),
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
-    Row(
-        "adalora-dropout",
-        methods.adalora(4, alpha=8, dropout=0.3),
-        with_diagonal(8 / 4.00001),
-        8 / 4.00001,
-        first_movers=frozenset({"e"}),
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
+    diagonal("adalora", methods.adalora(4, alpha=8), 8 / 4.00001),
+    diagonal("adalora-dropout", methods.adalora(4, alpha=8, dropout=0.3), 8 / 4.00001),
     Row(
         "lora-xs",
         methods.lora_xs(4, alpha=8),
@@ -279,14 +290,7 @@ ROWS = (
         rank_bounded=True,
         counts=lambda m, n, r: r * r,
     ),
-    Row(
-        "core-trained",
-        Adapter(rank=4, alpha=8, parametrization=Core(), init=Normal()),
-        with_trained_core(2.0),
-        2.0,
-        first_movers=frozenset({"C"}),
-        counts=lambda m, n, r: r * (m + n) + r * r,
-    ),
+    core("core-trained", Adapter(rank=4, alpha=8, parametrization=Core(), init=Normal()), 2.0),
     Row(
         "vera",
         methods.vera(4),
@@ -323,28 +327,9 @@ ROWS = (
         bases=("gpt2",),
         **{**SCALED, "first_movers": frozenset({"d"}), "counts": lambda m, n, r: m},
     ),
-    Row(
-        "sora",
-        methods.sora(4, alpha=8),
-        with_diagonal(2.0),
-        2.0,
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
-    Row(
-        "dora-dyn",
-        methods.dora_dyn(4, alpha=8),
-        with_diagonal(2.0),
-        2.0,
-        first_movers=frozenset({"e"}),
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
-    Row(
-        "bilora",
-        methods.bilora(4, alpha=8),
-        with_diagonal(2.0),
-        2.0,
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
+    diagonal("sora", methods.sora(4, alpha=8), 2.0, moves="B"),
+    diagonal("dora-dyn", methods.dora_dyn(4, alpha=8), 2.0),
+    diagonal("bilora", methods.bilora(4, alpha=8), 2.0, moves="B"),
     Row(
         "aflora",
         methods.aflora(4, alpha=2),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from rankwise.adapters import Adapter
 from rankwise.adapters.inits import Symmetric
 from rankwise.adapters.parametrizations import PseudoSingular
 
-from .table import BOTH, Factors, Oracle, Row, minus_start, product, with_diagonal, with_trained_core
+from .table import BOTH, Factors, Oracle, Row, core, diagonal, minus_start, product, with_trained_core
 
 WIDTHS = (6, 8, 12, 16, 24, 48, 64)
 CORES = frozenset(f"{side}{i}" for side in "AB" for i in range(1, 5))
@@ -217,6 +219,22 @@ def turned_vectors(W0: Tensor, f: Factors) -> Tensor:
     return f["U"] @ cayley(f["P"], r) @ S @ cayley(f["Q"], r) @ f["V"] - f["U"] @ S @ f["V"]
 
 
+def narrow_side(m: int, n: int, r: int) -> int:
+    return min(m, n)
+
+
+def doubled(rank: int) -> dict[str, Any]:
+    """What a row says whose update has twice the rank of its factors, and thin factors of that rank."""
+    return {"updates": lambda m, n: min(2 * rank, m, n), "thin": 2 * rank}
+
+
+def whole(name: str, adapter: Adapter, oracle: Oracle, moves: str, counts: Callable[[int, int, int], int]) -> Row:
+    """A row of a start that draws nothing, whose update has full rank and no thin factors; each of ``moves`` moves."""
+    first = frozenset(moves)
+    return Row(name, adapter, oracle, 1.0, first_movers=first, random=False, counts=counts, updates=min, thin=None)
+
+
+VECTORS = {"first_movers": frozenset("PQ"), "random": False, "rank_bounded": True}
 STARTS = (
     Row("init-b", methods.init_b(4, alpha=8), product(2.0), 2.0, first_movers=frozenset({"A"})),
     Row(
@@ -258,12 +276,12 @@ STARTS = (
 )
 FAMILY = (
     *STARTS,
-    Row(
+    diagonal(
         "pseudo-singular",
         Adapter(rank=4, alpha=8, parametrization=PseudoSingular()),
-        with_shares(2.0),
         2.0,
-        counts=lambda m, n, r: r * (m + n) + r,
+        moves="B",
+        oracle=with_shares(2.0),
     ),
     Row(
         "loretta",
@@ -272,25 +290,10 @@ FAMILY = (
         2.0,
         first_movers=CORES,
         counts=lambda m, n, r: sum(train_count(side, r, 3) for side in (m, n)),
-        updates=lambda m, n: min(4, m, n),
-        thin=4,
+        **doubled(2),
     ),
-    Row(
-        "trilora",
-        methods.trilora(4, alpha=8),
-        with_diagonal(2.0),
-        2.0,
-        first_movers=frozenset({"e"}),
-        counts=lambda m, n, r: r * (m + n) + r,
-    ),
-    Row(
-        "flora-core",
-        methods.flora_core(4, alpha=8),
-        with_trained_core(8 / 4.00001),
-        8 / 4.00001,
-        first_movers=frozenset({"C"}),
-        counts=lambda m, n, r: r * (m + n) + r * r,
-    ),
+    diagonal("trilora", methods.trilora(4, alpha=8), 2.0),
+    core("flora-core", methods.flora_core(4, alpha=8), 8 / 4.00001),
     Row(
         "lotr",
         methods.lotr(3, alpha=1.5),
@@ -298,9 +301,7 @@ FAMILY = (
         0.5,
         first_movers=frozenset({"C"}),
         counts=lambda m, n, r: r * r,
-        shared=lambda layers, r: (
-            sum(r * n for n in {n for _, n in layers}) + sum(r * m for m in {m for m, _ in layers})
-        ),
+        shared=pairs_count,
     ),
     Row(
         "nola",
@@ -318,9 +319,7 @@ FAMILY = (
         2.0,
         first_movers=frozenset(f"B{width}" for width in WIDTHS),
         counts=lambda m, n, r: r + m,
-        shared=lambda layers, r: (
-            sum(r * n for n in {n for _, n in layers}) + sum(r * m for m in {m for m, _ in layers})
-        ),
+        shared=pairs_count,
     ),
     Row(
         "vb-lora",
@@ -332,15 +331,7 @@ FAMILY = (
         counts=lambda m, n, r: r * (m + n) // 2 * 6,
         shared=lambda layers, r: 12,
     ),
-    Row(
-        "melora",
-        methods.melora(2, alpha=4, count=2),
-        slices(2.0, 2),
-        2.0,
-        counts=lora_count,
-        updates=lambda m, n: min(4, m, n),
-        thin=4,
-    ),
+    Row("melora", methods.melora(2, alpha=4, count=2), slices(2.0, 2), 2.0, counts=lora_count, **doubled(2)),
     Row(
         "loha",
         methods.loha(2, alpha=4),
@@ -348,8 +339,7 @@ FAMILY = (
         2.0,
         first_movers=frozenset({"A2"}),
         counts=lambda m, n, r: 2 * r * (m + n),
-        updates=lambda m, n: min(4, m, n),
-        thin=4,
+        **doubled(2),
     ),
     Row(
         "lokr",
@@ -361,28 +351,8 @@ FAMILY = (
         updates=kronecker_rank,
         thin=None,
     ),
-    Row(
-        "oft",
-        methods.oft(block=4),
-        rotated(4),
-        1.0,
-        first_movers=frozenset({"S"}),
-        random=False,
-        counts=lambda m, n, r: n // 4 * 6,
-        updates=min,
-        thin=None,
-    ),
-    Row(
-        "boft",
-        methods.boft(block=2, factors=2),
-        by_butterflies(2),
-        1.0,
-        first_movers=frozenset({"S", "g"}),
-        random=False,
-        counts=lambda m, n, r: 2 * (n // 2) + m,
-        updates=min,
-        thin=None,
-    ),
+    whole("oft", methods.oft(block=4), rotated(4), "S", lambda m, n, r: n // 4 * 6),
+    whole("boft", methods.boft(block=2, factors=2), by_butterflies(2), "Sg", lambda m, n, r: 2 * (n // 2) + m),
     Row(
         "hra",
         methods.hra(4),
@@ -392,17 +362,7 @@ FAMILY = (
         identity="rounding",
         counts=lambda m, n, r: r * n,
     ),
-    Row(
-        "fourierft",
-        methods.fourierft(frequencies=70, scale=20.0),
-        waves(20.0, 70),
-        1.0,
-        first_movers=frozenset({"c"}),
-        random=False,
-        counts=lambda m, n, r: 70,
-        updates=min,
-        thin=None,
-    ),
+    whole("fourierft", methods.fourierft(frequencies=70, scale=20.0), waves(20.0, 70), "c", lambda m, n, r: 70),
     Row(
         "miss",
         methods.miss(3),
@@ -412,72 +372,27 @@ FAMILY = (
         random=False,
         counts=lambda m, n, r: r * m,
     ),
-    Row(
-        "sam-parser",
-        methods.sam_parser(),
-        refactored,
-        1.0,
-        first_movers=frozenset({"t"}),
-        random=False,
-        counts=lambda m, n, r: min(m, n),
-        updates=min,
-        thin=None,
-    ),
-    Row(
-        "svdiff",
-        methods.svdiff(scale=2.0),
-        shifted,
-        1.0,
-        first_movers=frozenset({"t"}),
-        random=False,
-        counts=lambda m, n, r: min(m, n),
-        updates=min,
-        thin=None,
-    ),
+    whole("sam-parser", methods.sam_parser(), refactored, "t", narrow_side),
+    whole("svdiff", methods.svdiff(scale=2.0), shifted, "t", narrow_side),
     Row(
         "spectral-additive",
         methods.spectral_adapter(3),
         moved_vectors,
         1.0,
-        first_movers=frozenset({"P", "Q"}),
-        random=False,
-        rank_bounded=True,
         counts=lora_count,
-        updates=lambda m, n: min(6, m, n),
-        thin=6,
+        **doubled(3),
+        **VECTORS,
     ),
     Row(
         "spectral-rotational",
         methods.spectral_adapter(4, form="rotational"),
         turned_vectors,
         1.0,
-        first_movers=frozenset({"P", "Q"}),
-        random=False,
-        rank_bounded=True,
         counts=lambda m, n, r: r * (r - 1),
+        **VECTORS,
     ),
-    Row(
-        "ssl",
-        methods.ssl(),
-        lambda W0, f: W0 @ f["a"].diag() - W0,
-        1.0,
-        first_movers=frozenset({"a"}),
-        random=False,
-        counts=lambda m, n, r: n,
-        updates=min,
-        thin=None,
-    ),
-    Row(
-        "ssb",
-        methods.ssb(),
-        lambda W0, f: f["b"].diag() @ W0 @ f["a"].diag() - W0,
-        1.0,
-        first_movers=frozenset({"a", "b"}),
-        random=False,
-        counts=lambda m, n, r: m + n,
-        updates=min,
-        thin=None,
-    ),
+    whole("ssl", methods.ssl(), lambda W0, f: W0 @ f["a"].diag() - W0, "a", lambda m, n, r: n),
+    whole("ssb", methods.ssb(), lambda W0, f: f["b"].diag() @ W0 @ f["a"].diag() - W0, "ab", lambda m, n, r: m + n),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,26 @@ def train(model: nn.Module, tiny: Tiny, handle: Handle, steps: int = 3) -> None:
         optimizer.step()
     optimizer.zero_grad()
     model.eval()
+
+
+def files_come_back(tiny: Tiny, adapter: Adapter, folder: Path) -> None:
+    """Trained, saved and loaded on a fresh base it has the same bits, and the same after training goes on."""
+    model, fresh = tiny.make(), tiny.make()
+    handle = attach(model, adapter, seed=3)
+    train(model, tiny, handle)
+    loaded = adapters.load(fresh, adapters.save(handle, folder))
+    assert loaded.adapter == adapter
+    assert torch.equal(run(fresh, tiny), run(model, tiny))
+    train(model, tiny, handle)
+    train(fresh, tiny, loaded)
+    assert torch.equal(run(fresh, tiny), run(model, tiny))
+
+
+def nothing_else_trains(model: nn.Module, tiny: Tiny, handle: Handle) -> None:
+    """A backward pass gives gradients to the adapter's tensors, each of them, and to no other."""
+    loss(model, tiny).backward()
+    ours = {id(p) for p in handle.trainable().values()}
+    assert all((p.grad is not None) == (id(p) in ours) for p in model.parameters())
 
 
 def loss(model: nn.Module, tiny: Tiny) -> Tensor:

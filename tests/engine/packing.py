@@ -70,3 +70,17 @@ def same(one, two, names=None):
         assert tensors[name].keys() == their[name].keys(), name
         for key, value in tensors[name].items():
             assert torch.equal(value, their[name][key]), (name, key)
+
+
+def resumed_is_undisturbed(base, splits, run, folder):
+    """Assert that a run stopped at all scored steps but the last has the bits of one never stopped; return it."""
+    whole = train(base, run, splits, test=True, save_to=folder / "whole")
+    for until in run.eval_steps[:-1]:
+        part = train(base, run, splits, test=True, folder=folder / "run", until=until)
+        assert part.events == [e for e in whole.events if e["step"] <= until]
+    again = train(base, run, splits, test=True, folder=folder / "run", save_to=folder / "again")
+    assert again == whole
+    one, two = weights(folder / "whole"), weights(folder / "again")
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    return whole

@@ -16,7 +16,7 @@ from rankwise.errors import RunError, UsageError
 from rankwise.methods import adalora, dora, eva, loftq, lora, lora_fa, lora_plus, lora_xs, olora, qlora, rslora, vera
 from rankwise.models import fingerprint
 
-from .packing import alone, packed, same, spec, weights
+from .packing import alone, packed, resumed_is_undisturbed, same, spec
 
 EVERY_2 = replace(lora(rank=4), events=(MergeAndRestart(2),))
 
@@ -180,16 +180,7 @@ def test_packed_is_alone_with_events_at_different_steps(tiny_base, tiny_splits, 
 @pytest.mark.exactness
 @pytest.mark.parametrize("name", ["every 2", "every 3", "noisy", "penalty"])
 def test_resumed_equals_undisturbed(name, tiny_base, tiny_splits, tmp_path):
-    run = EVENTFUL[name]
-    whole = train(tiny_base, run, tiny_splits, test=True, save_to=tmp_path / "whole")
-    for until in run.eval_steps[:-1]:
-        part = train(tiny_base, run, tiny_splits, test=True, folder=tmp_path / "run", until=until)
-        assert part.events == [e for e in whole.events if e["step"] <= until]
-    again = train(tiny_base, run, tiny_splits, test=True, folder=tmp_path / "run", save_to=tmp_path / "again")
-    assert again == whole
-    one, two = weights(tmp_path / "whole"), weights(tmp_path / "again")
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    whole = resumed_is_undisturbed(tiny_base, tiny_splits, EVENTFUL[name], tmp_path)
     assert RunResult.from_dict(json.loads(json.dumps(whole.to_dict()))) == whole
 
 

@@ -11,7 +11,7 @@ from rankwise.engine import Forward, PackJob, TrainSpec, train, train_pack
 from rankwise.engine.run import Run
 from rankwise.errors import RunError, UsageError
 from rankwise.methods import dora, lora, lora_fa
-from tests.engine.packing import alone, packed, same, spec, weights
+from tests.engine.packing import alone, packed, resumed_is_undisturbed, same, spec
 
 KINDS = ["qr", "row_norm", "row_norm_fold", "qr_fold", "polar_fold", "ema", "ema_fold", "gradual", "measure"]
 FOLDED = ["row_norm_fold", "qr_fold", "polar_fold", "ema_fold"]
@@ -94,14 +94,7 @@ def test_packed_is_alone(tiny_base, tiny_splits, tmp_path):
 @pytest.mark.exactness
 @pytest.mark.parametrize("name", EVENTFUL)
 def test_resumed_equals_undisturbed(name, tiny_base, tiny_splits, tmp_path):
-    run = EVENTFUL[name]
-    whole = train(tiny_base, run, tiny_splits, test=True, save_to=tmp_path / "whole")
-    for until in run.eval_steps[:-1]:
-        train(tiny_base, run, tiny_splits, test=True, folder=tmp_path / "run", until=until)
-    again = train(tiny_base, run, tiny_splits, test=True, folder=tmp_path / "run", save_to=tmp_path / "again")
-    assert again == whole
-    one, two = weights(tmp_path / "whole"), weights(tmp_path / "again")
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    resumed_is_undisturbed(tiny_base, tiny_splits, EVENTFUL[name], tmp_path)
 
 
 def test_the_notes_cadence_in_micro_batches(tiny_base, tiny_splits):
