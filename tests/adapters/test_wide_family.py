@@ -205,7 +205,7 @@ def test_nola_gradients_are_inner_products_with_the_random_matrices():
     plain = attach(free, methods.lora(3, alpha=3))
     with torch.no_grad():
         for path, slot in plain.slots.items():
-            A, B = handle.slots[path].parametrization.factors_of(handle.slots[path].factors)
+            A, B = handle.slots[path].parametrization.pair(handle.slots[path].factors)
             slot.factors["A"].copy_(A)
             slot.factors["B"].copy_(B)
     loss(free, LLAMA).backward()

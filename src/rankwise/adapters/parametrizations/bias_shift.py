@@ -10,26 +10,20 @@ task head is not included. Weight decay, where asked for, is on matrices only, s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Parametrization, Shapes
+from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Shapes
+from rankwise.adapters.parametrizations.shift import Shift
 
 
 @dataclass(frozen=True)
-class BiasShift(Parametrization):
+class BiasShift(Shift):
     """A shift of the layer's output."""
 
     name: ClassVar[str] = "bias"
-    kind: ClassVar[Literal["overlay"]] = "overlay"
-    rate: ClassVar[float] = 3.0
-    needs: ClassVar[frozenset[str]] = frozenset()
-    ranked: ClassVar[bool] = False
-    drops: ClassVar[bool] = False
-    lookup: ClassVar[bool] = False
-    on_vectors: ClassVar[bool] = True
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """One number per output."""
@@ -39,8 +33,7 @@ class BiasShift(Parametrization):
         self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return d = 0."""
-        W0 = host.W0
-        return {"d": torch.zeros(len(W0), dtype=torch.promote_types(W0.dtype, torch.float32), device=W0.device)}
+        return {"d": host.zeros(len(host.W0))}
 
     def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
         """Return d for every row."""

@@ -13,22 +13,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import (
-    Delta,
-    Drop,
-    Factors,
-    Host,
-    Shapes,
-    check_divides,
-    check_whole,
-    project,
-)
+from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Shapes, check_divides, check_whole
+from rankwise.adapters.parametrizations.pair import Pair
 
 
 @dataclass(frozen=True)
-class Blocks(Delta):
+class Blocks(Pair):
     """``count`` low-rank blocks on the diagonal."""
 
     name: ClassVar[str] = "blocks"
@@ -56,7 +47,7 @@ class Blocks(Delta):
             "B": host.zeros(d_out, rank),
         }
 
-    def whole(self, factors: Factors) -> tuple[Tensor, Tensor]:
+    def pair(self, factors: Factors) -> tuple[Tensor, Tensor]:
         """Return blockdiag(A_i) (N rank, d_in) and blockdiag(B_i) (d_out, N rank)."""
         A, B = factors["A"].chunk(self.count, dim=1), factors["B"].chunk(self.count, dim=0)
         return torch.block_diag(*A), torch.block_diag(*B)
@@ -64,9 +55,7 @@ class Blocks(Delta):
     def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
         """Each slice of the input through its own pair."""
         if not x.is_floating_point():
-            A, B = self.whole(factors)
-            h = project(x, A)
-            return linear(h, B.to(h.dtype))
+            return super().apply(x, factors, start, drop)
         A, B = factors["A"].to(x.dtype), factors["B"].to(x.dtype)
         rank, N = len(A), self.count
         slices = drop(x).unflatten(-1, (N, -1))
@@ -77,11 +66,6 @@ class Blocks(Delta):
         """Dense blocks."""
         A, B = factors["A"].chunk(self.count, dim=1), factors["B"].chunk(self.count, dim=0)
         return torch.block_diag(*(b @ a for a, b in zip(A, B, strict=True)))
-
-    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
-        """blockdiag(A_i) and s blockdiag(B_i): rank N r."""
-        A, B = self.whole(factors)
-        return A, host.scaling * B
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(16/8) blockdiag(B_i A_i), 2 blocks``."""

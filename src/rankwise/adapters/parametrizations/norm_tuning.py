@@ -1,33 +1,25 @@
 """The gains and biases of normalizations: Tuning LayerNorm in Attention, Zhao et al., 2023, arXiv 2312.11420.
 
-    y = (weight + w) n + bias + b          n: the normalized input, w: (width,), b: (width,) where there is a bias
-
-What trains is the difference from the base's values, which are copied on write in this way.
+y = (weight + w) n + bias + b          n: the normalized input, w: (width,), b: (width,) where there is a bias
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Parametrization, Shapes
+from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Shapes
+from rankwise.adapters.parametrizations.shift import Shift
 
 
 @dataclass(frozen=True)
-class NormTuning(Parametrization):
+class NormTuning(Shift):
     """Shifts of a normalization's weight and bias."""
 
     name: ClassVar[str] = "norm-tuning"
-    kind: ClassVar[Literal["overlay"]] = "overlay"
-    rate: ClassVar[float] = 3.0
-    needs: ClassVar[frozenset[str]] = frozenset()
-    ranked: ClassVar[bool] = False
-    drops: ClassVar[bool] = False
-    lookup: ClassVar[bool] = False
-    on_vectors: ClassVar[bool] = True
     on_matrices: ClassVar[bool] = False
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:

@@ -19,9 +19,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Shapes, check_whole, project
+from rankwise.adapters.parametrizations.base import Factors, Host, Shapes, check_whole
+from rankwise.adapters.parametrizations.pair import Pair
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,7 +32,7 @@ def bank(seed: int, side: str, count: int, rank: int, width: int, dtype: torch.d
 
 
 @dataclass(frozen=True)
-class RandomBasis(Delta):
+class RandomBasis(Pair):
     """B A, both mixed from random matrices.
 
     Args:
@@ -63,7 +63,7 @@ class RandomBasis(Delta):
         d_out, d_in = host.W0.shape
         return {"a": host.zeros(self.bases), "b": host.zeros(self.bases), "size": host.zeros(d_out, d_in, rank, 0)}
 
-    def factors_of(self, factors: Factors) -> tuple[Tensor, Tensor]:
+    def pair(self, factors: Factors) -> tuple[Tensor, Tensor]:
         """Return A (rank, d_in) and B (d_out, rank)."""
         d_out, d_in, rank, _ = factors["size"].shape
         a, b = factors["a"], factors["b"]
@@ -71,22 +71,6 @@ class RandomBasis(Delta):
         Q = bank(self.seed, "B", self.bases, rank, d_out, b.dtype, b.device)
         A = R[-1] / d_in**0.5 + torch.tensordot(a, R[:-1], 1) / self.bases**0.5
         return A.T, torch.tensordot(b, Q, 1) / self.bases**0.5
-
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
-        """Two thin products."""
-        A, B = self.factors_of(factors)
-        h = project(drop(x), A)
-        return linear(h, B.to(h.dtype))
-
-    def delta(self, factors: Factors, start: Factors) -> Tensor:
-        """Dense B A."""
-        A, B = self.factors_of(factors)
-        return B @ A
-
-    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
-        """A and s B."""
-        A, B = self.factors_of(factors)
-        return A, host.scaling * B
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(32/16) B A, A and B mixed from 64 random matrices``."""

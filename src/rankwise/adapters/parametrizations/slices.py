@@ -14,14 +14,14 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, Shapes, project
+from rankwise.adapters.parametrizations.base import Factors, Host, Shapes
+from rankwise.adapters.parametrizations.pair import Pair
 from rankwise.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Slices(Delta):
+class Slices(Pair):
     """B_i A_i in the rows of every slice that is on.
 
     Args:
@@ -74,8 +74,8 @@ class Slices(Delta):
         A = host.uniform(generator, d_in**-0.5, *shapes["A"])
         return {"A": A, "B": host.zeros(*shapes["B"]), "size": host.zeros(d_out, 0)}
 
-    def whole(self, factors: Factors) -> Tensor:
-        """Return B as (d_out, rank * slices on), zero outside the blocks."""
+    def pair(self, factors: Factors) -> tuple[Tensor, Tensor]:
+        """Return A, and B as (d_out, rank * slices on), zero outside the blocks."""
         B, d_out = factors["B"], len(factors["size"])
         rank, rows = B.shape[1], self.rows(d_out)
         found, done, k = [], 0, 0
@@ -85,20 +85,7 @@ class Slices(Delta):
                 block = torch.cat([block[:, : k * rank], B[done : done + size], block[:, (k + 1) * rank :]], dim=1)
                 done, k = done + size, k + 1
             found.append(block)
-        return torch.cat(found)
-
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
-        """Two thin products, B in blocks."""
-        h = project(drop(x), factors["A"])
-        return linear(h, self.whole(factors).to(h.dtype))
-
-    def delta(self, factors: Factors, start: Factors) -> Tensor:
-        """Dense B A in blocks."""
-        return self.whole(factors) @ factors["A"]
-
-    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
-        """A and s B in blocks: rank r times the slices that are on."""
-        return factors["A"], host.scaling * self.whole(factors)
+        return factors["A"], torch.cat(found)
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``(16/8) [B_i A_i], slices on, off, on``."""

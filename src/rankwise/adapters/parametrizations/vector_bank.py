@@ -15,25 +15,16 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from rankwise.adapters.parametrizations.base import (
-    Delta,
-    Drop,
-    Factors,
-    Host,
-    Shapes,
-    check_divides,
-    check_whole,
-    project,
-)
+from rankwise.adapters.parametrizations.base import Factors, Host, Shapes, check_divides, check_whole
+from rankwise.adapters.parametrizations.pair import Pair
 from rankwise.errors import UsageError
 
 BOUND, STD = 0.02, 0.1
 
 
 @dataclass(frozen=True)
-class VectorBank(Delta):
+class VectorBank(Pair):
     """B A from a shared bank."""
 
     name: ClassVar[str] = "vector-bank"
@@ -92,22 +83,6 @@ class VectorBank(Delta):
     def _mixed(self, logits: Tensor, bank: Tensor) -> Tensor:
         best, where = logits.topk(self.topk, dim=-1)
         return (best.softmax(-1)[..., None] * bank[where]).sum(-2)
-
-    def apply(self, x: Tensor, factors: Factors, start: Factors, drop: Drop) -> Tensor:
-        """Two thin products."""
-        A, B = self.pair(factors)
-        h = project(drop(x), A)
-        return linear(h, B.to(h.dtype))
-
-    def delta(self, factors: Factors, start: Factors) -> Tensor:
-        """Dense B A."""
-        A, B = self.pair(factors)
-        return B @ A
-
-    def plain(self, factors: Factors, start: Factors, host: Host) -> tuple[Tensor, Tensor]:
-        """A and s B."""
-        A, B = self.pair(factors)
-        return A, host.scaling * B
 
     def formula(self, scale: str, edits_base: bool) -> str:
         """Return for instance ``1 B A, pieces of 64 from a bank of 256``."""
