@@ -1,9 +1,10 @@
 """What an adapter is: the frozen spec, one folder per axis, attaching, layers, files."""
 
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.attach import Handle, Match, Matched, attach, check, stream_seed
+from rankwise.adapters.attach import attach, check, stream_seed
 from rankwise.adapters.checkpoint import adapters_in, load, load_all, save, save_all
 from rankwise.adapters.full import Full
+from rankwise.adapters.handle import Handle, Match, Matched
 from rankwise.adapters.several import mixed, switch
 
 __all__ = [

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.allocation import Uniform
-from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations.chained import merged
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
+from rankwise.adapters.slot import Slot
 
 
 def pairs(slot: Slot) -> tuple[Tensor, Tensor]:

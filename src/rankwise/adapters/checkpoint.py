@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.attach import Handle, install
+from rankwise.adapters.attach import install
 from rankwise.adapters.chain import plain
 from rankwise.adapters.filling import build
+from rankwise.adapters.handle import Handle
 from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
 from rankwise.adapters.peft_config import plain_lora, read_terms
 from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors

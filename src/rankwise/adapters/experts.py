@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import orientation
-from rankwise.adapters.layers import AdaptedLayer, Kept, Slot
+from rankwise.adapters.layers import AdaptedLayer, Kept
 from rankwise.adapters.parametrizations.stacks import OnStacks
+from rankwise.adapters.slot import Slot
 from rankwise.errors import UsageError
 
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import stream_seed
-from rankwise.adapters.layers import AdaptedLayer, Slot
+from rankwise.adapters.layers import AdaptedLayer
 from rankwise.adapters.overlay import Overlay, differs
 from rankwise.adapters.parametrizations import WeightDecomposed
 from rankwise.adapters.peft_config import Terms
 from rankwise.adapters.peft_format import PREFIX, key
 from rankwise.adapters.reading import START, check_tensors, listed, place_and_dtype
+from rankwise.adapters.slot import Slot
 from rankwise.adapters.starting import keep
 from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError

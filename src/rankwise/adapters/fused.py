@@ -24,7 +24,8 @@ from rankwise.adapters.hosts import Conv1D, HostKind
 from rankwise.adapters.parametrizations import LowRank
 
 if TYPE_CHECKING:
-    from rankwise.adapters.layers import AdaptedLayer, Slot
+    from rankwise.adapters.layers import AdaptedLayer
+    from rankwise.adapters.slot import Slot
 
 
 class Segment(NamedTuple):

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.attach import Handle
 from rankwise.adapters.chain import pairs, plain
-from rankwise.adapters.layers import Slot
+from rankwise.adapters.handle import Handle
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
 from rankwise.adapters.scalings import AlphaOverSqrtRank
+from rankwise.adapters.slot import Slot
 
 PREFIX = "base_model.model."
 _LINEAR = {"A": "lora_A.weight", "B": "lora_B.weight", "m": "lora_magnitude_vector"}

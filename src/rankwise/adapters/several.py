@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from rankwise.adapters.attach import Handle
+from rankwise.adapters.handle import Handle
 from rankwise.adapters.layers import AdaptedLayer, Routes
 from rankwise.adapters.overlay import overlaid
 from rankwise.errors import UsageError

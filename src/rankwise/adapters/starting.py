@@ -17,7 +17,8 @@ from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.calibration import Statistics
 from rankwise.adapters.inits import DataInit, QuantizedInit
-from rankwise.adapters.layers import AdaptedLayer, Shared, Slot
+from rankwise.adapters.layers import AdaptedLayer
+from rankwise.adapters.slot import Shared, Slot
 from rankwise.adapters.storages import Codes, Storage
 from rankwise.adapters.stored import StoredWeight
 

@@ -17,7 +17,8 @@ from rankwise.adapters.parametrizations.virtual import Virtual
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.layers import AdaptedLayer, Slot
+    from rankwise.adapters.layers import AdaptedLayer
+    from rankwise.adapters.slot import Slot
 
 
 class VirtualTokens:

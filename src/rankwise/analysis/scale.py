@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Adapter
-from rankwise.adapters.layers import AdaptedLayer, Slot
+from rankwise.adapters.layers import AdaptedLayer
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
+from rankwise.adapters.slot import Slot
 from rankwise.analysis.bench import Bench, Trial
 from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide
 from rankwise.analysis.measures.kernels import log_slope

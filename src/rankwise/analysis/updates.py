@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import orientation
-from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations import LowRank
+from rankwise.adapters.slot import Slot
 from rankwise.analysis.measures.spectra import product_singular_values, product_svd
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,49 +13,14 @@ from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import Handle, orientation
 from rankwise.adapters.events import Context, Event
-from rankwise.adapters.layers import Lens, Slot
 from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
+from rankwise.adapters.slot import Lens, Slot
 from rankwise.engine.masking import masking
-from rankwise.engine.private import PrivateBase
+from rankwise.engine.sight import Examples, Sight
 from rankwise.errors import RunError, UsageError
 
 Record = Callable[[dict[str, Any]], None]
-
-
-class Examples(Protocol):
-    """What events may ask about the training data; see :class:`Context`."""
-
-    @property
-    def training_examples(self) -> int:
-        """How many there are."""
-
-    def losses(self) -> Mapping[int, float]:
-        """Losses of this step's examples."""
-
-    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
-        """Summed squared gradients."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What events may look at beyond their adapter; each is None where there is none.
-
-    Attributes:
-        probe: gives the loss on a fixed batch.
-        selection: gives the NLL of the selection split.
-        replay: runs the model on the examples of the last step, without gradients.
-        gradients: gives the gradients of the examples of the last step by trained tensor, None where there is none.
-        private: the run's own weights, for events that own the base.
-        examples: answers what events ask about the training data.
-    """
-
-    probe: Callable[[], float] | None = None
-    selection: Callable[[], float] | None = None
-    replay: Callable[[], None] | None = None
-    gradients: Callable[[], list[tuple[nn.Parameter, Tensor | None]]] | None = None
-    private: PrivateBase | None = None
-    examples: Examples | None = None
 
 
 class EventContext(Context):

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from rankwise.adapters import Handle, stream_seed
 from rankwise.adapters.events import Event, Rate
-from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations.chained import merged
-from rankwise.engine.event_context import EventContext, Record, Sight
+from rankwise.adapters.slot import Slot
+from rankwise.engine.event_context import EventContext, Record
+from rankwise.engine.sight import Sight
 
 
 def add_penalties(handle: Handle) -> dict[str, float]:

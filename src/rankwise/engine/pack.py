@@ -26,6 +26,7 @@ from rankwise.engine.forward import Forward
 from rankwise.engine.job import PackJob
 from rankwise.engine.memory import out_of_memory
 from rankwise.engine.result import RunResult
+from rankwise.engine.resuming import resume_run, save_run
 from rankwise.engine.run import Run
 from rankwise.engine.scoring import score
 from rankwise.engine.seat import Seat
@@ -143,7 +144,7 @@ class Pack:
         )
         seat = Seat(index, job, run, time.monotonic())
         try:
-            if seat.checkpoint and run.resume(seat.checkpoint):
+            if seat.checkpoint and resume_run(run, seat.checkpoint):
                 run.tell({"event": "resumed", "step": run.step})
         except BaseException:
             run.close()
@@ -172,7 +173,7 @@ class Pack:
         torch.autograd.backward(shares)
         for seat, nll, total in zip(seats, found, totals, strict=True):
             if seat.run.reads_losses:
-                seat.run.note_losses(nll)
+                seat.run.shown.note(nll)
             if seat.run.passed(float(total.detach())):
                 self._release()
 
@@ -200,7 +201,7 @@ class Pack:
         pausing = run.step == seat.job.until
         late = time.monotonic() - seat.written >= self.checkpoint_seconds
         if seat.checkpoint and run.step < run.spec.steps and (pausing or late):
-            run.save(seat.checkpoint)
+            save_run(run, seat.checkpoint)
             seat.written = time.monotonic()
 
     def _diverged(self, seat: Seat, what: str) -> None:

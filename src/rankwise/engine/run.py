@@ -7,24 +7,19 @@ their order, denominator, dropout stream, clipping, optimizer with its step coun
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rankwise.adapters import Adapter
 from rankwise.cost import Workload, model_shape
 from rankwise.data import Splits
 from rankwise.engine.accumulation import Window, open_window
 from rankwise.engine.batches import Batch, collate
-from rankwise.engine.checkpoint import load_state, save_state
-from rankwise.engine.curvature import squared_gradients
 from rankwise.engine.evaluate import Score
-from rankwise.engine.event_context import Sight
 from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.logits import target_logits
@@ -32,7 +27,7 @@ from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, prec
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
-from rankwise.engine.scoring import score
+from rankwise.engine.shown import Shown
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.spectrum import spectrum
 from rankwise.engine.state import State
@@ -42,7 +37,6 @@ from rankwise.errors import UsageError
 from rankwise.models import Base
 
 Observer = Callable[[dict[str, Any]], None]
-PROBE = 4  # examples on which events measure the loss
 
 
 class Run:
@@ -92,6 +86,7 @@ class Run:
         self.passes = 0
         self.window: Window | None = None
         self.told: list[dict[str, Any]] = []  # in a window that may yet be begun again
+        self.shown = Shown(self)
         self.events = self._events()
         self.rate = self.events.reshape(lambda: make_rate(spec.schedule, spec.warmup)) if self.events else None
         if start is not None:
@@ -112,67 +107,14 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            sight=Sight(self._probe, self._selection, self._replay, self._gradients, self.trainee.private, self),
+            sight=self.shown.sight(self.trainee.private),
             record=self._fired,
         )
-
-    def _probe(self) -> float:
-        return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
-
-    def _selection(self) -> float:
-        return score(self.trainee.forward, [self.trainee], self.splits.selection)[0].mean
-
-    def _replay(self) -> None:
-        assert self.window is not None  # events look back before it is closed
-        score(self.trainee.forward, [self.trainee], [self.splits.train[i] for one in self.window.passes for i in one])
-
-    def _gradients(self) -> list[tuple[nn.Parameter, Tensor | None]]:
-        """The window's gradients of the parameters as they are now; those of the step are put back."""
-        window = self.window
-        assert window is not None  # as above
-        kept = [p.grad for p in self.parameters]
-        self.trainee.training(False)
-        try:
-            for p in self.parameters:
-                p.grad = None
-            for indices in window.passes:
-                batch = collate([self.splits.train[i] for i in indices], self.parameters[0].device)
-                with torch.enable_grad():
-                    (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
-                    self.share(nll.sum()).backward()
-            return [(p, p.grad) for p in self.parameters]
-        finally:
-            self.trainee.training(True)
-            for p, gradient in zip(self.parameters, kept, strict=True):
-                p.grad = gradient
 
     @property
     def reads_losses(self) -> bool:
         """Whether an event wants the losses of single examples."""
         return isinstance(self.spec.target, Adapter) and any(event.reads_losses for event in self.spec.target.events)
-
-    @property
-    def training_examples(self) -> int:
-        """How many training examples there are."""
-        return len(self.splits.train)
-
-    def losses(self) -> Mapping[int, float]:
-        """Return the losses of the open window's examples, for events that read them."""
-        return {} if self.window is None else self.window.losses
-
-    def note_losses(self, nll: Tensor) -> None:
-        """Keep what every example of the pass lost; ``nll`` (M,) is that of its targets."""
-        assert self.window is not None
-        indices = self.window.passes[self.window.closed]
-        counts = [self.splits.train[i].targets for i in indices]
-        parts = nll.detach().double().split(counts)
-        self.window.losses |= {i: float(part.mean()) for i, part in zip(indices, parts, strict=True)}
-
-    def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
-        """See :meth:`rankwise.adapters.events.Context.curvature`; dropout is off, gradients under way stay."""
-        assert isinstance(self.trainee, AdapterTrainee)
-        chosen = [self.splits.train[i] for i in examples]
-        return squared_gradients(self.trainee, chosen, own_labels=own_labels)
 
     def _fired(self, record: dict[str, Any]) -> None:
         if record["moment"] == "before_window":
@@ -304,7 +246,7 @@ class Run:
             batch = self.next_batch()
             nll = self.losses_of(batch)
             if self.reads_losses:
-                self.note_losses(nll)
+                self.shown.note(nll)
             total = nll.sum()
             self.share(total).backward()
             self.passed(float(total.detach()))
@@ -351,35 +293,3 @@ class Run:
             self.events.widen()
         if not self.given:
             self.trainee.close()
-
-    def record(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps besides tensors."""
-        events = self.events.record() if self.events else []
-        return {
-            "step": self.step,
-            "work": asdict(self.work),
-            "result": self.result.to_dict(),
-            "events": events,
-            "passes": self.passes,
-        }
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint."""
-        tensors = self.events.tensors() if self.events else {}
-        save_state(path, self.trainee, self.optimizer, self.best, tensors, self.record())
-
-    def resume(self, path: Path) -> bool:
-        """Continue from a checkpoint if there is a usable one."""
-        loaded = load_state(path, self.trainee, self.optimizer, needs_best=self.keep_best)
-        if loaded is None:
-            return False
-        self.best, events, record = loaded
-        self.step, self.work = record["step"], Workload(**record["work"])
-        self.passes = record.get("passes", 0)
-        self.result = RunResult.from_dict(record["result"])
-        if self.events:
-            self.events.restore(events, record["events"])
-        with warnings.catch_warnings(action="ignore"):  # torch warns that no optimizer step came first
-            for _ in range(self.step):
-                self.scheduler.step()
-        return True

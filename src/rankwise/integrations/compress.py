@@ -15,9 +15,9 @@ import torch
 from rankwise.adapters import Adapter, Handle, save
 from rankwise.adapters.attach import install
 from rankwise.adapters.inits import Kaiming
-from rankwise.adapters.layers import Slot
 from rankwise.adapters.parametrizations import LowRank
 from rankwise.adapters.scalings import AlphaOverRank
+from rankwise.adapters.slot import Slot
 from rankwise.data import Encoded
 from rankwise.engine import Forward, evaluate
 from rankwise.errors import UsageError

@@ -1,9 +1,10 @@
 """Axis *event*: what happens during training. One file per choice, one line here."""
 
 from rankwise.adapters.axis import register
-from rankwise.adapters.events.base import Context, Event, Rate
+from rankwise.adapters.events.base import Event, Rate
 from rankwise.adapters.events.boosting import Boosting
 from rankwise.adapters.events.component_pruning import ComponentPruning
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask

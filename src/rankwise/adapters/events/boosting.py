@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from rankwise.adapters.allocation.base import layer
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import low_rank, restarts, share, whole
+from rankwise.adapters.events.context import Context
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import diagonal, share, steps_of, whole
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.events.rank_allocator import keep_best
 from rankwise.errors import UsageError
 

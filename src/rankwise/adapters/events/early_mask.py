@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import low_rank, share
+from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
-from rankwise.adapters.events.base import Context, Event, Rate
+from rankwise.adapters.events.base import Event, Rate
 from rankwise.adapters.events.checks import low_rank, restarts, share, whole
+from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError, unknown
 
 if TYPE_CHECKING:

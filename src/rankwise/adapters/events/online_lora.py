@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
 from rankwise.errors import UsageError
 

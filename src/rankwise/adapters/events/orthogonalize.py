@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.events.orthogonal_forms import (
     FORMS,
     Form,

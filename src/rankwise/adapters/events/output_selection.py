@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import low_rank, restarts, share, steps_of
+from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import cubic, share, steps_of
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.placements import Attention
 from rankwise.errors import UsageError, unknown
 

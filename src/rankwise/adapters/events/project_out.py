@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.penalties.needs import needs_pair
 from rankwise.errors import RunError
 

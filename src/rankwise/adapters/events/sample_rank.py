@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import low_rank
+from rankwise.adapters.events.context import Context
 from rankwise.adapters.scalings import AlphaOverRank
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
-    from rankwise.adapters.layers import Lens
     from rankwise.adapters.parametrizations import Factors
+    from rankwise.adapters.slot import Lens
 
 
 def first_components(b: int, *, frozen: bool = False) -> Lens:

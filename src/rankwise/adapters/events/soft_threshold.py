@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from rankwise.adapters.events.base import Context, Event
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import diagonal, share
+from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:

@@ -79,8 +79,11 @@ class HostKind(abc.ABC):
         return update
 
     def normalized(self, module: Any, x: Tensor) -> Tensor:
-        """Return what a normalization multiplies its weight with."""
-        raise NotImplementedError(f"a {self.name} normalizes nothing")
+        """Return what a normalization multiplies its weight with.
+
+        A slot asks only kinds whose ``vector`` is true, which override this.
+        """
+        raise NotImplementedError(f"a {self.name} normalizes nothing (vector is False), and is not asked to")
 
     def back(self, module: Any, y: Tensor) -> Tensor:
         """Turn the layer's output into rows (..., d_out): the inverse of :meth:`leave`."""

@@ -21,7 +21,7 @@ from rankwise.adapters.parametrizations.base import Delta, Drop, Factors, Host, 
 from rankwise.adapters.parametrizations.low_rank import LowRank
 
 if TYPE_CHECKING:
-    from rankwise.adapters.layers import Slot
+    from rankwise.adapters.slot import Slot
 
 _A, _B = "merged_A", "merged_B"
 

@@ -44,8 +44,8 @@ class Composite(Parametrization, abc.ABC):
         return {f"{place}: {name}": shape for place, shapes in own.items() for name, shape in shapes.items()}
 
     def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
-        """Refuse: no layer carries the whole."""
-        raise NotImplementedError(f"a layer carries one part of {self.name!r}, which at() gives")
+        """Refuse: a layer asks the part that :meth:`at` gives for its name, and only an empty name gives the whole."""
+        raise NotImplementedError(f"no layer carries {self.name!r} as a whole, but the part that at(module) gives")
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,11 @@ class ExpertLowRank(Parametrization):
         return {"A of a stack": f"(experts, {r}, d_in)", "B of a stack": f"(experts, d_out, {r})"}
 
     def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
-        """Refuse: experts are no layer that x goes through."""
-        raise NotImplementedError(f"{self.name!r} changes stacks of weights, see changes()")
+        """Refuse: only a layer that x goes through asks, and ``on_stacks`` keeps this off those (see ``attach.check``).
+
+        A module of experts (:mod:`rankwise.adapters.experts`) asks for :meth:`OnStacks.changes` instead.
+        """
+        raise NotImplementedError(f"{self.name!r} sits on stacks of weights (on_stacks), which ask for changes()")
 
     def weight_formula(self, scale: str, edits_base: bool) -> str:
         """Return the adapted output as text."""

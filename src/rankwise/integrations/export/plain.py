@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rankwise.adapters import Adapter, Handle, orientation
-from rankwise.adapters.layers import Slot
 from rankwise.adapters.peft_format import disk_factors
+from rankwise.adapters.slot import Slot
 from rankwise.integrations.export.svd import of_dense, of_product
 
 UNRANKED = 64  # rank of the stand-in of an update that has no rank of its own, where nothing bounds it
