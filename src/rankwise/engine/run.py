@@ -79,6 +79,7 @@ class Run:
         self.tell: Observer = observe or (lambda record: None)
         self.shape = model_shape(base.model)
         self.given, self.watch = trainee is not None, watch
+        self.group = self._attention_group()
         data = () if self.given else sample(spec, splits.train, next(base.model.parameters()).device)
         self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name, data)
         self.trainee.training(True)  # a given one was on the base when the base was set to evaluation mode
@@ -116,6 +117,13 @@ class Run:
             record=self._fired,
         )
 
+    def _attention_group(self) -> int | None:
+        if not isinstance(self.spec.target, Adapter):
+            return None
+        for event in self.spec.target.events:
+            event.check_lengths(max(len(example.input_ids) for example in self.splits.train))
+        return self.spec.target.attention_group
+
     def _probe(self) -> float:
         return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
 
@@ -136,7 +144,7 @@ class Run:
             for p in self.parameters:
                 p.grad = None
             for indices in window.passes:
-                batch = collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+                batch = self._collate(indices)
                 with torch.enable_grad():
                     (nll,) = self.trainee.forward.nll_many([(self.trainee.name, batch)])
                     self.share(nll.sum()).backward()
@@ -192,7 +200,10 @@ class Run:
                 self.window.memory = (self.events.tensors(), self.events.record())
                 self.events.fire("before_window", self.step + 1)
         indices = self.window.passes[self.window.closed]
-        return collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+        return self._collate(indices)
+
+    def _collate(self, indices: Sequence[int]) -> Batch:
+        return collate([self.splits.train[i] for i in indices], self.parameters[0].device, self.group)
 
     def losses_of(self, batch: Batch) -> Tensor:
         """Return what every target of a pass of this run alone loses, (M,): its NLL, or what an event makes of it."""

@@ -19,6 +19,7 @@ from rankwise.adapters.events.project_out import ProjectOut
 from rankwise.adapters.events.rank_allocator import RankAllocator
 from rankwise.adapters.events.row_sparsity import RowSparsity
 from rankwise.adapters.events.sample_rank import SampleRank
+from rankwise.adapters.events.shifted_attention import ShiftedAttention
 from rankwise.adapters.events.soft_threshold import SoftThreshold
 from rankwise.adapters.events.two_levels import TwoLevels
 
@@ -38,6 +39,7 @@ EVENTS = register(
     ProgressiveFreezing,
     DropBackward,
     HiddenKey,
+    ShiftedAttention,
     ElasticWeights,
     OnlineLoRA,
     Orthogonalize,
@@ -66,6 +68,7 @@ __all__ = [
     "Rate",
     "RowSparsity",
     "SampleRank",
+    "ShiftedAttention",
     "SoftThreshold",
     "TwoLevels",
 ]
