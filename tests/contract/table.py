@@ -368,6 +368,17 @@ ROWS = (
     Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),
     Row("lora-drop", methods.lora_drop(4, alpha=8), product(2.0), 2.0),
     Row("riemannian-lora", methods.riemannian_lora(4, alpha=8), product(2.0), 2.0),
+    Row(
+        "diff-pruning",
+        methods.diff_pruning(start=1.0),
+        lambda W0, f: (3 / (1 + (-f["a"]).exp()) - 1.5).clamp(0, 1) * f["D"],
+        1.0,
+        first_movers=frozenset({"D"}),
+        random=False,
+        counts=lambda m, n, r: 2 * m * n,
+        updates=min,
+        thin=16,
+    ),
     *(
         Row(
             name,

@@ -34,6 +34,16 @@ def with_shares(s: float) -> Oracle:
     return lambda W0, f: s * torch.einsum("or,r,ri->oi", f["B"], f["e"].exp() / f["e"].exp().sum(), f["A"])
 
 
+def deep(s: float, cores: int) -> Oracle:
+    """Deep LoRA: s times the product of all factors, from the output's side."""
+
+    def delta(W0: Tensor, f: Factors) -> Tensor:
+        names = ["B", *(f"C{i}" for i in range(cores, 0, -1)), "A"]
+        return s * torch.linalg.multi_dot([f[name] for name in names])
+
+    return delta
+
+
 def trains(s: float, rank: int) -> Oracle:
     """LoRETTA: every train contracted core by core into a tensor of all its sizes, then read as a matrix."""
 
@@ -290,6 +300,27 @@ FAMILY = (
         8 / 4.00001,
         first_movers=frozenset({"C"}),
         counts=lambda m, n, r: r * (m + n) + r * r,
+    ),
+    Row(
+        "deep-lora",
+        methods.deep_lora(4, alpha=2),
+        deep(2.0, 1),
+        2.0,
+        identity="near",
+        first_movers=frozenset({"A", "B", "C1"}),
+        rank_bounded=True,
+        counts=lambda m, n, r: r * (m + n) + r * r,
+    ),
+    Row(
+        "deep-lora-compressed",
+        methods.deep_lora(4, alpha=2, compressed=True),
+        deep(2.0, 3),
+        2.0,
+        identity="near",
+        first_movers=frozenset({"C1", "C2", "C3"}),
+        rank_bounded=True,
+        counts=lambda m, n, r: 3 * r * r,
+        data=True,
     ),
     Row(
         "lotr",

@@ -16,7 +16,9 @@ from rankwise.methods import boft as _boft
 from rankwise.methods import bottleneck as _bottleneck
 from rankwise.methods import cola as _cola
 from rankwise.methods import corda as _corda
+from rankwise.methods import deep_lora as _deep_lora
 from rankwise.methods import delta_lora as _delta_lora
+from rankwise.methods import diff_pruning as _diff_pruning
 from rankwise.methods import dora as _dora
 from rankwise.methods import dora_dyn as _dora_dyn
 from rankwise.methods import dropbp as _dropbp
@@ -53,6 +55,7 @@ from rankwise.methods import miss as _miss
 from rankwise.methods import nola as _nola
 from rankwise.methods import oft as _oft
 from rankwise.methods import olora as _olora
+from rankwise.methods import p_tuning as _p_tuning
 from rankwise.methods import pissa as _pissa
 from rankwise.methods import prefix_tuning as _prefix_tuning
 from rankwise.methods import prilora as _prilora
@@ -120,6 +123,7 @@ _METHODS = (
     _loretta,
     _trilora,
     _flora_core,
+    _deep_lora,
     _lotr,
     _nola,
     _tied_lora,
@@ -144,6 +148,8 @@ _METHODS = (
     _loretta_adapter,
     _ln_tuning,
     _prompt_tuning,
+    _p_tuning,
+    _diff_pruning,
     _prefix_tuning,
     _hybrid,
     _longlora,
@@ -160,7 +166,9 @@ bitfit = _bitfit.bitfit
 boft = _boft.boft
 bottleneck = _bottleneck.bottleneck
 corda = _corda.corda
+deep_lora = _deep_lora.deep_lora
 delta_lora = _delta_lora.delta_lora
+diff_pruning = _diff_pruning.diff_pruning
 dora = _dora.dora
 dora_dyn = _dora_dyn.dora_dyn
 dropbp = _dropbp.dropbp
@@ -198,6 +206,7 @@ miss = _miss.miss
 nola = _nola.nola
 oft = _oft.oft
 olora = _olora.olora
+p_tuning = _p_tuning.p_tuning
 pissa = _pissa.pissa
 prilora = _prilora.prilora
 prefix_tuning = _prefix_tuning.prefix_tuning
@@ -234,7 +243,9 @@ __all__ = [
     "catalogue",
     "cola",
     "corda",
+    "deep_lora",
     "delta_lora",
+    "diff_pruning",
     "dora",
     "dora_dyn",
     "dropbp",
@@ -271,6 +282,7 @@ __all__ = [
     "nola",
     "oft",
     "olora",
+    "p_tuning",
     "pissa",
     "placement",
     "prefix_tuning",

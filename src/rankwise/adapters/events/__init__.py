@@ -8,6 +8,7 @@ from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
 from rankwise.adapters.events.elastic_weights import ElasticWeights
+from rankwise.adapters.events.hard_concrete import HardConcrete
 from rankwise.adapters.events.hidden_key import HiddenKey
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
@@ -40,6 +41,7 @@ EVENTS = register(
     DropBackward,
     HiddenKey,
     ShiftedAttention,
+    HardConcrete,
     ElasticWeights,
     OnlineLoRA,
     Orthogonalize,
@@ -56,6 +58,7 @@ __all__ = [
     "EarlyMask",
     "ElasticWeights",
     "Event",
+    "HardConcrete",
     "HiddenKey",
     "InputPruning",
     "MergeAndRestart",
