@@ -312,17 +312,6 @@ FAMILY = (
         counts=lambda m, n, r: r * (m + n) + r * r,
     ),
     Row(
-        "deep-lora-compressed",
-        methods.deep_lora(4, alpha=2, compressed=True),
-        deep(2.0, 3),
-        2.0,
-        identity="near",
-        first_movers=frozenset({"C1", "C2", "C3"}),
-        rank_bounded=True,
-        counts=lambda m, n, r: 3 * r * r,
-        data=True,
-    ),
-    Row(
         "lotr",
         methods.lotr(3, alpha=1.5),
         with_trained_core(0.5),
