@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rankwise import methods
 from rankwise.adapters import Adapter
+from rankwise.adapters.events import ShiftedAttention
 from rankwise.adapters.inits import Normal, OLoRA
 from rankwise.adapters.parametrizations import Core, WeightDecomposed
 from rankwise.adapters.scalings import AlphaOverSqrtRank, Constant
@@ -346,11 +347,23 @@ ROWS = (
     Row("dylora", methods.dylora(4, alpha=8), product(2.0), 2.0),
     Row("dropbp", methods.dropbp(4, alpha=8), product(2.0), 2.0),
     Row("hidden-key", methods.hidden_key(4, alpha=8), product(2.0), 2.0),
+    Row("longlora-groups", replace(methods.lora(4, alpha=8), events=(ShiftedAttention(4),)), product(2.0), 2.0),
     Row("prilora", methods.prilora(4, alpha=8, spread=0), product(2.0), 2.0),  # one rank; the ramp: tests/events
     Row("roselora", methods.roselora(4, alpha=8), product(2.0), 2.0),
     Row("sparse-adapter", methods.sparse_adapter(4, alpha=8), product(2.0), 2.0),
     Row("lora-drop", methods.lora_drop(4, alpha=8), product(2.0), 2.0),
     Row("riemannian-lora", methods.riemannian_lora(4, alpha=8), product(2.0), 2.0),
+    Row(
+        "diff-pruning",
+        methods.diff_pruning(start=1.0),
+        lambda W0, f: (3 / (1 + (-f["a"]).exp()) - 1.5).clamp(0, 1) * f["D"],
+        1.0,
+        first_movers=frozenset({"D"}),
+        random=False,
+        counts=lambda m, n, r: 2 * m * n,
+        updates=min,
+        thin=16,
+    ),
     *(
         Row(
             name,

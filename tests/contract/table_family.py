@@ -36,6 +36,16 @@ def with_shares(s: float) -> Oracle:
     return lambda W0, f: s * torch.einsum("or,r,ri->oi", f["B"], f["e"].exp() / f["e"].exp().sum(), f["A"])
 
 
+def deep(s: float, cores: int) -> Oracle:
+    """Deep LoRA: s times the product of all factors, from the output's side."""
+
+    def delta(W0: Tensor, f: Factors) -> Tensor:
+        names = ["B", *(f"C{i}" for i in range(cores, 0, -1)), "A"]
+        return s * torch.linalg.multi_dot([f[name] for name in names])
+
+    return delta
+
+
 def trains(s: float, rank: int) -> Oracle:
     """LoRETTA: every train contracted core by core into a tensor of all its sizes, then read as a matrix."""
 
@@ -294,6 +304,16 @@ FAMILY = (
     ),
     diagonal("trilora", methods.trilora(4, alpha=8), 2.0),
     core("flora-core", methods.flora_core(4, alpha=8), 8 / 4.00001),
+    Row(
+        "deep-lora",
+        methods.deep_lora(4, alpha=2),
+        deep(2.0, 1),
+        2.0,
+        identity="near",
+        first_movers=frozenset({"A", "B", "C1"}),
+        rank_bounded=True,
+        counts=lambda m, n, r: r * (m + n) + r * r,
+    ),
     Row(
         "lotr",
         methods.lotr(3, alpha=1.5),

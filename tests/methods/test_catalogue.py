@@ -44,9 +44,19 @@ MORE = {
     },
     **{"count": 4, "factor": 2, "factors": 3, "frequencies": 7, "scale": 2.5, "first": 3, "rows": "top"},
     **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7, "width": 9},
-    **{"keys": 0.2, "hidden": 0.2, "beta": 0.7, "position": "weights"},
+    **{
+        "keys": 0.2,
+        "hidden": 0.2,
+        "beta": 0.7,
+        "position": "weights",
+        "group": 64,
+        "depth": 4,
+        "compressed": True,
+        "fixed": 0.7,
+        "start": 2.0,
+    },
 }
-NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning", "hybrid")
+NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning", "p_tuning", "hybrid")
 OWN = {("spectral_adapter", "form"): "rotational"}
 every_card = pytest.mark.parametrize("card", CARDS, ids=NAMES)
 every_adapter = pytest.mark.parametrize("card", ADAPTERS, ids=[card.name for card in ADAPTERS])

@@ -43,7 +43,8 @@ def test_alternatives_can_be_made():
     assert found["dropout"] == ["any"]
     assert alternatives(methods.bitfit()) == {}
     assert "loftq" in alternatives(methods.qlora())["init"]
-    assert alternatives(methods.adalora())["init"] == ["orthogonal", "svd-frame", "kaiming-both"]
+    own = ["orthogonal", "svd-frame", "kaiming-both", "scaled-orthogonal", "gradient-frame"]
+    assert alternatives(methods.adalora())["init"] == own
 
 
 def test_shapes_name_their_dimensions():

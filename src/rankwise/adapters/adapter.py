@@ -143,6 +143,11 @@ class Adapter:
         return max((event.forwards for event in self.events), default=1)
 
     @property
+    def attention_group(self) -> int | None:
+        """Tokens per group of attention in training passes; None, unless an event says: the model's own attention."""
+        return next((event.attention_group for event in self.events if event.attention_group is not None), None)
+
+    @property
     def formula(self) -> str:
         """The adapted weight as text with its numbers, for instance ``W0 + (32/16) B A``."""
         scale = self.scaling.formula(self.alpha, self.rank)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rankwise.adapters import Adapter, Full
+from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost.blueprint import Blueprint
 from rankwise.cost.calibrate import gemm_rate
 from rankwise.cost.count import Kind, adapter_parameters, adapter_products, kinds
@@ -48,10 +49,10 @@ class Plan:
                 f"of {self.length}."
             )
 
-    @property
-    def work(self) -> Workload:
-        """What one optimizer step reads."""
-        return Workload(self.batch * self.length, self.batch * self.targets, self.batch * self.length**2)
+    def work(self, group: int | None = None) -> Workload:
+        """Return what one optimizer step reads, attention in groups of ``group`` tokens."""
+        scores = self.batch * squared(self.length, group)
+        return Workload(self.batch * self.length, self.batch * self.targets, scores)
 
     @property
     def micro_batch(self) -> int:
@@ -169,11 +170,11 @@ def _side(source: Blueprint, shape: ModelShape, target: Adapter | Full, plan: Pl
         trainable = sum(counts.values())
         edits = target.init.edits_base
         products = adapter_products(model, target) * (1 + edits)
-        flops = target.forwards * adapter_flops(shape, plan.work, list(counts), products)
+        flops = target.forwards * adapter_flops(shape, plan.work(target.attention_group), list(counts), products)
         # Saved as plain LoRA of twice the rank beside what loads the very same factors again.
         disk = parts["adapter"] * (3 if edits else 1)
     else:
-        trainable, flops, disk = shape.parameters, full_flops(shape, plan.work), parts["trained copy"]
+        trainable, flops, disk = shape.parameters, full_flops(shape, plan.work()), parts["trained copy"]
     return Side(
         what=repr(target),
         trainable=trainable,

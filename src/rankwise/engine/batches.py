@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters import Adapter, stream_seed
+from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost import Workload
 from rankwise.data import Encoded
 from rankwise.engine.spec import TrainSpec
@@ -62,10 +63,10 @@ def evaluation_passes(examples: Sequence[Encoded]) -> list[list[int]]:
     return cut
 
 
-def workload(examples: Sequence[Encoded]) -> Workload:
-    """Count real tokens, targets and squared lengths."""
+def workload(examples: Sequence[Encoded], group: int | None = None) -> Workload:
+    """Count real tokens, targets and squared lengths, of groups where attention stays in groups."""
     lengths = [len(e.input_ids) for e in examples]
-    return Workload(sum(lengths), sum(e.targets for e in examples), sum(length * length for length in lengths))
+    return Workload(sum(lengths), sum(e.targets for e in examples), sum(squared(length, group) for length in lengths))
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Batch:
         next_ids: (M,) those next tokens.
         counts: targets per example, in the order of the rows of ``ids``; sums to M.
         lengths: real tokens per example, in the same order.
+        group: tokens per group of shifted sparse attention; None: each token sees all before it.
     """
 
     ids: Tensor
@@ -88,9 +90,10 @@ class Batch:
     next_ids: Tensor
     counts: list[int]
     lengths: list[int]
+    group: int | None = None
 
 
-def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu") -> Batch:
+def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu", group: int | None = None) -> Batch:
     """Pad ``examples`` on the right; targets are found by position, never by the pad id."""
     width = max(len(e.input_ids) for e in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
@@ -111,4 +114,5 @@ def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu") -> 
         next_ids=next_ids.to(device),
         counts=[e.targets for e in examples],
         lengths=[len(e.input_ids) for e in examples],
+        group=group,
     )

@@ -25,6 +25,7 @@ from rankwise.engine.fast.hook import flat_attention
 from rankwise.engine.fast.layout import Layout, lay_out
 from rankwise.engine.fast.probe import LENGTHS, rows_independent, sees_all_rows, why_not_flat
 from rankwise.engine.fast.rows import least_rows
+from rankwise.engine.shifting import shifted
 
 # A larger head is not probed for sharing its product: the probe would take seconds.
 _PROBED_HEAD = 2**25
@@ -143,6 +144,10 @@ class Forward:
         return tuple(losses)
 
     def _padded(self, batch: Batch) -> Tensor:
+        with shifted(self.model, batch.group):
+            return self._padded_nll(batch)
+
+    def _padded_nll(self, batch: Batch) -> Tensor:
         mask = None if self.maskless else batch.attention_mask
         if not self.targets_only:
             logits = self.model(input_ids=batch.ids, attention_mask=mask, use_cache=False).logits

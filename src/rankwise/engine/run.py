@@ -7,7 +7,7 @@ their order, denominator, dropout stream, clipping, optimizer with its step coun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +73,7 @@ class Run:
         self.tell: Observer = observe or (lambda record: None)
         self.shape = model_shape(base.model)
         self.given, self.watch = trainee is not None, watch
+        self.group = self._attention_group()
         data = () if self.given else sample(spec, splits.train, next(base.model.parameters()).device)
         self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name, data)
         self.trainee.training(True)  # a given one was on the base when the base was set to evaluation mode
@@ -111,6 +112,13 @@ class Run:
             record=self._fired,
         )
 
+    def _attention_group(self) -> int | None:
+        if not isinstance(self.spec.target, Adapter):
+            return None
+        for event in self.spec.target.events:
+            event.check_lengths(max(len(example.input_ids) for example in self.splits.train))
+        return self.spec.target.attention_group
+
     @property
     def reads_losses(self) -> bool:
         """Whether an event wants the losses of single examples."""
@@ -134,7 +142,11 @@ class Run:
                 self.window.memory = (self.events.tensors(), self.events.record())
                 self.events.fire("before_window", self.step + 1)
         indices = self.window.passes[self.window.closed]
-        return collate([self.splits.train[i] for i in indices], self.parameters[0].device)
+        return self.collate(indices)
+
+    def collate(self, indices: Sequence[int]) -> Batch:
+        """Return training examples as one pass, with the attention that this run trains with."""
+        return collate([self.splits.train[i] for i in indices], self.parameters[0].device, self.group)
 
     def losses_of(self, batch: Batch) -> Tensor:
         """Return what every target of a pass of this run alone loses, (M,): its NLL, or what an event makes of it."""

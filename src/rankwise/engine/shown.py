@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from rankwise.data import Encoded
 from rankwise.engine.accumulation import Window
-from rankwise.engine.batches import collate
 from rankwise.engine.curvature import squared_gradients
 from rankwise.engine.evaluate import Score
 from rankwise.engine.private import PrivateBase
@@ -67,7 +66,7 @@ class Shown:
             for p in run.parameters:
                 p.grad = None
             for indices in window.passes:
-                batch = collate([run.splits.train[i] for i in indices], run.parameters[0].device)
+                batch = run.collate(indices)
                 with torch.enable_grad():
                     (nll,) = run.trainee.forward.nll_many([(run.trainee.name, batch)])
                     run.share(nll.sum()).backward()

@@ -97,6 +97,11 @@ class TrainerEvents:
                 f"event {loss.name!r} makes the loss by passes of its own, which Trainer does itself; use "
                 "rankwise.train."
             )
+        if groups := next((event for event in events if event.attention_group is not None), None):
+            raise UsageError(
+                f"event {groups.name!r} changes attention in training passes only, which Trainer runs itself; use "
+                "rankwise.train."
+            )
         split = next((event for event in events if type(event).reads is not Event.reads), None)
         if split is not None:
             raise UsageError(

@@ -51,6 +51,7 @@ from rankwise.methods.nola import nola as nola
 from rankwise.methods.tied_lora import tied_lora as tied_lora
 from rankwise.methods.vb_lora import vb_lora as vb_lora
 from rankwise.methods.melora import melora as melora
+from rankwise.methods.deep_lora import deep_lora as deep_lora
 from rankwise.methods.loha import loha as loha
 from rankwise.methods.lokr import lokr as lokr
 from rankwise.methods.oft import oft as oft
@@ -70,6 +71,8 @@ from rankwise.methods.bottleneck import bottleneck as bottleneck
 from rankwise.methods.loretta_adapter import loretta_adapter as loretta_adapter
 from rankwise.methods.ln_tuning import ln_tuning as ln_tuning
 from rankwise.methods.prompt_tuning import prompt_tuning as prompt_tuning
+from rankwise.methods.p_tuning import p_tuning as p_tuning
+from rankwise.methods.diff_pruning import diff_pruning as diff_pruning
 from rankwise.methods.prefix_tuning import prefix_tuning as prefix_tuning
 from rankwise.methods.hybrid import hybrid as hybrid
 from rankwise.methods.longlora import longlora as longlora

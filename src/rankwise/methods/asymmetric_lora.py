@@ -39,7 +39,7 @@ CARD = Card(
     fidelity="agrees with the authors' published formula and code facts",
     citation="""@article{zhu2024asymmetry,
   title={Asymmetry in Low-Rank Adapters of Foundation Models},
-  author={Zhu, Jiacheng and Greenewald, Kristjan and Nadjahi, Kimia and de Oc{\\'a}riz Borde, Haitz S{\\'a}ez and Gabrielsson, Rickard Br{\\"u}el and Choshen, Leshem and Ghassemi, Marzyeh and Yurochkin, Mikhail and Solomon, Justin},
+  author={Zhu, Jiacheng and Greenewald, Kristjan and Nadjahi, Kimia and S{\\'a}ez de Oc{\\'a}riz Borde, Haitz and Br{\\"u}el Gabrielsson, Rickard and Choshen, Leshem and Ghassemi, Marzyeh and Yurochkin, Mikhail and Solomon, Justin},
   journal={arXiv preprint arXiv:2402.16842},
   year={2024}
 }""",  # noqa: E501 (BibTeX keeps one author list on one line)

@@ -35,7 +35,7 @@ CARD = Card(
     fidelity="agrees with the authors' published formula and code facts",
     citation="""@article{wang2024roselora,
   title={RoseLoRA: Row and Column-wise Sparse Low-rank Adaptation of Pre-trained Language Model for Knowledge Editing and Fine-tuning},
-  author={Wang, Haoyu and Liu, Tianci and Li, Ruirui and Cheng, Monica and Zhao, Tuo and Gao, Jing},
+  author={Wang, Haoyu and Liu, Tianci and Li, Ruirui and Cheng, Monica Xiao and Zhao, Tuo and Gao, Jing},
   journal={arXiv preprint arXiv:2406.10777},
   year={2024}
 }""",  # noqa: E501 (BibTeX keeps one author list on one line)

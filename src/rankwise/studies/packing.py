@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from rankwise.adapters import Adapter
+from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost import Workload, adapter_flops, evaluation_flops, full_flops, model_shape
 from rankwise.cost.count import adapter_parameters, adapter_products
 from rankwise.cost.memory import caps_logits, pass_bytes, probability_bytes, state_bytes
@@ -38,16 +39,19 @@ class SplitSize:
         examples: how many.
         work: tokens, targets and squared lengths of all of them.
         longest: tokens of the longest.
+        lengths: tokens of every one.
     """
 
     examples: int
     work: Workload
     longest: int
+    lengths: tuple[int, ...]
 
     @classmethod
     def of(cls, split: Sequence[Encoded]) -> SplitSize:
         """Measure a split."""
-        return cls(len(split), workload(split), max((len(e.input_ids) for e in split), default=0))
+        lengths = tuple(len(e.input_ids) for e in split)
+        return cls(len(split), workload(split), max(lengths, default=0), lengths)
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,18 @@ def run_cost(
     parts = state_bytes(model, spec.target)
     examples = min(spec.micro_batch, spec.batch, train.examples)
     forwards = spec.target.forwards if isinstance(spec.target, Adapter) else 1
+    group = spec.target.attention_group if isinstance(spec.target, Adapter) else None
     tokens = forwards * examples * train.longest
     targets = forwards * math.ceil(examples * train.work.targets / train.examples)
     rows = tokens if caps_logits(model) else targets
     itemsize = next(model.parameters()).element_size()
     graph = pass_bytes(model, shape, spec.target, tokens, rows, itemsize)
     on_cpu = next(model.parameters()).device.type in ("cpu", "meta")
-    scores = probability_bytes(model, forwards * examples * min(train.longest, KEPT) ** 2, itemsize) if on_cpu else 0
+    held = forwards * examples * squared(train.longest, group, KEPT)
+    scores = probability_bytes(model, held, itemsize) if on_cpu else 0
     share = (spec.steps if steps is None else steps) * spec.batch / train.examples
-    work = Workload(*(round(share * n) for n in (train.work.tokens, train.work.targets, train.work.squared)))
+    read = (train.work.tokens, train.work.targets, sum(squared(length, group) for length in train.lengths))
+    work = Workload(*(round(share * n) for n in read))
     products = 0
     if isinstance(spec.target, Adapter):
         counts = adapter_parameters(model, spec.target)

@@ -9,6 +9,7 @@ from rankwise.adapters.events.delta_update import DeltaUpdate
 from rankwise.adapters.events.drop_backward import DropBackward
 from rankwise.adapters.events.early_mask import EarlyMask
 from rankwise.adapters.events.elastic_weights import ElasticWeights
+from rankwise.adapters.events.hard_concrete import HardConcrete
 from rankwise.adapters.events.hidden_key import HiddenKey
 from rankwise.adapters.events.input_pruning import InputPruning
 from rankwise.adapters.events.merge_and_restart import MergeAndRestart
@@ -20,6 +21,7 @@ from rankwise.adapters.events.project_out import ProjectOut
 from rankwise.adapters.events.rank_allocator import RankAllocator
 from rankwise.adapters.events.row_sparsity import RowSparsity
 from rankwise.adapters.events.sample_rank import SampleRank
+from rankwise.adapters.events.shifted_attention import ShiftedAttention
 from rankwise.adapters.events.soft_threshold import SoftThreshold
 from rankwise.adapters.events.two_levels import TwoLevels
 
@@ -39,6 +41,8 @@ EVENTS = register(
     ProgressiveFreezing,
     DropBackward,
     HiddenKey,
+    ShiftedAttention,
+    HardConcrete,
     ElasticWeights,
     OnlineLoRA,
     Orthogonalize,
@@ -55,6 +59,7 @@ __all__ = [
     "EarlyMask",
     "ElasticWeights",
     "Event",
+    "HardConcrete",
     "HiddenKey",
     "InputPruning",
     "MergeAndRestart",
@@ -67,6 +72,7 @@ __all__ = [
     "Rate",
     "RowSparsity",
     "SampleRank",
+    "ShiftedAttention",
     "SoftThreshold",
     "TwoLevels",
 ]

@@ -7,8 +7,8 @@ An event overrides the moments it acts at; in one optimizer step they come in th
 
 and ``at_end`` after the last step (where a task of a stream ends). An event may count passes (micro-batches) instead of
 steps: ``at_passes`` comes after every ``passes``-th one, inside an accumulation window too where the event allows it.
-Three things an event decides without acting: the learning rate (``reshape``), which examples a step may read
-(``reads``), and what the loss of a pass is (``objective``).
+Four things an event decides without acting: the learning rate (``reshape``), which examples a step may read
+(``reads``), what the loss of a pass is (``objective``), and how far attention reaches in it (``attention_group``).
 
 Everything an event reads or changes goes through :class:`~rankwise.adapters.events.context.Context`. Events of one run
 see that run's tensors alone, so they never touch a neighbor in a pack.
@@ -84,6 +84,18 @@ class Event(Choice, abc.ABC):
             next_ids: (M,) the targets.
         """
         raise NotImplementedError(f"event {self.name!r} owns no loss (owns_loss is False), and is not asked for one")
+
+    @property
+    def attention_group(self) -> int | None:
+        """Tokens per group of shifted sparse attention in training passes; None: the model's own attention."""
+        return None
+
+    def check_lengths(self, longest: int) -> None:
+        """Refuse training data whose ``longest`` example, in tokens, leaves this event without effect.
+
+        Raises:
+            UsageError: naming both numbers.
+        """
 
     def check_window(self, passes: int) -> None:
         """Refuse a cadence in passes that falls inside accumulation windows of ``passes`` passes, unless allowed.

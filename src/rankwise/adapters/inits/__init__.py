@@ -5,6 +5,7 @@ from rankwise.adapters.inits.base import DataInit, Init, QuantizedInit, Start
 from rankwise.adapters.inits.corda import CorDA
 from rankwise.adapters.inits.eva import EVA
 from rankwise.adapters.inits.gaussian import Gaussian
+from rankwise.adapters.inits.gradient_frame import GradientFrame
 from rankwise.adapters.inits.kaiming import Kaiming
 from rankwise.adapters.inits.kaiming_both import KaimingBoth
 from rankwise.adapters.inits.loftq import LoftQ
@@ -20,6 +21,7 @@ from rankwise.adapters.inits.own import Own
 from rankwise.adapters.inits.pissa import PiSSA
 from rankwise.adapters.inits.pissa_fast import PiSSAFast
 from rankwise.adapters.inits.qpissa import QPiSSA
+from rankwise.adapters.inits.scaled_orthogonal import ScaledOrthogonal
 from rankwise.adapters.inits.svd_frame import SVDFrame
 from rankwise.adapters.inits.symmetric import Symmetric
 from rankwise.adapters.inits.zero_a import ZeroA
@@ -46,6 +48,8 @@ INITS = register(
     OrthonormalA,
     MinorLeft,
     PiSSAFast,
+    ScaledOrthogonal,
+    GradientFrame,
 )
 
 __all__ = [
@@ -54,6 +58,7 @@ __all__ = [
     "CorDA",
     "DataInit",
     "Gaussian",
+    "GradientFrame",
     "Init",
     "Kaiming",
     "KaimingBoth",
@@ -72,6 +77,7 @@ __all__ = [
     "QPiSSA",
     "QuantizedInit",
     "SVDFrame",
+    "ScaledOrthogonal",
     "Start",
     "Symmetric",
     "ZeroA",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.inits.base import Init, Start
-from rankwise.adapters.inits.symmetric import orthonormal_columns
+from rankwise.adapters.orthonormal import orthonormal_columns
 from rankwise.errors import UsageError
 
 

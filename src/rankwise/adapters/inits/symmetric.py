@@ -13,13 +13,8 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.inits.base import Init, Start
+from rankwise.adapters.orthonormal import orthonormal_columns
 from rankwise.errors import UsageError
-
-
-def orthonormal_columns(rows: int, columns: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """Return (rows, columns) with orthonormal columns, uniformly distributed: QR of a normal matrix, signs fixed."""
-    Q, R = torch.linalg.qr(torch.randn(rows, columns, generator=generator, dtype=dtype))
-    return Q * R.diagonal().sign()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from rankwise.adapters.parametrizations.blocks import Blocks
 from rankwise.adapters.parametrizations.bottleneck import Bottleneck
 from rankwise.adapters.parametrizations.butterfly import Butterfly
 from rankwise.adapters.parametrizations.core import Core
+from rankwise.adapters.parametrizations.deep import Deep
 from rankwise.adapters.parametrizations.diagonal import Diagonal
+from rankwise.adapters.parametrizations.encoded_prompt import EncodedPrompt
 from rankwise.adapters.parametrizations.feature_scaled import FeatureScaled
 from rankwise.adapters.parametrizations.fourier import Fourier
 from rankwise.adapters.parametrizations.gains import Gains
@@ -19,6 +21,7 @@ from rankwise.adapters.parametrizations.ia3 import IA3
 from rankwise.adapters.parametrizations.kronecker import Kronecker
 from rankwise.adapters.parametrizations.long_context import LongContext
 from rankwise.adapters.parametrizations.low_rank import LowRank
+from rankwise.adapters.parametrizations.masked_difference import MaskedDifference
 from rankwise.adapters.parametrizations.norm_tuning import NormTuning
 from rankwise.adapters.parametrizations.orthogonal_blocks import OrthogonalBlocks
 from rankwise.adapters.parametrizations.prefix import Prefix
@@ -76,6 +79,9 @@ PARAMETRIZATIONS = register(
     Hybrid,
     LongContext,
     ExpertLowRank,
+    Deep,
+    EncodedPrompt,
+    MaskedDifference,
 )
 
 __all__ = [
@@ -86,9 +92,11 @@ __all__ = [
     "Bottleneck",
     "Butterfly",
     "Core",
+    "Deep",
     "Delta",
     "Diagonal",
     "Drop",
+    "EncodedPrompt",
     "ExpertLowRank",
     "Factors",
     "FeatureScaled",
@@ -102,6 +110,7 @@ __all__ = [
     "Kronecker",
     "LongContext",
     "LowRank",
+    "MaskedDifference",
     "NormTuning",
     "OrthogonalBlocks",
     "Parametrization",

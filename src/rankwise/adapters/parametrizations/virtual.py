@@ -36,10 +36,14 @@ class Virtual(Parametrization, abc.ABC):
         """tokens * d_out parameters."""
         return {"P": (self.tokens, d_out)}
 
+    def rows(self, factors: Factors) -> Tensor:
+        """Return P (tokens, d_out)."""
+        return factors["P"]
+
     def update(self, x: Tensor, factors: Factors, start: Factors, drop: Drop, host: Host) -> Tensor:
         """Return P - y for the placeholders (with y it is P), or P; zero for every other row."""
         y = host.output(x)
-        P = factors["P"].to(y.dtype).expand(len(y), -1, -1)
+        P = self.rows(factors).to(y.dtype).expand(len(y), -1, -1)
         update = y.new_zeros(y.shape)
         update[:, : self.tokens] = P - y[:, : self.tokens] if self.replaces else P
         return update

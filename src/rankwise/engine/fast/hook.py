@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rankwise.engine.fast.attention import attend
 from rankwise.engine.fast.layout import Layout
+from rankwise.engine.fast.pieces import attend_pieces
 
 NAME = "rankwise_flat"
 _layout: ContextVar[Layout] = ContextVar("rankwise_layout")
@@ -49,7 +49,7 @@ def _function(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     layout.windows.add(sliding_window)
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(q, k, v, layout, scaling, sliding_window, softcap)[None], None
+    return attend_pieces(q, k, v, layout, scaling, sliding_window, softcap)[None], None
 
 
 @contextlib.contextmanager

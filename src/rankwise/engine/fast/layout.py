@@ -9,11 +9,12 @@ does not depend on its neighbors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from rankwise.adapters.events.shifted_attention import halves
 from rankwise.engine.batches import Batch
 
 # A sequence joins a group when it has at least this share of the group's longest.
@@ -42,6 +43,20 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
+class Piece:
+    """One part of a pass in which not all parts attend alike.
+
+    Attributes:
+        start, stop: its rows in the pass.
+        kinds: its layout, rows counted from ``start``: one for all heads, or one for each half of them.
+    """
+
+    start: int
+    stop: int
+    kinds: tuple[Layout, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Layout:
     """The rows of one pass.
 
@@ -52,6 +67,7 @@ class Layout:
         next_ids: (M,) those next tokens.
         spans: (start, stop) rows of every part.
         counts: targets of every part; sums to M.
+        pieces: the parts one by one, where one has shifted groups; else empty.
         masks: those made so far (see :meth:`mask`); windows: those that attention asked for, None for none.
     """
 
@@ -62,6 +78,7 @@ class Layout:
     next_ids: Tensor
     spans: tuple[tuple[int, int], ...]
     counts: tuple[int, ...]
+    pieces: tuple[Piece, ...] = ()
     masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
     windows: set[int | None] = field(default_factory=set)
 
@@ -95,7 +112,7 @@ def lay_out(batches: Sequence[Batch]) -> Layout:
         total = sum(batch.lengths)
         spans.append((start, start + total))
         start += total
-    return Layout(
+    layout = Layout(
         ids=torch.cat(ids)[None],
         positions=torch.cat(positions)[None],
         groups=tuple(groups),
@@ -104,6 +121,24 @@ def lay_out(batches: Sequence[Batch]) -> Layout:
         spans=tuple(spans),
         counts=tuple(len(batch.next_ids) for batch in batches),
     )
+    if all(batch.group is None for batch in batches):
+        return layout
+    pieces = (Piece(*span, _kinds(layout, batch)) for batch, span in zip(batches, spans, strict=True))
+    return replace(layout, pieces=tuple(pieces))
+
+
+def _kinds(layout: Layout, batch: Batch) -> tuple[Layout, ...]:
+    """Return the layout of one part; of both halves of the heads where it has shifted groups.
+
+    A group of tokens sees nothing outside itself, so to attention it is a sequence.
+    """
+    device = batch.ids.device
+    if batch.group is None:
+        cuts: list[list[int]] = [batch.lengths]
+    else:
+        each = [halves(length, batch.group) for length in batch.lengths]
+        cuts = [[n for pair in each for n in pair[half]] for half in (0, 1)]
+    return tuple(replace(layout, groups=tuple(_group(cut, 0, device))) for cut in cuts)
 
 
 def _group(lengths: Sequence[int], start: int, device: torch.device) -> list[Group]:

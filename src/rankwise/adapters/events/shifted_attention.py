@@ -1,0 +1,100 @@
+"""Shifted sparse attention (S2-Attn): LongLoRA, Chen et al., 2023, arXiv 2309.12307, section 3.2.
+
+In training passes the tokens of a sequence attend within groups of G, causally; half of the heads have theirs moved by
+G/2, so that what one group knows reaches the next one layer later. H heads, N tokens, G even:
+
+    heads 0 .. H/2 - 1    groups [0, G)   [G, 2G)     [2G, 3G) ...
+    heads H/2 .. H - 1    groups [0, G/2) [G/2, 3G/2) [3G/2, 5G/2) ...
+
+The scores are N G instead of N^2 / 2 numbers a head. Scoring and inference have the model's own attention.
+
+The paper rolls the tokens of the moved heads by -G/2 and rolls them back afterwards, so that the last group holds the
+end of the sequence and then its beginning. The authors' code without flash attention leaves that group under the plain
+causal mask: there the first G/2 tokens see the last ones, their own future. Their flash-attention code cuts the group
+in two. So do we: nothing wraps, and every head is causal.
+
+Deviations: G is a number of tokens, where the authors' code takes a quarter of the padded batch; it need not divide the
+length (the last group of a sequence is shorter, and those of different sequences are apart); padding is in no group.
+With an odd number of heads the larger half is moved, as in the authors' code without flash attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rankwise.adapters.events.base import Event
+from rankwise.adapters.events.checks import whole
+from rankwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from rankwise.adapters.adapter import Adapter
+
+
+def halves(length: int, group: int) -> tuple[list[int], list[int]]:
+    """Return how long the groups of a sequence are, in order: of the first heads, and of those that are moved."""
+    return _cut(length, group, group), _cut(length, group // 2, group)
+
+
+def _cut(length: int, first: int, group: int) -> list[int]:
+    rest = max(0, length - first)
+    return [min(length, first), *[group] * (rest // group), *([rest % group] if rest % group else [])]
+
+
+def squared(length: int, group: int | None, most: int | None = None) -> int:
+    """Return how many scores a head has over ``length`` tokens, N^2 or those in groups: the mean of both kinds of head.
+
+    Args:
+        group: G; None: attention is whole.
+        most: count groups (or a whole sequence) of more tokens than this as ones of this many.
+    """
+    kinds = ([length], [length]) if group is None else halves(length, group)
+    return sum(min(n, most or n) ** 2 for kind in kinds for n in kind) // 2
+
+
+@dataclass(frozen=True)
+class ShiftedAttention(Event):
+    """Attention within groups of ``group`` tokens, moved by half a group in half of the heads, in training passes."""
+
+    name: ClassVar[str] = "shifted-attention"
+    group: int = 2048
+
+    def __post_init__(self) -> None:
+        whole(self.name, "group", self.group, least=2)
+        if self.group % 2:
+            raise UsageError(
+                f"group must be even, because half of the heads move by half a group, found {self.group} "
+                f"(event {self.name!r})."
+            )
+
+    @property
+    def attention_group(self) -> int:
+        """G."""
+        return self.group
+
+    def describe(self) -> str:
+        """Return for instance ``training attention in shifted groups of 2048``."""
+        return f"training attention in shifted groups of {self.group}"
+
+    def check(self, adapter: Adapter) -> None:
+        """Attention is computed in one way per run; and prompts are not tokens that could be counted into groups."""
+        if any(event is not self and event.attention_group is not None for event in adapter.events):
+            raise UsageError(f"event {self.name!r} may come once, found another with a group of its own.")
+        if owner := next((event for event in adapter.events if event.owns_loss), None):
+            raise UsageError(
+                f"event {owner.name!r} makes the loss by passes with an attention of its own, and event {self.name!r} "
+                "sets another; keep one of them."
+            )
+        if adapter.parametrization.kind == "prompt":
+            raise UsageError(
+                f"event {self.name!r} cuts the tokens themselves into groups and needs an adapter on layers, found "
+                f"parametrization {adapter.parametrization.name!r}."
+            )
+
+    def check_lengths(self, longest: int) -> None:
+        """Refuse data of which every example is a single group for all heads."""
+        if longest <= self.group // 2:
+            raise UsageError(
+                f"group {self.group} of event {self.name!r} leaves every training example whole: the longest has "
+                f"{longest} tokens, half a group is {self.group // 2}; use a smaller group, or none."
+            )
