@@ -39,8 +39,8 @@ def analysis_step(results: dict[str, Any], folder: str) -> NextStep | None:
 def next_step(document: Document) -> NextStep:
     """Choose the next command; the first of these that applies.
 
-    A preset that an analysis reads leads to it; a smoke study leads to the real one; a recommendation to training it; too little evidence to more seeds; a
-    clean miss to higher ranks; anything else to the environment and data check.
+    A preset that an analysis reads leads to it; a smoke study to the real one; a recommendation to training it; too
+    little evidence to more seeds; a clean miss to higher ranks; anything else to the environment and data check.
     """
     results = document["results"]
     if step := analysis_step(results, _folder(document)):

@@ -40,7 +40,9 @@ def arms(scale: str, model: str) -> tuple[Arm, ...]:
     found = [full_arm()]
     for rank in ranks(scale):
         found.append(lora_arm(rank, alpha=float(rank)))
-        claimed = scale == "quick" and rank != low  # the others' singular value decompositions take the time of ten steps
+        claimed = (
+            scale == "quick" and rank != low
+        )  # the others' singular value decompositions take the time of ten steps
         found += [method_arm(name, label, rank) for name, label in methods if name == "olora" or not claimed]
     for keep, name, label in CONTROLS:
         control = Adapter(rank=low, alpha=float(low), init=OLoRAControl(keep))

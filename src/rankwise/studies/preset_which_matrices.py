@@ -1,7 +1,8 @@
 """Preset ``which-matrices``: which attention matrices deserve the parameters? (LoRA, arXiv 2106.09685, tables 5 and 6)
 
 One budget, spent on one matrix at a high rank or on several at lower ranks; then ladders of ranks on q, on
-q and v, and on all four. The paper's model has square matrices; where k and v are narrower, ranks are chosen by parameters.
+q and v, and on all four. The paper's model has square matrices; where k and v are narrower, ranks are chosen by
+parameters.
 
 The quick study answers in about twelve minutes on two cores: three data sets as cells, runs of 8 steps, one seed, one
 rate for full fine-tuning, the ladders in the first cell only. Data sets named in `--data` get every arm.
