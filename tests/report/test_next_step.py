@@ -69,7 +69,11 @@ def test_an_arm_composed_by_hand_is_trained_from_its_study(typed: str, folder: s
     [
         ("olora", "rankwise study olora", "rankwise analyze olora --study runs/olora-quick"),
         ("olora", "rankwise study olora --out 'my runs'", "rankwise analyze olora --study 'my runs'"),
-        ("which-matrices", "rankwise study which-matrices", "rankwise analyze which-matrices --study runs/which-matrices-quick"),
+        (
+            "which-matrices",
+            "rankwise study which-matrices",
+            "rankwise analyze which-matrices --study runs/which-matrices-quick",
+        ),
     ],
 )  # fmt: skip
 def test_a_preset_that_an_analysis_reads_leads_to_it(preset: str, typed: str, command: str) -> None:

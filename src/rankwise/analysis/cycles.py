@@ -126,7 +126,8 @@ def judge(lora: float, olora: float, base: float) -> Word:
 
 def _between(rows: list[Row], order: list[str], first: str) -> str:
     """Say what the cycles on the other task did to the first one."""
-    up, down = [], []
+    up: list[str] = []
+    down: list[str] = []
     nll = {(r["arm"], r["cycle"]): r["nll"] for r in rows}
     for (arm, cycle), now in nll.items():
         if cycle and order[cycle - 1] != first:
