@@ -25,7 +25,7 @@ RUNS = Path("runs")
 PAGES = {
     **{name: [name] for name in ANALYSES if name not in ("olora", "which-matrices")},
     "spectrum-trained": ["spectrum", "--train"],
-    "olora": ["olora", "--study", str(RUNS / "olora-quick")],
+    "olora": ["olora", "--study", str(RUNS / "olora-quick"), "--train"],
     "which-matrices": ["which-matrices", "--study", str(RUNS / "which-matrices-quick")],
 }
 
@@ -33,8 +33,9 @@ PAGES = {
 def measure(page: str) -> bool:
     """Run one analysis and keep its JSON and its figure; return whether it ran."""
     arguments = PAGES[page]
-    if "--study" in arguments and not Path(arguments[-1]).is_dir():
-        print(f"{page}: left out, there is no {arguments[-1]}; first run: rankwise study {page}", flush=True)
+    study = Path(arguments[arguments.index("--study") + 1]) if "--study" in arguments else None
+    if study is not None and not study.is_dir():
+        print(f"{page}: left out, there is no {study}; first run: rankwise study {page}", flush=True)
         return False
     out = RUNS / f"analyze-{page}"
     print(f"{page}: rankwise analyze {' '.join(arguments)}", flush=True)

@@ -7,25 +7,64 @@ import pytest
 import torch
 
 from rankwise.adapters.inits import OLoRA, OLoRAControl
-from rankwise.analysis.olora_study import at_one_rate, duels
+from rankwise.analysis.cycles import judge as judge_cycles
+from rankwise.analysis.measures.wins import count_wins
+from rankwise.analysis.olora_dimension import bracket_words
+from rankwise.analysis.olora_rules import ahead, count_steps, favored, sooner
+from rankwise.analysis.olora_study import at_one_rate, duels, leads_of_controls
 from rankwise.analysis.study_files import steps_to
+from rankwise.analysis.which_matrices_study import contest, judge
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.methods import catalogue
+from rankwise.studies.cells import AllCells, study_cells
 from rankwise.studies.presets import resolve_study
+from rankwise.studies.progress import Progress
 
 SMALL = ["--set", "steps=2", "--set", "eval_every=1", "--set", "sizes={train: 8, selection: 4, test: 4}"]
 SMALL += ["--set", "finalists=1", "--set", "widen=0", "--seeds", "1"]
 
 
 def test_the_olora_preset_has_every_method_at_both_ranks_at_scale_one_and_a_shared_rate():
-    config = resolve_study("olora", "quick")
+    config = resolve_study("olora", "tutorial")
     names = [arm.name for arm in config.arms]
     methods = ["lora", "olora", "pissa", *(["milora"] if "milora" in {c.name for c in catalogue()} else [])]
     assert names[0] == "full"
     assert set(names[1:]) == {f"{m}-r{r}" for m in methods for r in (32, 64)} | {"orthonormal-r32", "spectrum-r32"}
     assert {arm.target().s for arm in config.arms[1:]} == {1.0}
-    assert set.intersection(*(set(config.learning_rates[n]) for n in names[1:])), "one rate that all arms try"
+    quick = resolve_study("olora", "quick", {"steps": 6})
+    few = {f"{m}-r{r}" for m in ("lora", "olora") for r in (32, 64)} | {"orthonormal-r32", "spectrum-r32"}
+    assert {arm.name for arm in quick.arms} == few | {f"{m}-r32" for m in methods[2:]}
+    assert (quick.search, quick.reference_arm.name, quick.fresh_seeds, quick.measure) == ("grid", "lora-r64", (), False)
+    for found in (config, quick):
+        assert found.search == "grid", "the shared rate is never stopped"
+    shared = set.intersection(*(set(rates) for rates in quick.learning_rates.values()))
+    assert shared == {3e-4}, "one rate that all arms try, however short the runs"
+
+
+def test_plain_quick_studies_ask_three_cells_and_named_data_gets_every_arm():
+    for preset, left in (("olora", {"pissa-r32", "milora-r32"}), ("which-matrices", None)):
+        config = resolve_study(preset, "quick")
+        first, *others = study_cells(config, [], [])
+        assert [cell.data for cell in (first, *others)] == ["word-problems", "word-problems:vi", "code-book"]
+        assert first.study(config).arms == config.arms
+        for cell in others:
+            own = cell.study(config)
+            names = {arm.name for arm in own.arms}
+            gone = {arm.name for arm in config.arms} - names
+            assert gone == (left or {f"{k}-r{r}" for k in ("q", "q-v", "q-k-v-o") for r in (1, 64)})
+            assert set(own.learning_rates) == names
+            assert own.data == cell.data
+        (named,) = study_cells(config, [], ["code-book"])
+        assert not named.without
+    pissa = resolve_study("olora", "quick", {"methods": ["pissa"]})
+    assert [arm.name for arm in pissa.arms] == ["lora-r64", "pissa-r32"]
+    assert not any(cell.without for cell in study_cells(pissa, [], []))
+    (alone,) = study_cells(resolve_study("olora", "smoke"), [], [])
+    assert alone.data == "word-problems"
+    matrices = resolve_study("which-matrices", "quick")
+    assert len(matrices.learning_rates["full"]) == 1
+    assert {len(rates) for name, rates in matrices.learning_rates.items() if name != "full"} == {3}
 
 
 def test_the_matrices_preset_spends_one_budget():
@@ -81,12 +120,15 @@ def _arm(name, method, scores, reference=False):
     return {"name": name, "method": method, "rank": rank, "learning_rates": rates}
 
 
+MODEL = {"cell": {"model": "m", "data": "d"}}
+
+
 def test_own_rates_and_a_shared_one_can_disagree():
     """OLoRA is ahead at LoRA's rate and behind when each has its own: the learning rate, not the init."""
     lora = _arm("lora-r4", "lora", {1e-4: 1.0, 1e-3: 0.5, 1e-2: None})
     olora = _arm("olora-r4", "olora", {1e-5: 0.7, 1e-4: 0.6, 1e-2: 0.1})
     assert at_one_rate(olora, lora) == (2, (0.6, 1.0))
-    (duel,) = duels({"cell": {"arms": [_arm("full", "full", {1e-4: 0.1}, True), lora, olora]}})
+    (duel,) = duels({"cell": {**MODEL, "arms": [_arm("full", "full", {1e-4: 0.1}, True), lora, olora]}})
     assert duel.own == (0.1, 0.5)
     assert duel.shared == (0.6, 1.0)
     assert duel.steps == (2, 2)
@@ -100,14 +142,14 @@ def test_a_shared_rate_that_was_stopped_early_is_read_where_both_were_scored():
     assert at_one_rate(olora, lora) == (1, (1.6, 2.0))
     olora["learning_rates"] = [dict(r, curve=[[2, 0.3]]) for r in olora["learning_rates"]]
     assert at_one_rate(olora, lora) is None
-    (duel,) = duels({"cell": {"arms": [lora, olora]}})
+    (duel,) = duels({"cell": {**MODEL, "arms": [lora, olora]}})
     assert (duel.shared, duel.shared_step) == (None, None)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     out = tmp_path_factory.mktemp("olora")
-    assert main(["study", "olora", "--scale", "smoke", *SMALL, "--out", str(out)]) == 0
+    assert main(["study", "olora", "--scale", "smoke", *SMALL, "--set", "search=halving", "--out", str(out)]) == 0
     return out
 
 
@@ -145,14 +187,127 @@ def test_the_olora_analysis_reads_its_study(study, tmp_path, capsys):
     assert set(found["numbers"]["own"]) >= {"olora", "pissa", "orthonormal", "spectrum"}
     for counts in (found["numbers"]["own"], found["numbers"]["shared"]):
         assert counts["olora"]["wins"] + counts["olora"]["losses"] == 2
-    assert "controls" in found["interpretation"]
+    assert found["numbers"]["steps"]["olora"]["wins"] + found["numbers"]["steps"]["olora"]["losses"] <= 2
+    assert {row[0].split(", ")[1] for row in found["tables"][0]["rows"]} >= {"all", "rank 4", "rank 8"}
+    controls = found["numbers"]["controls"]
+    assert controls["ranks"] == [4], "held against OLoRA at the rank that the controls have"
+    assert controls["favored"] == "one cell is too few to favor an explanation"
+    assert controls["favored"] in found["interpretation"]
 
 
 def test_gain_is_held_against_intrinsic_dimension(study, tmp_path, capsys):
     typed = ["analyze", "olora", "--study", str(study), "--train", "--dimensions", "16,64", "--scale", "smoke"]
     assert main([*typed, "--out", str(tmp_path), "--json"]) == 0
-    (cell,) = json.loads(capsys.readouterr().out)["numbers"]["dimension"]
-    assert set(cell) == {"cell", "d90", "ahead"}
+    found = json.loads(capsys.readouterr().out)
+    (cell,) = found["numbers"]["dimension"]
+    assert set(cell) == {"cell", "d90", "bracket", "ahead"}
+    assert cell["bracket"]
+    drawn = [panel["title"] for panel in found["panels"] if "intrinsic" in panel["title"]]
+    assert bool(drawn) == (cell["d90"] is not None), "no empty axes"
+
+
+@pytest.mark.parametrize(
+    ("bracket", "words"), [((8192, None), "> 8192"), ((None, 32), "<= 32"), ((32, 512), "32 to 512")]
+)
+def test_a_bracket_is_shown_as_measured(bracket, words):
+    assert bracket_words(*bracket) == words
+
+
+@pytest.mark.parametrize(
+    ("pairs", "lower", "faster"),
+    [
+        ([(0.4, 0.5)] * 4 + [(0.6, 0.5)] * 2, "holds here", "holds here"),
+        ([(0.4, 0.5)] * 2 + [(0.6, 0.5)] * 4, "does not hold here", "does not hold here"),
+        ([(0.4, 0.5)] * 3 + [(0.6, 0.5)] * 3, "undecided", "undecided"),
+        ([(0.5, 0.5)] * 6, "does not hold here", "undecided"),  # ties are nobody's
+        ([(0.4, 0.5)] * 3, "undecided", "undecided"),  # too few
+    ],
+)
+def test_the_words_of_the_olora_claim(pairs, lower, faster):
+    assert ahead(count_wins(pairs)) == lower
+    assert sooner(count_steps([(round(10 * a), round(10 * b)) for a, b in pairs])) == faster
+
+
+def test_a_loss_that_is_never_reached_is_a_loss():
+    assert str(count_steps([(None, 4), (4, 4), (2, 4)])) == "1 of 3 (1 ties)"
+    assert count_steps([(None, 4), (4, 4), (2, 4)]).losses == 1
+
+
+@pytest.mark.parametrize(
+    ("olora", "orthonormal", "spectrum", "told"),
+    [
+        ([0.3], [0.3], [0.3], "one cell"),
+        ([0.1, -0.2], [0.3, 0.3], [0.3, 0.3], "no lead"),
+        ([0.3, 0.3], [0.1, 0.3], [0.0, 0.0], "orthonormality and loudness alone"),
+        ([0.3, 0.3], [0.1, 0.1], [0.3, 0.2], "W's singular values"),
+        ([0.3, 0.3], [0.1, 0.1], [0.1, 0.1], "W's directions are the reason"),
+    ],
+)
+def test_what_the_controls_favor(olora, orthonormal, spectrum, told):
+    assert told in favored({"olora": olora, "orthonormal": orthonormal, "spectrum": spectrum})
+
+
+def test_controls_are_means_over_cells_beside_olora_at_their_rank():
+    cells = {}
+    for cell, shift in (("a", 0.0), ("b", 0.1)):
+        names = {"lora-r4": 0.5, "olora-r4": 0.4, "lora-r8": 0.5, "olora-r8": 0.0, "orthonormal-r4": 0.45 - shift}
+        names["spectrum-r4"] = 0.5
+        kinds = {"orthonormal": "custom", "spectrum": "custom"}
+        arms = [_arm(n, kinds.get(n.split("-")[0], n.split("-")[0]), {1e-3: nll}) for n, nll in names.items()]
+        cells[cell] = {**MODEL, "arms": arms}
+    found = leads_of_controls(duels(cells))
+    assert found["cells"] == 2
+    assert found["means"] == pytest.approx({"orthonormal": 0.1, "spectrum": 0.0, "olora": 0.1})
+
+
+def _matrices(one, several, base=1.0):
+    rows = [
+        {"cell": "c", "matrices": m, "rank": 4, "trained": 100, "nll": v} for m, v in (("q", one), ("q-v", several))
+    ]
+    return contest("c", rows, {"base": {"selection_nll": base}})["ahead"]
+
+
+def test_a_lead_within_the_margin_is_nobodys():
+    assert _matrices(0.50, 0.48) == "several"
+    assert _matrices(0.48, 0.50) == "one"
+    assert _matrices(0.500, 0.495) == "neither"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "word"),
+    [
+        (["several", "several", "neither"], "holds here"),
+        (["one", "one", "several"], "does not hold here"),
+        (["several", "one", "neither"], "undecided"),
+        (["neither"] * 3, "undecided"),
+        (["several", "several"], "undecided"),
+    ],
+)
+def test_the_words_of_the_matrices_claim(outcomes, word):
+    assert judge(outcomes) == word
+
+
+@pytest.mark.parametrize(
+    ("lora", "olora", "word"),
+    [(0.5, 0.4, "holds here"), (0.5, 0.6, "does not hold here"), (0.5, 0.49, "undecided"), (0.5, 0.51, "undecided")],
+)
+def test_the_words_of_the_cycles_claim(lora, olora, word):
+    assert judge_cycles(lora, olora, base=1.0) == word
+
+
+def test_cells_are_counted_on_and_never_past_their_total():
+    told = []
+
+    class Told(Progress):
+        def plan(self, total, done):
+            told.append((total, done))
+
+    cells = AllCells(Told(), [4, 4, 2])
+    for planned in ((4, 5), (4,), (2,)):
+        cells.next_cell()
+        for total in planned:
+            cells.plan(total, 0)
+    assert told == [(10, 0), (11, 0), (11, 5), (11, 9)]
 
 
 def test_the_matrices_analysis_reads_its_study(study, tmp_path, capsys):
@@ -177,6 +332,7 @@ def test_scores_from_elsewhere_are_counted(tmp_path, capsys):
     assert main(["analyze", "olora", "--study", str(path), "--out", str(tmp_path / "f"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["numbers"]["wins"] == {"wins": 5, "losses": 0, "ties": 1}
+    assert found["numbers"]["by_model"] == {"m": found["numbers"]["wins"]}
     assert found["word"] == "holds here"
     path.write_text("model,task,rank\n1,2,3\n")
     assert main(["analyze", "olora", "--study", str(path)]) == 2

@@ -49,19 +49,40 @@ def test_command(document: dict[str, Any], command: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "folder"),
     [
-        ("rankwise study olora", "runs/olora-quick"),
-        ("rankwise study olora --out 'my runs'", "'my runs'"),
+        ("rankwise study methods", "runs/methods-quick"),
+        ("rankwise study methods --out 'my runs'", "'my runs'"),
         ("rankwise study --out=there own.yaml", "there"),
         ("rankwise study deep/own.yaml", "runs/own"),
     ],
 )
 def test_an_arm_composed_by_hand_is_trained_from_its_study(typed: str, folder: str) -> None:
     document = documents.quick()
-    document["results"]["study"]["preset"] = "olora"
+    document["results"]["study"]["preset"] = "methods"
     document["provenance"]["command"] = typed
     name = document["results"]["verdict"]["recommended"]
     next(arm for arm in document["results"]["arms"] if arm["name"] == name)["method"] = "custom"
     assert next_step(document).command == f"rankwise train --from {folder} --steps 24"
+
+
+@pytest.mark.parametrize(
+    ("preset", "typed", "command"),
+    [
+        ("olora", "rankwise study olora", "rankwise analyze olora --study runs/olora-quick"),
+        ("olora", "rankwise study olora --out 'my runs'", "rankwise analyze olora --study 'my runs'"),
+        (
+            "which-matrices",
+            "rankwise study which-matrices",
+            "rankwise analyze which-matrices --study runs/which-matrices-quick",
+        ),
+    ],
+)  # fmt: skip
+def test_a_preset_that_an_analysis_reads_leads_to_it(preset: str, typed: str, command: str) -> None:
+    document = documents.quick()
+    document["results"]["study"]["preset"] = preset
+    document["provenance"]["command"] = typed
+    for arm, method in zip(document["results"]["arms"], ("full", "lora", "olora"), strict=False):
+        arm["method"] = method
+    assert next_step(document).command == command
 
 
 def test_model_and_data_are_repeated_as_typed_and_quoted() -> None:

@@ -11,9 +11,12 @@ from rankwise.studies.presets import PRESETS, SCALES, resolve_study
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_resolves_at_every_scale_and_survives_its_file(preset, scale):
     config = resolve_study(preset, scale)
-    assert config.arms[0].name == "full"
+    designed = PRESETS[preset].design(scale).get("reference", "full")
+    assert config.reference == designed
+    assert config.arms[0].name == "full" if designed == "full" else config.arms[0].method == "lora"
     assert parse_config(config.to_dict()) == config
-    assert all(len(grid) >= 2 for grid in config.learning_rates.values())
+    one = set(PRESETS[preset].middle) if scale == "quick" else set()
+    assert {name for name, grid in config.learning_rates.items() if len(grid) < 2} == one
 
 
 def test_smoke_is_the_first_preset_at_the_smallest_scale():

@@ -19,6 +19,7 @@ class Score:
     """One score from elsewhere; ``loss`` is lower-is-better (a score that is better when higher comes negated)."""
 
     cell: str
+    model: str
     rank: int
     method: str
     loss: float
@@ -57,11 +58,17 @@ def read_scores(path: Path) -> list[Score]:
     for number, row in enumerate(rows, 2):
         try:
             sign = 1.0 if value == "nll" else -1.0
-            own = (f"{row['model']} on {row['task']}", int(row["rank"]), row["method"].strip().lower())
+            own = (f"{row['model']} on {row['task']}", row["model"], int(row["rank"]), row["method"].strip().lower())
             scores.append(Score(*own, sign * float(row[value])))
         except (TypeError, ValueError, AttributeError):
             raise UsageError(f"{path}, line {number}: rank and {value} must be numbers.") from None
     return scores
+
+
+def training(cells: dict[str, Results]) -> dict[str, Any]:
+    """Return steps, batch and dtype of a study, as a finding's set-up shows them; all its cells are trained alike."""
+    found = next(iter(cells.values())).get("training", {})
+    return {name: found[name] for name in ("steps", "batch", "dtype") if name in found}
 
 
 def best(arm: Results) -> Results | None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rankwise.cli import console
 from rankwise.cli.options import say_json
 from rankwise.report import write_report
+from rankwise.report.next_step import analysis_step
 from rankwise.studies.cells import Cell, run_cells, summary
 from rankwise.studies.config import StudyConfig
 
@@ -32,4 +33,6 @@ def study_cells(
         screen.print(table)
         for page in pages:
             screen.print(escape(f"Report: {page}"), highlight=False, soft_wrap=True)
+        if step := analysis_step(next(iter(documents.values()))["results"], str(folder)):
+            screen.print(f"{step.why}\n  [bold]{escape(step.command)}[/]", highlight=False, soft_wrap=True)
     return 3 if any(document["results"]["faults"] for document in documents.values()) else 0

@@ -20,14 +20,19 @@ from rankwise.studies.progress import Progress
 
 def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[Cell]) -> None:
     """Print the resolved study: as JSON the whole configuration, else a table."""
-    estimate, why = _estimate(config, cells)
+    studies = [cell.study(config, len(cells)) for cell in cells]
+    estimates, why = _estimates(studies)
     if as_json:
         plan: dict[str, Any] = {
             "config": config.to_dict(),
             "out": str(folder),
             "cells": [[c.model, c.data] for c in cells],
         }
-        plan |= {"forecast": estimate.to_dict() if estimate else None, "no_forecast": why}
+        alone = estimates[0].to_dict() if len(estimates) == 1 else None
+        plan |= {"forecast": alone, "no_forecast": why}
+        if len(studies) > 1:
+            plan["forecasts"] = [estimate.to_dict() for estimate in estimates] or None
+            plan["left_out"] = [sorted(cell.without) for cell in cells]
         say_json(plan)
         return
     table = Table("arm", "update", "learning rates", title=f"{config.preset} at scale {config.scale}")
@@ -35,8 +40,8 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         rates = ", ".join(f"{lr:g}" for lr in config.learning_rates[arm.name])
         table.add_row(escape(arm.label), escape(repr(arm.target())), rates)
     stops = ", most of them stopped early" if config.search == "halving" else ""
-    screening = sum(len(grid) for grid in config.learning_rates.values())
-    fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
+    screening = sum(len(grid) for own in studies for grid in own.learning_rates.values())
+    fresh = sum((1 + min(own.finalists, len(own.arms) - 1)) * len(own.fresh_seeds) for own in studies)
     seeds = ", ".join(map(str, config.fresh_seeds))
     then = f"{fresh} on fresh seeds {seeds}" if fresh else "none on fresh seeds (no verdict; --seeds 3 adds one)"
     screen = console.out()
@@ -49,8 +54,17 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         ),
         highlight=False,
     )
-    for line in estimate.lines(config) if estimate else [f"No estimate of packs, memory and time: {why}"]:
-        screen.print(escape(line), highlight=False)
+    if left := {name: None for cell in cells for name in sorted(cell.without)}:
+        without = "; ".join(c.data for c in cells if c.without)
+        screen.print(escape(f"Left out on {without}: {', '.join(left)}."), highlight=False)
+    for cell, own, estimate in zip(cells, studies, estimates, strict=False):
+        where = f"{cell.model} on {cell.data}: " if len(cells) > 1 else ""
+        for line in estimate.lines(own):
+            screen.print(escape(where + line), highlight=False)
+    if why:
+        screen.print(escape(f"No estimate of packs, memory and time: {why}"), highlight=False)
+    elif len(cells) > 1:
+        screen.print(f"All cells: about {words(sum(e.seconds for e in estimates))} on this machine.", highlight=False)
     if config.budget:
         screen.print(
             f"With --budget it first times a few steps, then leaves out what does not fit into "
@@ -59,13 +73,11 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         )
 
 
-def _estimate(config: StudyConfig, cells: list[Cell]) -> tuple[Forecast | None, str | None]:
-    """Estimate a study of one cell, or say why not."""
-    if len(cells) > 1:
-        return None, "there are several cells; ask for one of them"
+def _estimates(studies: list[StudyConfig]) -> tuple[list[Forecast], str | None]:
+    """Estimate the study of every cell, or say why not."""
     if console.err().is_terminal:
         console.err().print("Timing a few steps on this machine", highlight=False)
     try:
-        return forecast(config, Progress()), None
+        return [forecast(own, Progress()) for own in studies], None
     except UsageError as error:  # a model that is not on this machine, say: the plan stands all the same
-        return None, str(error)
+        return [], str(error)

@@ -72,7 +72,7 @@ def study(
         unfit = {"--methods": methods, "--reference": reference, "--budget": budget, "--cheapest-by": cheapest_by}
         own = {"model": model, "data": data, "steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
         return study_events(own, unfit | {"--report-to": report_to}, scale, setting, out, json_=json_, dry_run=dry_run)
-    from rankwise.studies.cells import split_cells
+    from rankwise.studies.cells import study_cells
 
     first = 0 if seed is None else seed
     models, datasets = listed(model), listed(data)
@@ -105,7 +105,9 @@ def study(
         config = _resolve(preset, scale, {**values, "finalists": 2})
     name = Path(preset).stem if _is_file(preset) else f"{config.preset}-{config.scale}"
     folder = out or Path("runs") / name
-    cells = split_cells(models or [config.model], datasets or [config.data])
+    if _is_file(preset) and not datasets:  # the file names its data
+        datasets = [config.data]
+    cells = study_cells(config, models, datasets)
     if dry_run:
         from rankwise.cli.plan import show_plan
 
@@ -117,9 +119,9 @@ def study(
 
     command, trackers = typed("study"), listed(report_to)
     if len(cells) > 1:
-        from rankwise.cli.many import study_cells
+        from rankwise.cli import many
 
-        return study_cells(config, cells, folder, command=command, as_json=json_, report_to=trackers)
+        return many.study_cells(config, cells, folder, command=command, as_json=json_, report_to=trackers)
     from rankwise.studies.study import run_study
 
     return conduct(run_study, config, folder, command=command, as_json=json_, report_to=trackers)

@@ -11,6 +11,7 @@ from rankwise.report import wording
 from rankwise.report.view import Document
 
 ENOUGH_SEEDS = 3
+ANALYZED = ("olora", "which-matrices")  # presets whose question `rankwise analyze` answers
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,29 @@ class NextStep:
     command: str
 
 
+def analysis_step(results: dict[str, Any], folder: str) -> NextStep | None:
+    """Return the analysis that answers the question of a study's preset, if there is one and the study has its arms.
+
+    Args:
+        results: of the study, or of one of its cells.
+        folder: of the whole study.
+    """
+    preset, methods = results["study"]["preset"], {arm["method"] for arm in results["arms"]}
+    if preset not in ANALYZED or (preset == "olora" and not methods >= {"lora", "olora"}):
+        return None
+    command = ["rankwise", "analyze", preset, "--study", folder]
+    return NextStep("Read the answer to this study's question:", shlex.join(command))
+
+
 def next_step(document: Document) -> NextStep:
     """Choose the next command; the first of these that applies.
 
-    A smoke study leads to the real one; a recommendation to training it; too little evidence to more seeds; a
-    clean miss to higher ranks; anything else to the environment and data check.
+    A preset that an analysis reads leads to it; a smoke study to the real one; a recommendation to training it; too
+    little evidence to more seeds; a clean miss to higher ranks; anything else to the environment and data check.
     """
     results = document["results"]
+    if step := analysis_step(results, _folder(document)):
+        return step
     typed = _options(document["provenance"]["command"])
     words = {arm["verdict"]["word"] for arm in results["arms"] if not arm["reference"]}
     seeds = len(results["study"]["fresh_seeds"])

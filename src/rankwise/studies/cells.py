@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rankwise.files import write_json
+from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
+from rankwise.studies.presets import PRESETS
 from rankwise.studies.progress import Progress
 from rankwise.studies.study import Document, run_study
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one data set."""
+    """One model on one data set.
+
+    Attributes:
+        without: arms of the study that this cell leaves out.
+    """
 
     model: str
     data: str
+    without: frozenset[str] = frozenset()
 
     @property
     def slug(self) -> str:
@@ -26,10 +33,84 @@ class Cell:
         parts = (re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "cell" for text in (self.model, self.data))
         return "--".join(parts)
 
+    def study(self, config: StudyConfig, cells: int = 1) -> StudyConfig:
+        """Return the study of this cell, one of ``cells`` that share a budget evenly."""
+        arms = tuple(arm for arm in config.arms if arm is config.reference_arm or arm.name not in self.without)
+        rates = {arm.name: config.learning_rates[arm.name] for arm in arms}
+        own = {"model": self.model, "data": self.data, "arms": arms, "learning_rates": rates}
+        budget = {"budget": Budget(seconds=config.budget.seconds / cells)} if config.budget else {}
+        return config.model_copy(update={**own, **budget})
+
+
+class AllCells(Progress):
+    """Tells one listener about cell after cell: counts go on from cell to cell instead of starting again.
+
+    Args:
+        expected: about how many runs each cell takes.
+    """
+
+    def __init__(self, inner: Progress, expected: list[int]) -> None:
+        self.inner, self.later = inner, list(expected)
+        self.before = self.total = 0
+
+    def next_cell(self) -> None:
+        """Begin the next cell: what the last one planned is behind it."""
+        self.before += self.total
+        self.total = 0
+        self.later.pop(0)
+
+    def plan(self, total: int, done: int) -> None:
+        """Count this cell's runs after those of the cells before it, and expect those of the cells to come."""
+        self.total = total
+        self.inner.plan(self.before + total + sum(self.later), self.before + done)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.note(text)
+
+    def start(self, label: str, steps: int) -> None:
+        """Pass it on."""
+        self.inner.start(label, steps)
+
+    def together(self, runs: int, steps: int) -> None:
+        """Pass it on."""
+        self.inner.together(runs, steps)
+
+    def advance(self) -> None:
+        """Pass it on."""
+        self.inner.advance()
+
+    def step(self, step: int, loss: float) -> None:
+        """Pass it on."""
+        self.inner.step(step, loss)
+
+    def score(self, step: int, nll: float) -> None:
+        """Pass it on."""
+        self.inner.score(step, nll)
+
+    def done(self, label: str, status: str, nll: float | None, seconds: float) -> None:
+        """Pass it on."""
+        self.inner.done(label, status, nll, seconds)
+
 
 def split_cells(models: list[str], data: list[str]) -> list[Cell]:
     """Return every pair, models outermost."""
     return [Cell(model, name) for model in models for name in data]
+
+
+def study_cells(config: StudyConfig, models: list[str], data: list[str]) -> list[Cell]:
+    """Return the cells of a study: what was named, or what its preset asks at this scale.
+
+    A preset's own cells may leave out arms after the first one; cells that were named have every arm.
+    """
+    preset = PRESETS.get(config.preset)
+    if data or preset is None or config.scale != "quick" or not preset.data:
+        return split_cells(models or [config.model], data or [config.data])
+    first, *others = split_cells(models or [config.model], list(preset.data))
+    left = frozenset(arm.name for arm in config.arms[1:] if preset.first is not None and preset.first(arm))
+    if len(left) >= len(config.arms) - 1:  # nothing else was asked for
+        left = frozenset()
+    return [first, *(replace(cell, without=left) for cell in others)]
 
 
 def run_cells(
@@ -37,12 +118,12 @@ def run_cells(
 ) -> dict[str, Document]:
     """Run or continue each cell in ``out/<model>--<data>`` and write ``out/cells.json``; return documents by cell."""
     documents: dict[str, Document] = {}
-    for number, cell in enumerate(cells, 1):
+    studies = [cell.study(config, len(cells)) for cell in cells]
+    counted = AllCells(progress, [runs_after(own, 0) for own in studies])
+    for number, (cell, own) in enumerate(zip(cells, studies, strict=True), 1):
         progress.note(f"cell {number} of {len(cells)}: {cell.model} on {cell.data}")
-        own = config.model_copy(update={"model": cell.model, "data": cell.data})
-        if config.budget:
-            own = own.model_copy(update={"budget": Budget(seconds=config.budget.seconds / len(cells))})
-        documents[cell.slug] = run_study(own, out / cell.slug, progress=progress, command=command)
+        counted.next_cell()
+        documents[cell.slug] = run_study(own, out / cell.slug, progress=counted, command=command)
     write_json(out / "cells.json", summary(documents))
     return documents
 

@@ -67,7 +67,7 @@ class _Plan:
         self.paused = len([r for r in finished if r.status == "paused"])
         self.done = len(finished) - self.paused
         self.passed = 0
-        self.left = self._later(0)
+        self.left = runs_after(config, 0)
 
     def announce(self) -> None:
         interrupted = [run for run in self.runner.ledger.interrupted() if run.label != "base"]
@@ -85,20 +85,20 @@ class _Plan:
             self.watch(pending)
         self.passed += len(jobs) - len(pending)
         stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
-        self.runner.progress.plan(self.passed + len(pending) + self._later(stage), self.passed)
+        self.runner.progress.plan(self.passed + len(pending) + runs_after(self.config, stage), self.passed)
         self.passed += len(pending)
         return self.runner.run_many(jobs)
 
-    def _later(self, stage: int) -> int:
-        """About how many runs follow after ``stage``, the step up to which all rates are trained."""
-        config = self.config
-        if stage > config.steps:
-            return 0
-        fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
-        rates = sum(len(grid) for grid in config.learning_rates.values()) if not stage else 0
-        if config.search == "halving":
-            steps = config.train_spec(config.arms[0], 1.0, 0).eval_steps
-            rungs = [*rung_steps(steps, config.steps, config.halving.first), config.steps]
-            for number, rung in enumerate(rungs[1:]):
-                rates += len(config.arms) * (2 if number == 0 else 1) if rung > stage else 0
-        return rates + fresh
+
+def runs_after(config: StudyConfig, stage: int) -> int:
+    """About how many runs follow after ``stage``, the step up to which all rates are trained."""
+    if stage > config.steps:
+        return 0
+    fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
+    rates = sum(len(grid) for grid in config.learning_rates.values()) if not stage else 0
+    if config.search == "halving":
+        steps = config.train_spec(config.arms[0], 1.0, 0).eval_steps
+        rungs = [*rung_steps(steps, config.steps, config.halving.first), config.steps]
+        for number, rung in enumerate(rungs[1:]):
+            rates += len(config.arms) * (2 if number == 0 else 1) if rung > stage else 0
+    return rates + fresh

@@ -23,11 +23,26 @@ Arms = tuple[Arm, ...]
 
 @dataclass(frozen=True)
 class Preset:
-    """A question, the arms that answer it (at a scale, on a model), and whether it sweeps rates wider than usual."""
+    """A question and how it is asked.
+
+    Attributes:
+        arms: what answers it, at a scale and on a model.
+        sweep: rates are swept wider than usual and drawn as whole curves: every rate is trained to the end.
+        design: settings of its own at a scale.
+        steady: grids are those of longer runs at any length, in which LoRA and inits that edit the base share a rate.
+        data: the data sets of the quick study, each a cell.
+        first: whether only the first of these cells has an arm.
+        middle: arms that get one rate in the quick study, the middle of their grid.
+    """
 
     question: str
     arms: Callable[[str, str], Arms]
-    sweep: bool = False  # drawn as whole curves: every rate is trained to the end
+    sweep: bool = False
+    design: Callable[[str], dict[str, Any]] = lambda scale: {}
+    steady: bool = False
+    data: tuple[str, ...] = ()
+    first: Callable[[Arm], bool] | None = None
+    middle: tuple[str, ...] = ()
 
 
 def _rank(scale: str) -> int:
@@ -95,6 +110,8 @@ def _methods(scale: str, model: str) -> Arms:
     return (full_arm(), _lora(scale, rank), *(method_arm(name, label, rank) for name, label in others))
 
 
+DATA = ("word-problems", "word-problems:vi", "code-book")  # of presets whose answer counts cells
+
 PRESETS = {
     "without-regret": Preset("Which adapter matches full fine-tuning, and at what cost?", _without_regret),
     "rank": Preset("How much rank is enough to match full fine-tuning?", _ladder),
@@ -102,8 +119,22 @@ PRESETS = {
     "batch-size": Preset("Does LoRA pay more than full fine-tuning for large batches?", _batches),
     "placement": Preset("Do adapters need all linear layers, or only attention or the MLP?", _placements),
     "methods": Preset("Which low-rank method matches full fine-tuning at the same rank?", _methods),
-    "olora": Preset(preset_olora.QUESTION, preset_olora.arms),
-    "which-matrices": Preset(preset_which_matrices.QUESTION, preset_which_matrices.arms),
+    "olora": Preset(
+        preset_olora.QUESTION,
+        preset_olora.arms,
+        design=preset_olora.design,
+        steady=True,
+        data=DATA,
+        first=preset_olora.only_first,
+    ),
+    "which-matrices": Preset(
+        preset_which_matrices.QUESTION,
+        preset_which_matrices.arms,
+        design=preset_which_matrices.design,
+        data=DATA,
+        first=preset_which_matrices.only_first,
+        middle=("full",),
+    ),
 }
 
 
@@ -138,19 +169,22 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     kind = (
         {**settings(surveyed), "survey": surveyed} if surveyed else {"search": "grid"} if PRESETS[preset].sweep else {}
     )
-    values = {**SCALES[scale], **kind, **(changes or {})}
+    designed = PRESETS[preset].design(scale)
+    values = {**SCALES[scale], **designed, **kind, **(changes or {})}
     if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
         values["measure"] = True  # asked for, so measured, at scales that leave it out too
     if isinstance(values["sizes"], dict):
-        values["sizes"] = {**SCALES[scale]["sizes"], **values["sizes"]}
+        values["sizes"] = {**SCALES[scale]["sizes"], **designed.get("sizes", {}), **values["sizes"]}
     arms: Any = values.pop("arms", None)
     own = parse_arms(arms) if arms is not None else PRESETS[preset].arms(scale, str(values["model"]))
     methods = values.pop("methods", None)
+    if values.get("reference") == "best-rank" and "reference" not in (changes or {}):
+        own = _best_rank_first(own)  # the preset's own: stays whatever else is left out
     if surveyed:
         own = survey_arms(list(surveyed), scale, str(values["model"]))
     elif methods:
         own = _keep(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
-    if values.get("reference") == "best-rank":
+    if (changes or {}).get("reference") == "best-rank":
         own = _best_rank_first(own)
     rates = _grids(own, preset, scale, values)
     rates.update(values.pop("learning_rates", {}))
@@ -162,9 +196,11 @@ def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[
     model, steps = str(values["model"]), values["steps"]
     rule = "quick" if scale == "smoke" and model != "tiny" else scale  # the smoke grids are the tiny model's
     size: dict[str, int] = {"width": _width(model)} if rule not in GRIDS else {}
-    if isinstance(steps, int) and steps > 0:
+    if isinstance(steps, int) and steps > 0 and not PRESETS[preset].steady:
         size["steps"] = steps
     grids = {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+    if scale == "quick":
+        grids |= {name: (grids[name][len(grids[name]) // 2],) for name in PRESETS[preset].middle if name in grids}
     return {name: rates[:RATES] for name, rates in grids.items()} if values.get("survey") else grids
 
 
