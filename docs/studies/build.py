@@ -55,7 +55,9 @@ def pages() -> None:
     """Write every page from its JSON, and the index."""
     lines = ["# Claims, held against the default model", ""]
     lines += ["Written by `make analyses`. Each word is decided by the rule on its page; one seed, few steps.", ""]
-    lines += ["Studies with verdicts: [the four findings of LoRA without regret](lora-without-regret.md).", ""]
+    lines += ["Studies: [the four findings of LoRA without regret](lora-without-regret.md);"]
+    lines += ["[why the loss jumps when LoRA is orthogonalized, and which event does not](orthogonalization.md);"]
+    lines += ["[three tasks one after another](stream.md).", ""]
     lines += ["Not a claim but a check of our own statistics: [coverage of the intervals](coverage.md).", ""]
     lines += ["| claim | result | command |", "|---|---|---|"]
     for page, arguments in PAGES.items():
