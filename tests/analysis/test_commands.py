@@ -133,3 +133,11 @@ def test_the_words_of_a_rule():
         "undecided",
         "holds here",
     ]
+
+
+def test_the_terminal_shows_set_up_and_tables(tmp_path, capsys):
+    assert main(["analyze", "spectrum", "--scale", "smoke", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Set-up: dimension 64; alpha 16" in shown
+    assert "Relative errors, style / facts" in shown
+    assert ".0128 / 0.7489" in " ".join(shown.split()), "METHODS 14.5 at rank 4"

@@ -10,6 +10,7 @@ from rankwise.analysis.measures.subspaces import (
     amplification,
     principal_angles,
     projections,
+    random_projection,
     random_similarity,
     row_space,
     similarity,
@@ -66,3 +67,10 @@ def test_amplification_of_a_known_case():
     E = torch.eye(3, dtype=F64)
     assert amplification(W, E[:, 2:], torch.tensor([2.0], dtype=F64), E[:, 2:], 1) == pytest.approx(20, abs=1e-12)
     assert projections(W, E[:, :1], E[:, :1]) == 5
+
+
+def test_what_w_has_in_random_directions_is_the_average_of_draws():
+    W = torch.diag(torch.arange(1.0, 13.0, dtype=F64))[:, :10]
+    drawn = [projections(W, frame(12, 3, seed=2 * k), frame(10, 3, seed=2 * k + 1)) for k in range(3000)]
+    mean_square = sum(value * value for value in drawn) / len(drawn)
+    assert random_projection(W, 3) == pytest.approx(math.sqrt(mean_square), rel=0.02)

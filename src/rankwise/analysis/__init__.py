@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from rankwise.analysis.finding import Finding
@@ -31,7 +31,13 @@ class Analysis:
     def run(self, request: Request, progress: Progress) -> Finding:
         """Measure."""
         measure: Callable[[Request, Progress], Finding] = import_module(f"rankwise.analysis.{self.module}").run
-        return measure(request, progress)
+        return with_notes(measure(request, progress))
+
+
+def with_notes(finding: Finding) -> Finding:
+    """Move the set-up's notes (a random model, runs that diverged) to the front of the caveats."""
+    setup = {key: value for key, value in finding.setup.items() if key != "notes"}
+    return replace(finding, setup=setup, caveats=(*finding.setup.get("notes", ()), *finding.caveats))
 
 
 ANALYSES: dict[str, Analysis] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,12 +45,18 @@ class Trial:
     """One finished run with what its watch kept.
 
     Attributes:
-        gain: fall of the selection NLL from the untouched model to the run's last evaluation, in nats per token.
+        gain: fall of the selection NLL from the untouched model to the run's last evaluation, in nats per token;
+            minus infinity for a run that diverged.
     """
 
     result: RunResult
     base_nll: float
     updates: dict[int, dict[str, Update]]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run's loss or score stopped being finite."""
+        return self.result.status != "done"
 
     @property
     def last(self) -> dict[str, Update]:
@@ -58,8 +65,8 @@ class Trial:
 
     @property
     def nll(self) -> float:
-        """Selection NLL at the last evaluation."""
-        return self.result.curve[-1][1]
+        """Selection NLL at the last evaluation; infinite for a run that diverged."""
+        return math.inf if self.diverged else self.result.curve[-1][1]
 
     @property
     def gain(self) -> float:
@@ -69,7 +76,7 @@ class Trial:
     @property
     def curve(self) -> list[tuple[int, float]]:
         """(step, selection NLL) from the untouched model on."""
-        return [(0, self.base_nll), *self.result.curve]
+        return [(0, self.base_nll), *((s, v) for s, v in self.result.curve if math.isfinite(v))]
 
 
 class Bench:
@@ -85,6 +92,8 @@ class Bench:
         self.linear = linear_modules(self.base.model)
         self._splits: dict[str, Splits] = {}
         self._base_nll: dict[str, float] = {}
+        self._limits: dict[str, Limits] = {}
+        self.diverged: list[str] = []
 
     @property
     def steps(self) -> int:
@@ -104,10 +113,15 @@ class Bench:
         """Return the base's weights by module, (d_out, d_in) float32 or wider."""
         return {name: wide(self.linear[name]) for name in names}
 
+    def limit(self, data: str, train: int) -> None:
+        """Load at most ``train`` training examples of a data set, which must not be loaded yet."""
+        _, selection, test = self.request.setting("sizes")
+        self._limits[data] = Limits(train, min(selection, train), min(test, train))
+
     def splits(self, data: str) -> Splits:
         """Load a data set once."""
         if data not in self._splits:
-            limits = Limits(*self.request.setting("sizes"))
+            limits = self._limits.get(data, Limits(*self.request.setting("sizes")))
             self._splits[data] = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits)
         return self._splits[data]
 
@@ -144,13 +158,15 @@ class Bench:
         steps: int | None = None,
         trainee: Trainee | None = None,
         watch: Watch | None = None,
+        may_diverge: bool = False,
     ) -> Trial:
         """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
 
-        A given ``trainee`` is its maker's to close.
+        A given ``trainee`` is its maker's to close. A run that diverged is a result where ``may_diverge``: its gain is
+        minus infinity, it has no updates, and the finding names it.
 
         Raises:
-            RunError: the run diverged.
+            RunError: the run diverged, and nothing can be said without it.
         """
         steps = steps or self.steps
         every = min(int(self.request.setting("eval_every")), steps)
@@ -174,8 +190,10 @@ class Bench:
             watch=_Both(kept, watch) if watch else kept,
             observe=lambda record: self.progress.step(record["step"], record["loss"]) if "loss" in record else None,
         )
-        if result.status != "done":
+        if result.status != "done" and not may_diverge:
             raise RunError(f"the run {label} diverged: {result.reason}; give a lower --lr.")
+        if result.status != "done":
+            self.diverged.append(label)
         self.progress.done(label, result.status, result.selection_nll, time.monotonic() - started)
         return Trial(result, self.base_nll(data), kept.seen)
 
@@ -189,7 +207,10 @@ class Bench:
             "batch": int(self.request.setting("batch")),
             "dtype": str(self.request.setting("dtype")),
             "seed": self.request.seed,
-            "notes": list(self.base.notes),
+            "notes": [
+                *self.base.notes,
+                *(f"The run {label} diverged and counts as having learned nothing." for label in self.diverged),
+            ],
         }
 
     def fitting(self, ranks: tuple[int, ...], names: list[str]) -> tuple[int, ...]:

@@ -28,6 +28,9 @@ class Panel:
         series: field whose values tell lines apart; None for one.
         value: field of a heat map's cells, in [0, 1].
         rule: a horizontal reference line at this y, with a label.
+        path: for ``points``, places that a thin line joins in this order, such as a Pareto front.
+
+    Rows without a finite place (a run that diverged) are not drawn; the tables name them.
     """
 
     title: str
@@ -38,6 +41,14 @@ class Panel:
     series: str | None = None
     value: str | None = None
     rule: tuple[float, str] | None = None
+    path: tuple[Row, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(row for row in self.rows if self._has_place(row)))
+
+    def _has_place(self, row: Row) -> bool:
+        found = (row[axis.field] for axis in (self.x, self.y))
+        return all(not isinstance(value, float) or math.isfinite(value) for value in found)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import cast
 
@@ -13,7 +14,7 @@ from rankwise.adapters.layers import AdaptedLayer
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
 from rankwise.adapters.slot import Slot
 from rankwise.analysis.bench import Bench, Trial
-from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide
+from rankwise.analysis.finding import Axis, Finding, Panel, Table, Word, decide
 from rankwise.analysis.measures.kernels import log_slope
 from rankwise.analysis.measures.style_facts import ALPHA, scale_table
 from rankwise.analysis.request import Request
@@ -22,7 +23,7 @@ from rankwise.engine.batches import Batch, collate
 from rankwise.studies.progress import Progress
 
 SCALINGS = (("alpha/r", AlphaOverRank()), ("alpha/sqrt(r)", AlphaOverSqrtRank()))
-FADED = 0.05  # share of the best gain
+FADED = 0.05  # share of the best gain at a lower rank
 
 
 class Norms(Watch):
@@ -36,6 +37,11 @@ class Norms(Watch):
         self.batch, self.every, self.last = batch, every, last
         self.gradient: list[float] = []
         self.activation: list[tuple[int, float]] = []
+
+    @property
+    def first(self) -> float:
+        """Gradient norm of the first step; not a number if the run ended before it."""
+        return self.gradient[0] if self.gradient else math.nan
 
     def gradients(self, step: int, trainee: Trainee) -> None:
         """Norm over all trained tensors, before clipping."""
@@ -67,6 +73,30 @@ class Norms(Watch):
         self.activation.append((step, statistics.mean(r * r for r in ratios) ** 0.5))
 
 
+def fading(ranks: tuple[int, ...], gains: dict[int, float]) -> float | None:
+    """Return what the highest rank gained less than the best lower one, as a share of that one's gain.
+
+    Infinite if the highest rank diverged; None for one rank, or if no lower rank gained anything.
+    """
+    best = max((gains[r] for r in ranks[:-1]), default=0.0)
+    return (best - gains[ranks[-1]]) / best if best > 0 else None
+
+
+def judge(plain: float | None, stable: float | None) -> Word:
+    """Return the word from what fades under alpha/r and under alpha/sqrt(r): see ``RULE``."""
+    if plain is None or stable is None or math.isinf(plain):
+        return "undecided"
+    return decide(plain > FADED >= stable, plain <= FADED or stable >= plain)
+
+
+RULE = (
+    f"Each scaling is held against itself: it fades if its highest rank gains more than {FADED:.0%} less than its own "
+    "best lower rank. Holds if alpha/r fades and alpha/sqrt(r) does not; does not hold if alpha/r does not fade, or if "
+    "alpha/sqrt(r) fades at least as much; undecided if both fade, alpha/sqrt(r) less, if no lower rank gained "
+    "anything, or if alpha/r diverged at the highest rank."
+)
+
+
 def run(request: Request, progress: Progress) -> Finding:
     """Train every rank under both scalings at one learning rate and compare norms and curves."""
     ranks = request.ranks_or((1, 4, 16), (1, 16, 128))
@@ -79,18 +109,18 @@ def run(request: Request, progress: Progress) -> Finding:
         for rank in ranks:
             norms = Norms(batch, int(request.setting("eval_every")), bench.steps)
             target = Adapter(rank=rank, alpha=ALPHA, scaling=scaling)
-            trial = bench.trial(f"{name} r={rank}", target, data, lr=bench.rate(Adapter()), watch=norms)
+            label = f"{name} r={rank}"
+            trial = bench.trial(label, target, data, lr=bench.rate(Adapter()), watch=norms, may_diverge=True)
             found[name, rank] = (trial, norms)
     gains = {key: trial.gain for key, (trial, _) in found.items()}
-    top, best = ranks[-1], max(gains.values())
-    plain, stable = gains["alpha/r", top], gains["alpha/sqrt(r)", top]
-    faded = best - plain > FADED * abs(best)
-    word = decide(faded and stable - plain > FADED * abs(best), not faded) if len(ranks) > 1 else "undecided"
+    faded = {name: fading(ranks, {r: gains[name, r] for r in ranks}) for name, _ in SCALINGS}
+    plain, stable = faded.values()
+    firsts = {name: [found[name, r][1].first for r in ranks] for name, _ in SCALINGS}
     slopes = {
-        name: log_slope(list(map(float, ranks)), [found[name, r][1].gradient[0] for r in ranks])
-        if len(ranks) > 1
+        name: log_slope(list(map(float, ranks)), norms)
+        if len(ranks) > 1 and all(0 < n < math.inf for n in norms)
         else None
-        for name, _ in SCALINGS
+        for name, norms in firsts.items()
     }
     return Finding(
         analysis="scale",
@@ -99,13 +129,9 @@ def run(request: Request, progress: Progress) -> Finding:
             "(rsLoRA, arXiv 2312.03732)."
         ),
         setup={**bench.setup(data), "alpha": ALPHA, "ranks": list(ranks), "lr": bench.rate(Adapter())},
-        word=word,
-        rule=(
-            f"Holds if at the highest rank alpha/r ends more than {FADED:.0%} of the best gain below the best run and "
-            f"alpha/sqrt(r) ends more than {FADED:.0%} above alpha/r; does not hold if alpha/r ends within {FADED:.0%} "
-            "of the best run; otherwise undecided."
-        ),
-        why=f"At rank {top} alpha/r gained {plain:.3f} nats, alpha/sqrt(r) {stable:.3f}, the best run {best:.3f}.",
+        word=judge(plain, stable),
+        rule=RULE,
+        why=" ".join(_told(name, ranks, gains, share) for name, share in faded.items()),
         interpretation=(
             "The first step's gradient norm falls as 1/sqrt(r) under alpha/r and stays level under alpha/sqrt(r): that "
             f"is arithmetic, and the slopes on log axes here are {_slope(slopes['alpha/r'])} and "
@@ -125,18 +151,32 @@ def run(request: Request, progress: Progress) -> Finding:
                 "Runs",
                 ("scaling", "rank", "first gradient norm", "adapter / layer output at the end", "final NLL", "gain"),
                 tuple(
-                    (name, rank, n.gradient[0], n.activation[-1][1], t.nll, t.gain)
+                    (name, rank, n.first, n.activation[-1][1] if n.activation else None, t.nll, t.gain)
                     for (name, rank), (t, n) in found.items()
                 ),
             ),
         ),
         caveats=("One seed and one learning rate for all runs.",),
-        numbers={"gradient_slopes": slopes, "gains": {f"{name} r={r}": g for (name, r), g in gains.items()}},
+        numbers={
+            "faded": faded,
+            "gradient_slopes": slopes,
+            "gains": {f"{name} r={r}": g for (name, r), g in gains.items()},
+        },
     )
 
 
+def _told(name: str, ranks: tuple[int, ...], gains: dict[tuple[str, int], float], share: float | None) -> str:
+    listed = ", ".join("diverged" if math.isinf(g := gains[name, r]) else f"{g:.3f}" for r in ranks)
+    at = f"{name} gained {listed} nats at rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
+    if share is None:
+        return f"{at}: nothing at a lower rank to compare with."
+    if math.isinf(share):
+        return f"{at}."
+    return f"{at}: the highest rank {abs(share):.1%} {'below' if share >= 0 else 'above'} its best lower one."
+
+
 def _slope(value: float | None) -> str:
-    return f"{value:+.2f}" if value is not None else "not defined for one rank"
+    return f"{value:+.2f}" if value is not None else "not defined here"
 
 
 def _panels(found: dict[tuple[str, int], tuple[Trial, Norms]], ranks: tuple[int, ...]) -> tuple[Panel, ...]:
@@ -144,8 +184,8 @@ def _panels(found: dict[tuple[str, int], tuple[Trial, Norms]], ranks: tuple[int,
     for (name, rank), (trial, norms) in found.items():
         label = f"{name}, r={rank}"
         curves += [{"step": s, "nll": v, "arm": label} for s, v in trial.curve]
-        gradients.append({"rank": rank, "norm": norms.gradient[0], "arm": name})
-        sizes.append({"rank": rank, "size": norms.activation[-1][1], "arm": name})
+        gradients.append({"rank": rank, "norm": norms.first, "arm": name})
+        sizes += [{"rank": rank, "size": v, "arm": name} for _, v in norms.activation[-1:]]
         grown += [{"step": s, "size": v, "arm": label} for s, v in norms.activation]
     by_rank = Axis("rank", "rank", log=True)
     return (

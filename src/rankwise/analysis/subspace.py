@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from rankwise.analysis.bench import Bench
-from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide_share
+from rankwise.analysis.finding import Axis, Finding, Panel, Table, Word, decide
 from rankwise.analysis.measures.subspaces import (
     amplification,
     projections,
+    random_projection,
     random_similarity,
     similarity,
     similarity_grid,
@@ -25,6 +26,24 @@ from rankwise.studies.progress import Progress
 
 TOP = 4  # directions that are compared
 TIMES = 3.0  # how far above chance counts
+HAS, EMPHASIZED = 1.5, 0.5  # W has more than this many times a random draw there, and less than this share of its own
+RULE = (
+    f"Two halves, each true in a share of the modules. Found again: the top output directions under another seed are "
+    f"more than {TIMES:g} times as alike as chance. Amplifies what W has but does not emphasize: in the update's "
+    f"directions W has more than {HAS:g} times what it has in random ones and less than {EMPHASIZED:g} of what it has "
+    "in its own top ones. Holds if both shares are at least 2/3; does not hold if either is at most 1/3; otherwise "
+    "undecided."
+)
+
+
+def judge(again: float, amplifies: float) -> Word:
+    """Return the word from the shares of modules in which each half is true: see ``RULE``."""
+    return decide(min(again, amplifies) >= 2 / 3, min(again, amplifies) <= 1 / 3)
+
+
+def has_unemphasized(update: float, own: float, random: float) -> bool:
+    """Whether |U'WV| of the update is above random directions' and well below W's own top ones."""
+    return HAS * random < update < EMPHASIZED * own
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -57,7 +76,9 @@ def run(request: Request, progress: Progress) -> Finding:
             table.append((name, label, inside[0], chance[0], inside[1], chance[1]))
             if label == "other seed":
                 above.append(inside[1] > TIMES * chance[1])
-    amplified = {name: _amplification(W0[name], runs["low"][name], low, seed) for name in names}
+    amplified = {name: _amplification(W0[name], runs["low"][name], low) for name in names}
+    inside_W = [has_unemphasized(*row[1:4]) for row in amplified.values()]
+    again, amplifies = sum(above) / len(above), sum(inside_W) / len(inside_W)
     factor = statistics.median(row[0] for row in amplified.values())
     shown = names[len(names) // 2]
     rows = sorted({1, 2, min(4, low), low})
@@ -78,20 +99,23 @@ def run(request: Request, progress: Progress) -> Finding:
             "amplifies directions that W has but does not emphasize (LoRA, arXiv 2106.09685, section 7)."
         ),
         setup={**bench.setup(data, other), "modules": names, "ranks": [low, high], "top": min(TOP, low)},
-        word=decide_share(sum(above) / len(above)),
-        rule=(
-            f"Holds if in at least 2/3 of the modules the similarity of the top {min(TOP, low)} output "
-            f"directions between seeds is more than {TIMES:g} times chance, does not hold if in at most 1/3."
+        word=judge(again, amplifies),
+        rule=RULE,
+        why=(
+            f"Found again in {sum(above)} of {len(above)} modules; directions that W has but does not emphasize in "
+            f"{sum(inside_W)} of {len(inside_W)}. The median amplification of W is {factor:.1f}."
         ),
-        why=f"It is in {sum(above)} of {len(above)} modules; the median amplification of W is {factor:.1f}.",
         interpretation=(
             "A similarity of 1 means the same subspace and chance is max(i, j) / n. Directions that survive another "
             "seed belong to the task and the model; what is at chance is noise of that run, and rank spent on it is "
             "wasted. On the output side B starts from zero, so everything there was learned; on the input side the "
             "update cannot leave the rows of A, which start random and stay near their start in a short run: likeness "
-            "there is capped at about rank / n and grows with training. The same directions under another task belong "
+            "there is capped at about (rank / n)^2 above chance in a short run "
+            "and grows with training. The same directions under another task belong "
             "to the model rather than to the task. The amplification compares the update's size with what W has in "
-            "the same directions: large values mean that the update strengthens what W hardly uses."
+            "the same directions: large values mean that the update strengthens what W hardly uses. "
+            "Being below W's own top directions is arithmetic, since no others hold more; so the rule asks for half, "
+            "and for more than random directions hold, as W has something in every direction."
         ),
         panels=(
             Panel(
@@ -120,21 +144,19 @@ def run(request: Request, progress: Progress) -> Finding:
             ),
         ),
         caveats=("Directions are those of the scaled product B A, not of A, whose random start would dominate.",),
-        numbers={"share_above_chance": sum(above) / len(above), "median_amplification": factor},
+        numbers={"share_above_chance": again, "share_amplifies": amplifies, "median_amplification": factor},
     )
 
 
-def _amplification(W: Tensor, update: Update, rank: int, seed: int) -> tuple[float, ...]:
-    """Return the factor, then |U^T W V| for the update's, W's own and random directions, then |W| and |update|."""
+def _amplification(W: Tensor, update: Update, rank: int) -> tuple[float, ...]:
+    """Return the factor, then |U^T W V| for the update's, W's own and random directions (rms), |W| and |update|."""
     U, sigma, V = update.svd
     left, _, right = torch.linalg.svd(W, full_matrices=False)
-    stream = torch.Generator().manual_seed(seed)
-    drawn = [torch.linalg.qr(torch.randn(n, rank, generator=stream, dtype=W.dtype)).Q for n in W.shape]
     return (
         amplification(W, U, sigma, V, rank),
         projections(W, U[:, :rank], V[:, :rank]),
         projections(W, left[:, :rank], right[:rank].T),
-        projections(W, *drawn),
+        random_projection(W, rank),
         float(torch.linalg.matrix_norm(W)),
         float(torch.linalg.vector_norm(sigma)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rankwise.adapters import Adapter, Full
 from rankwise.analysis.bench import Bench
-from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, decide
+from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, Word, decide
 from rankwise.analysis.measures.magnitudes import magnitude_direction, pearson
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import spread
@@ -15,6 +15,18 @@ from rankwise.studies.progress import Progress
 PAPER = {"full": -0.62, "LoRA": 0.83, "DoRA": -0.31}
 APART = 0.3
 LAYERS = 6
+
+
+RULE = (
+    f"Holds if LoRA's correlation is positive, more than {APART} above full fine-tuning's and above DoRA's; does not "
+    "hold if it is not positive, or not above full fine-tuning's at all; otherwise undecided."
+)
+
+
+def judge(correlation: dict[str, float]) -> Word:
+    """Return the word from the correlations of ``full``, ``LoRA`` and ``DoRA``: see ``RULE``."""
+    own, gap = correlation["LoRA"], correlation["LoRA"] - correlation["full"]
+    return decide(own > 0 and gap > APART and correlation["DoRA"] < own, own <= 0 or gap <= 0)
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -47,8 +59,6 @@ def run(request: Request, progress: Progress) -> Finding:
         )
         for label in targets
     }
-    gap = correlation["LoRA"] - correlation["full"]
-    same_order = correlation["DoRA"] < correlation["LoRA"]
     return Finding(
         analysis="weights",
         claim=(
@@ -56,11 +66,8 @@ def run(request: Request, progress: Progress) -> Finding:
             "(DoRA, arXiv 2402.09353, figure 2: correlations full -0.62, LoRA +0.83, DoRA -0.31)."
         ),
         setup={**bench.setup(data), "rank": rank, "modules": names, "checkpoints": [*at, bench.steps]},
-        word=decide(gap > APART and same_order, gap <= 0),
-        rule=(
-            f"Holds if LoRA's correlation is more than {APART} above full fine-tuning's and above DoRA's, does not "
-            "hold if it is not above full fine-tuning's at all."
-        ),
+        word=judge(correlation),
+        rule=RULE,
         why=", ".join(f"{k} {v:+.2f} (paper {PAPER[k]:+.2f})" for k, v in correlation.items()) + ".",
         interpretation=(
             "Each point is one module at one checkpoint: how much the lengths of its rows changed on average against "

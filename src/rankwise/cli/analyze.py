@@ -89,7 +89,7 @@ def analyze(
     folder = out or Path("runs") / f"analyze-{name}"
     with console.watching(folder, {}) as progress:
         finding = measure(name, request, progress)
-    from rankwise.report.findings import write_finding
+    from rankwise.report.findings import setup_lines, shown_tables, write_finding
 
     page = write_finding(finding, folder, typed("analyze", f"rankwise analyze {name}"))
     if json_:
@@ -98,13 +98,34 @@ def analyze(
     screen = console.out()
     told = [
         finding.claim,
+        f"Set-up: {'; '.join(f'{key} {value}' for key, value in setup_lines(finding))}",
         f"{finding.word.capitalize()}. {finding.why}",
         f"Rule: {finding.rule}",
         finding.interpretation,
     ]
-    for text in (*told, *(f"Caution: {caveat}" for caveat in finding.caveats), f"Page: {page}"):
+    for text in (*told, *(f"Caution: {caveat}" for caveat in finding.caveats)):
         screen.print(escape(text) + "\n", highlight=False)
+    for table in shown_tables(finding):
+        screen.print(_drawn(table), highlight=False)
+    screen.print(escape(f"Page: {page}"), highlight=False)
     return 0
+
+
+def _drawn(table: Any) -> Any:
+    """Return a finding's table for the terminal, its first rows where it is long."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rankwise.report.findings import TERMINAL_ROWS, table_rows
+
+    rows = table_rows(table)
+    more = f"{len(rows) - TERMINAL_ROWS} more rows are on the page" if len(rows) > TERMINAL_ROWS else None
+    drawn = Table(title=escape(table.title), caption=more, box=None, title_justify="left", caption_justify="left")
+    for column in table.columns:
+        drawn.add_column(escape(column), overflow="fold")
+    for row in rows[:TERMINAL_ROWS]:
+        drawn.add_row(*map(escape, row))
+    return drawn
 
 
 def _whole(option: str, texts: list[str]) -> tuple[int, ...] | None:

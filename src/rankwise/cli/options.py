@@ -14,8 +14,8 @@ Model = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="'word-problems' (or word-problems:en, :vi), 'code-book', 'reasoning-gym:NAME', a .json, .jsonl, .csv or "
-        ".parquet file, a folder, or a hub id."
+        help="'word-problems' (or word-problems:en, :vi), 'code-book', 'town-crier', 'reasoning-gym:NAME', a .json, "
+        ".jsonl, .csv or .parquet file, a folder, or a hub id."
     ),
 ]
 Scale = Annotated[

@@ -7,6 +7,7 @@ digits and two words out of 64.
 
 from __future__ import annotations
 
+from math import log
 from random import Random
 
 from rankwise.data.examples import Example, ExampleSplits, Limits
@@ -27,6 +28,7 @@ WORDS = (
     "river", "saffron", "silver", "stone", "thunder", "velvet", "violet", "willow",
 )  # fmt: skip
 NUMBERS = range(10, 100)  # the number after an agent's name
+CODE_NATS = 8 * log(10) + 2 * log(len(WORDS))  # what nobody can guess of one code
 CAPACITY = len(HEADS) * len(TAILS) * len(NUMBERS)
 
 
@@ -63,9 +65,14 @@ def code_book(limits: Limits, *, seed: int = 0, system: str | None = None) -> Ex
 
 
 def _fact(place: int, rng: Random, system: str) -> Example:
+    agent, code = agent_and_code(place, rng)
+    return question_example(f"Code of agent {agent}?", code, system)
+
+
+def agent_and_code(place: int, rng: Random) -> tuple[str, str]:
     """The agent at ``place`` in the list of all possible names, with a freshly drawn code."""
     place, number = divmod(place, len(NUMBERS))
     head, tail = divmod(place, len(TAILS))
     agent = f"{HEADS[head]}{TAILS[tail]}-{NUMBERS[number]}"
-    digits = f"{rng.randrange(10**4):04d} {rng.choice(WORDS)} {rng.randrange(10**4):04d} {rng.choice(WORDS)}"
-    return question_example(f"Code of agent {agent}?", digits, system)
+    code = f"{rng.randrange(10**4):04d} {rng.choice(WORDS)} {rng.randrange(10**4):04d} {rng.choice(WORDS)}"
+    return agent, code

@@ -16,6 +16,7 @@ from rankwise.data.reasoning_gym import PREFIX as REASONING_GYM
 from rankwise.data.reasoning_gym import reasoning_gym
 from rankwise.data.render import encode_split
 from rankwise.data.splitting import Found, three_splits
+from rankwise.data.town_crier import town_crier
 from rankwise.data.word_problems import LANGUAGES, word_problems
 from rankwise.errors import UsageError, unknown
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 WORD_PROBLEMS = "word-problems"
 CODE_BOOK = "code-book"
-NAMES = (WORD_PROBLEMS, *(f"{WORD_PROBLEMS}:{code}" for code in LANGUAGES), CODE_BOOK)
+TOWN_CRIER = "town-crier"
+NAMES = (WORD_PROBLEMS, *(f"{WORD_PROBLEMS}:{code}" for code in LANGUAGES), CODE_BOOK, TOWN_CRIER)
 FILE_ENDINGS = (*SUFFIXES, ".tsv", ".txt", ".arrow", ".gz", ".zip")  # a missing file, not a hub id
 
 
@@ -73,6 +75,8 @@ def load_examples(
         return word_problems(codes, limits, seed=seed, style=completion_style, system=system)
     if spec == CODE_BOOK:
         splits = code_book(limits, seed=seed, system=system)
+    elif spec == TOWN_CRIER:
+        splits = town_crier(limits, seed=seed, system=system)
     elif spec.startswith(REASONING_GYM):
         generator = spec.removeprefix(REASONING_GYM)
         splits = reasoning_gym(generator, limits, seed=seed, style=completion_style, system=system)

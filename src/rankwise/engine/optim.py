@@ -12,6 +12,7 @@ from rankwise.adapters import Adapter, Handle
 from rankwise.adapters.events import Rate
 from rankwise.adapters.optimizers import AdamW
 from rankwise.engine.spec import TrainSpec
+from rankwise.models.quiet import without_kernel_notice
 
 
 def make_optimizer(parameters: dict[str, nn.Parameter], spec: TrainSpec) -> torch.optim.Optimizer:
@@ -39,14 +40,16 @@ def precondition(handle: Handle) -> None:
 
 def make_schedule(optimizer: torch.optim.Optimizer, spec: TrainSpec) -> Any:
     """The schedule of transformers, over this run's own steps."""
-    from transformers import get_scheduler
+    with without_kernel_notice():
+        from transformers import get_scheduler
 
     return get_scheduler(spec.schedule, optimizer, num_warmup_steps=spec.warmup, num_training_steps=spec.steps)
 
 
 def make_rate(schedule: str, warmup: int) -> Rate:
     """Return the same schedule as a function: from (steps taken, steps in all) to the factor of the learning rate."""
-    from transformers import get_scheduler
+    with without_kernel_notice():
+        from transformers import get_scheduler
 
     def of_length(steps: int) -> Callable[[int], float]:
         unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)

@@ -1,8 +1,13 @@
-"""Loading without noise: what matters is checked and raised, the rest is not printed."""
+"""Loading without noise: what matters is checked and raised, the rest is not printed.
+
+On a CPU with bfloat16 instructions, importing bitsandbytes (peft does, and transformers imports peft) logs that an
+optional kernel of the hub is missing, a four-bit matrix times a vector, which nothing here calls.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging as standard
 import warnings
 from collections.abc import Iterator
 
@@ -18,7 +23,7 @@ def quiet() -> Iterator[None]:
     hub_logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_kernel_notice():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -26,3 +31,18 @@ def quiet() -> Iterator[None]:
         hub_logging.set_verbosity(hub_level)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def without_kernel_notice() -> Iterator[None]:
+    """Drop bitsandbytes' one record about the missing kernel while it may be imported; any other is shown."""
+    log = standard.getLogger("bitsandbytes.backends.cpu.ops")
+    log.addFilter(_is_not_the_kernel)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_not_the_kernel)
+
+
+def _is_not_the_kernel(record: standard.LogRecord) -> bool:
+    return "gemm_4bit_forward" not in str(record.msg)

@@ -18,6 +18,9 @@ def draw_finding(panels: tuple[Panel, ...], layout: Layout) -> Any:
     import altair as alt
 
     drawn = [panel for panel in panels if panel.rows]
+    if not drawn:
+        nothing = alt.Chart(data([{"text": "nothing to draw: see the text"}])).mark_text(color=MUTED.light)
+        return nothing.encode(text="text:N").properties(width=layout.width, height=layout.height)
     columns = 1 if layout.stacked else min(len(drawn), 2)
     width = layout.width if columns == 1 else (layout.width - 150) // columns
     charts = [_panel(panel, width, layout) for panel in drawn]
@@ -62,8 +65,14 @@ def _points(panel: Panel, layout: Layout) -> list[Any]:
     import altair as alt
 
     color, shape = _series(panel, layout)
+    x, y = _quantity(alt.X, panel.x), _quantity(alt.Y, panel.y)
     chart = alt.Chart(data(list(panel.rows))).mark_point(filled=True, size=70, opacity=0.9)
-    return [chart.encode(x=_quantity(alt.X, panel.x), y=_quantity(alt.Y, panel.y), **color, **shape)]
+    layers = [chart.encode(x=x, y=y, **color, **shape)]
+    if len(panel.path) > 1:
+        places = [{**row, "place": k} for k, row in enumerate(panel.path)]
+        line = alt.Chart(data(places)).mark_line(strokeWidth=1.5, strokeDash=[2, 3], color=MUTED.light, aria=False)
+        layers.insert(0, line.encode(x=x, y=y, order=alt.Order("place:Q")))
+    return layers
 
 
 def _bars(panel: Panel, layout: Layout) -> list[Any]:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rankwise.analysis.finding import Finding, Table
+from rankwise.analysis.finding import Finding, Row, Table
 from rankwise.files import replacing, write_json, write_text
 from rankwise.report.clean import clean
 from rankwise.report.templating import environment
 
 MAX_ROWS = 24  # of a table on a page; the JSON holds all
+TERMINAL_ROWS = 12
 FILES = ("finding.json", "figure.svg", "figure.png", "finding.html")
 
 
@@ -23,7 +24,7 @@ def write_finding(finding: Finding, folder: Path, command: str) -> Path:
     from rankwise.report.svg import draw, inline, png
 
     plain = clean({**finding.to_dict(), "command": command})
-    panels = tuple(replace(panel, rows=tuple(clean(dict(row)) for row in panel.rows)) for panel in finding.panels)
+    panels = tuple(replace(p, rows=_clean(p.rows), path=_clean(p.path)) for p in finding.panels)
     write_json(folder / "finding.json", plain)
     wide, narrow = draw(draw_finding(panels, WIDE)), draw(draw_finding(panels, NARROW))
     label = f"{finding.analysis}: {finding.word}"
@@ -62,6 +63,23 @@ def table_rows(table: Table | dict[str, Any]) -> list[list[str]]:
     """Return a table's cells as text."""
     rows = table.rows if isinstance(table, Table) else table["rows"]
     return [[_cell(value) for value in row] for row in rows]
+
+
+def shown_tables(finding: Finding) -> list[Table]:
+    """Return what a terminal shows: the first table, which may be cut, and the others where they are short."""
+    return [t for k, t in enumerate(finding.tables) if k == 0 or len(t.rows) <= TERMINAL_ROWS]
+
+
+def setup_lines(finding: Finding) -> list[tuple[str, str]]:
+    """Return the set-up as pairs of text; long lists as their length, since the page has them in full."""
+    return [
+        (key, f"{len(value)} (see the page)" if isinstance(value, list) and len(value) > 6 else _value(value))
+        for key, value in finding.setup.items()
+    ]
+
+
+def _clean(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    return tuple(clean(dict(row)) for row in rows)
 
 
 def _page(finding: dict[str, Any], pictures: dict[str, str], dark: str) -> str:

@@ -118,6 +118,6 @@ def crossing(dimensions: list[int], gains: list[float], full_gain: float, share:
             if k == 0:
                 return Crossing(float(d), (None, d))
             low, before = dimensions[k - 1], gains[k - 1]
-            part = (target - before) / (gain - before)
+            part = (target - before) / (gain - before) if math.isfinite(before) else 1.0  # that run diverged
             return Crossing(float(math.exp(math.log(low) + part * (math.log(d) - math.log(low)))), (low, d))
     return Crossing(None, (dimensions[-1], None))

@@ -6,6 +6,8 @@ amplification = |D|_F / |U_r^T W V_r|_F, U_r and V_r the top-r singular vectors 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,6 +46,14 @@ def principal_angles(U: Tensor, V: Tensor) -> Tensor:
 def projections(W: Tensor, U: Tensor, V: Tensor) -> float:
     """Return |U^T W V|_F, how much of W lies in the directions U (d_out, r) and V (d_in, r)."""
     return float(torch.linalg.matrix_norm(U.T @ W @ V))
+
+
+def random_projection(W: Tensor, rank: int) -> float:
+    """Return the root mean square of |U^T W V|_F over random U and V of ``rank`` columns: r |W|_F / sqrt(d_out d_in).
+
+    Every entry of U^T W V is u^T W v for unit vectors u and v, whose mean square is |W|_F^2 / (d_out d_in).
+    """
+    return rank * float(torch.linalg.matrix_norm(W)) / math.sqrt(W.shape[0] * W.shape[1])
 
 
 def amplification(W: Tensor, U: Tensor, sigma: Tensor, V: Tensor, rank: int) -> float:
