@@ -28,7 +28,7 @@ from rankwise.engine.event_context import Sight
 from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.logits import target_logits
-from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
+from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition, renewal
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
@@ -269,6 +269,8 @@ class Run:
         if self.events:
             self._after_pass(self.step)
             self.events.after_step(self.step)
+        if (record := renewal(self.optimizer, self.spec, self.step)) is not None:
+            self._fired(record)
         if self.watch is not None:
             self._show(self.watch.weights)
         self.scheduler.step()
