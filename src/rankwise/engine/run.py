@@ -187,7 +187,7 @@ class Run:
             stream = self.trainee.generator.get_state() if self.trainee.generator is not None else None
             self.window = open_window(self.spec, self.splits.train, self.step, stream)
             if isinstance(self.trainee, AdapterTrainee):
-                self.window.penalties = add_penalties(self.trainee.handle)
+                self.window.penalties = add_penalties(self.trainee.handle, self.step + 1, self.spec.steps)
             if self.events and (self.events.acts_at("before_window") or self.events.owns_loss):
                 self.window.memory = (self.events.tensors(), self.events.record())
                 self.events.fire("before_window", self.step + 1)
