@@ -43,7 +43,7 @@ MORE = {
     },
     **{"count": 4, "factor": 2, "factors": 3, "frequencies": 7, "scale": 2.5, "first": 3, "rows": "top"},
     **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7, "width": 9},
-    **{"keys": 0.2, "hidden": 0.2, "beta": 0.7, "position": "weights"},
+    **{"total": 0.5, "keys": 0.2, "hidden": 0.2, "beta": 0.7, "position": "weights"},
 }
 NOT_MERGED = ("bottleneck", "loretta_adapter", "prompt_tuning", "prefix_tuning", "hybrid")
 OWN = {("spectral_adapter", "form"): "rotational"}

@@ -1,7 +1,7 @@
 """Flora: Low-Rank Adapters Are Secretly Gradient Compressors, Hao et al., 2024, arXiv 2402.03293.
 
-By default the rank is at most a quarter of a matrix's smaller side, and a short run changes its subspace three times all
-the same, which the paper's 1000 steps would not let it.
+By default the rank is at most a quarter of a matrix's smaller side, and a short run changes its subspace three times
+all the same, which the paper's 1000 steps would not let it.
 
 Named after what it does (gradient compression): another FLoRA adapts in a core space (2405.14739).
 """
