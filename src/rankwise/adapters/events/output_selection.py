@@ -135,6 +135,6 @@ class OutputSelection(Event):
             note["importance"] = importance
             note["shared"] = f"{len(sharing)} of {len(ctx.modules)}"
             note["sharing"] = sharing
-            own = [*(m for m in ctx.modules if m not in sharing), *(groups if self.shared == "trainable" else ())]
-            note["trainable"] = sum(value.numel() for module in own for value in factors[module].values())
+            left = [*(m for m in ctx.modules if m not in sharing), *(groups if self.shared == "trainable" else ())]
+            note["trainable"] = sum(value.numel() for module in left for value in factors[module].values())
         ctx.state["groups"] = groups

@@ -48,10 +48,10 @@ class ProjectedAdam(CompressedOptimizer):
         small = fitting(G.shape, self.rank, self.most)
         taken = int(state.get("step", 0))
         if small and taken % self.every == 0:
-            P = singular_projector(G, small)
+            new = singular_projector(G, small)
             if "P" in state:
-                self.renewed(state["P"], P)
-            state["P"] = P
+                self.renewed(state["P"], new)
+            state["P"] = new
         P = state["P"] if small else None
         R = down(G, P)
         if "exp_avg" not in state:
