@@ -51,8 +51,8 @@ RUNS = {
     ),
     "longlora, groups": Expected(spec("longlora", rank=2, group=32), []),
     "diff_pruning": Expected(spec("diff_pruning", keep=0.01), [1, 2, 3, 4, 4, 5, 6, 7, 8]),
-    "galore": Expected(spec("galore", rank=4, every=3), []),
-    "flora_gc": Expected(spec("flora_gc", rank=4, every=3), []),
+    "galore": Expected(spec("galore", rank=4, every=3), [4, 7]),
+    "flora_gc": Expected(spec("flora_gc", rank=4, every=3), [4, 7]),
     "riemannian_lora": Expected(spec("riemannian_lora", rank=4), []),
     "lora_fa, corrected": Expected(spec("lora_fa", rank=4, corrected=True), []),
 }

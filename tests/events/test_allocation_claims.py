@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -28,7 +29,9 @@ from rankwise.adapters.events.rank_allocator import keep_best
 from rankwise.adapters.events.row_sparsity import keep_highest
 from rankwise.adapters.events.sample_rank import first_components
 from rankwise.adapters.events.soft_threshold import soft_threshold
+from rankwise.adapters.penalties import GateEntropy, Variance
 from rankwise.engine import TrainSpec, train
+from rankwise.engine.event_summary import summarize
 from rankwise.errors import UsageError
 from rankwise.methods import (
     adalora,
@@ -43,6 +46,7 @@ from rankwise.methods import (
     roselora,
     sora,
     sparse_adapter,
+    xgblora,
 )
 
 from ..contract.models import LLAMA
@@ -156,6 +160,17 @@ def test_sora_thresholds_by_the_proximal_step():
         assert soft_threshold(torch.tensor(g, dtype=torch.float64), 0.25) == pytest.approx(float(best), abs=1e-5)
 
 
+def test_sora_closes_gates_by_default_in_a_run_of_any_length(tiny_base, tiny_splits):
+    """Smoke's twelve steps at a rate of 3e-3: about the fifth that starts within 0.25 of zero, and some stay open."""
+    result = train(tiny_base, TrainSpec(sora(), lr=3e-3, steps=12, batch=4), tiny_splits)
+    assert 0.6 < result.events[-1]["kept"] / (16 * 14) < 0.95
+    event = sora().events[0]
+    for steps in (1, 12, 1000):
+        assert sum(event.at(t, steps) for t in range(1, steps + 1)) == pytest.approx(0.25)
+    assert sora(xi=1e-3).events[0].at(1, 12) == 1e-3
+    assert sora(last=0.1).events[0] == SoftThreshold(1e-3, 0.1)
+
+
 def test_sora_prunes_more_with_a_larger_xi_and_exports_the_masked_forward(tiny_base, tiny_splits, tmp_path):
     left = []
     for xi in (0.01, 0.1, 0.4):
@@ -191,11 +206,36 @@ def test_dora_dyn_prunes_by_a_cubic_from_fifteen_to_fifty_percent(tiny_base, tin
     assert event.kept(50, 100, 60, 40) == event.kept(99, 100, 60, 40) == 40
     assert event.kept(50 - 35 // 2, 100, 60, 40) > 55, "slow at first"
     result = train(tiny_base, spec("dora_dyn", steps=10, rank=6, target=4, every=1), tiny_splits)
-    kept = [e["kept"] for e in result.events]
+    kept = [e["kept"] for e in result.events if "kept" in e]
     assert kept == sorted(kept, reverse=True)
     assert kept[-1] == 4 * 14
+    assert [e["step"] for e in result.events if e.get("held") == 4 * 14] == [6, 7, 8, 9, 10]
     assert set(result.penalties) == {"variance"}
     assert dora_dyn(9).events[0].target == 6
+
+
+def test_dora_dyn_prunes_little_by_little_in_the_shortest_scale_too(tiny_base, tiny_splits):
+    """Smoke's twelve steps, at the defaults: twelve components go to eight over five choices; then only e is held."""
+    result = train(tiny_base, TrainSpec(dora_dyn(), lr=1e-2, steps=12, batch=4), tiny_splits)
+    kept = [(e["step"], e["kept"]) for e in result.events if "kept" in e]
+    assert [step for step, _ in kept] == [2, 3, 4, 5, 6]
+    assert kept[0][1] >= kept[2][1] > kept[3][1] > kept[4][1] == 8 * 14
+    first, then = summarize(result.events)
+    assert "mean rank" in first["effect"]
+    assert then["effect"] == f"held {8 * 14}"
+    event = dora_dyn().events[0]
+    assert event.choices(20) == [4, 5, 6, 7, 8, 9, 10]
+    assert len(event.choices(60)) == 10
+    assert event.choices(60)[-1] == event.ends(60)[1] == 30
+    assert dora_dyn(every=10).events[0].choices(100) == [25, 35, 45, 50]
+    assert event.choices(1) == [1]
+
+
+def test_dora_dyns_penalty_ends_with_the_pruning(tiny_base, tiny_splits):
+    values = train(tiny_base, TrainSpec(dora_dyn(), lr=1e-2, steps=12, batch=4), tiny_splits).penalties["variance"]
+    assert all(value > 0 for value in values[:6])
+    assert values[6:] == [0.0] * 6
+    assert [Variance(until=0.5).acts(step, 1) for step in (1, 2)] == [True, False]
 
 
 # DyLoRA 8.6
@@ -424,6 +464,40 @@ def leader_of(groups, member):
     return next(leader for leader, members in groups.items() if member in members)
 
 
+def test_lora_drops_log_says_how_many_share_and_what_is_left_to_train(tiny_base, tiny_splits):
+    """At the defaults the two layers of the tiny model share nothing, and the line says so."""
+    plain = train(tiny_base, TrainSpec(lora_drop(), lr=1e-3, steps=12, batch=4), tiny_splits)
+    chosen, *_ = summarize(plain.events)
+    said = chosen["effect"].split("; ")
+    assert said[0].startswith("importance of 14, 0.")
+    assert said[1:4] == ["shared 0 of 14", "sharing none", f"trainable {plain.trainable}"]
+    some = train(tiny_base, spec("lora_drop", rank=2, threshold=0.6, stage=0.25), tiny_splits)
+    record = some.events[0]
+    assert record["shared"] == f"{len(record['sharing'])} of 14"
+    kinds = {name.rpartition(".")[2] for name in record["sharing"]}
+    assert 0 < record["trainable"] <= some.trainable
+    assert (record["trainable"] == some.trainable) == (len(kinds) == len(record["sharing"]))
+
+
+@pytest.mark.parametrize("shared", ["trainable", "frozen", "none"])
+def test_lora_drop_counts_one_adapter_for_those_that_share(shared, tiny_splits, tiny_base):
+    """Five layers of two kinds, each kind with one of its own and four that share."""
+    target = replace(lora_drop(2, threshold=1e-9, stage=0.3, shared=shared), placement=placement("q_proj,o_proj"))
+    r = begin(deep(tiny_base), tiny_splits, TrainSpec(target, lr=1e-2, steps=4, batch=4))
+    try:
+        for _ in range(4):
+            r.train_step()
+        record = r.result.events[0]
+        assert record["trainable"] == r.result.trainable * (4 if shared == "trainable" else 2) // 10
+        slots = r.trainee.handle.slots
+        moved = {name for name, slot in slots.items() if slot.factors["B"].any()}
+        assert (moved == set(slots)) == (shared == "trainable")
+        left = [slots[name].factors["A"].any() for name in record["sharing"]]
+        assert all(left) if shared != "none" else not any(left), "none has no start either"
+    finally:
+        r.close()
+
+
 def test_lora_drop_frozen_leaves_the_rest_at_their_start(tiny_base, tiny_splits):
     result = begin(
         tiny_base,
@@ -511,6 +585,73 @@ def test_bilora_levels_read_disjoint_data_and_move_their_own_factors(tiny_base, 
         r.close()
 
 
+def test_bilora_with_one_data_set_is_joint_alternating_training(tiny_base, tiny_splits, monkeypatch):
+    """D1 = D2: what is left is AdamW on A and B, then on e, each with its own moments, on batches of its own epochs."""
+    from rankwise.engine.batches import collate, window
+    from rankwise.engine.events import add_penalties
+
+    monkeypatch.setattr(TwoLevels, "parts", lambda self, n, seed: (list(range(n)), list(range(n))))
+    one = TrainSpec(bilora(4, lower=2), lr=1e-2, steps=6, batch=4, clip=0, seed=3)
+    runs = [begin(tiny_base, tiny_splits, one)]
+    try:
+        for _ in range(6):
+            runs[0].train_step()
+        found = {name: p.detach().clone() for name, p in runs[0].trainee.parameters.items()}
+    finally:
+        runs.pop().close()
+    runs.append(begin(tiny_base, tiny_splits, replace(one, target=replace(one.target, events=()))))
+    try:
+        trainee = runs[0].trainee
+        levels = {upper: [p for n, p in trainee.parameters.items() if n.endswith(".e") == upper] for upper in (0, 1)}
+        rules = {upper: torch.optim.AdamW(own, lr=1e-2, weight_decay=0.0) for upper, own in levels.items()}
+        for step in range(6):
+            examples = [tiny_splits.train[i] for i in window(one, len(tiny_splits.train), step)]
+            add_penalties(trainee.handle, step + 1, 6)
+            (nll,) = trainee.forward.nll_many([(trainee.name, collate(examples, torch.device("cpu")))])
+            nll.mean().backward()
+            rules[step % 3 == 2].step()
+            for p in trainee.parameters.values():
+                p.grad = None
+        for name, p in trainee.parameters.items():
+            torch.testing.assert_close(found[name], p.detach(), rtol=1e-3, atol=1e-5)
+    finally:
+        runs.pop().close()
+
+
+def test_biloras_sigmoid_gates_have_the_entropy_penalty_and_it_acts_on_e_alone(tiny_base, tiny_splits):
+    """Entropy: ln 2 at a half, 0 at the ends, checked against torch's; moved in upper steps alone."""
+    e = torch.tensor([0.0, 2.0, -30.0], dtype=torch.float64)
+    value = GateEntropy().value({"a": {"e": e[:2]}, "b": {"e": e[2:]}})
+    torch.testing.assert_close(value, torch.distributions.Bernoulli(logits=e).entropy().mean())
+    assert GateEntropy().value({"a": {"e": e[:1]}}).item() == pytest.approx(math.log(2))
+    assert not [p for p in bilora().penalties if p.name == "gate-entropy"]
+    target = bilora(4, values="sigmoid")
+    assert [p.name for p in target.penalties] == ["orthogonality", "gate-entropy"]
+    strong = replace(target, penalties=(GateEntropy(1e3),))
+    r = begin(tiny_base, tiny_splits, TrainSpec(strong, lr=0.1, steps=12, batch=4))
+    try:
+        with torch.no_grad():
+            for slot in r.trainee.handle.slots.values():
+                slot.factors["e"].copy_(torch.tensor([0.5, 0.4, -0.4, -0.5]))
+        for _ in range(12):
+            r.train_step()
+        for slot in r.trainee.handle.slots.values():
+            assert (slot.factors["e"].abs() > torch.tensor([0.5, 0.4, 0.4, 0.5]) + 0.3).all(), "away from a half"
+    finally:
+        r.close()
+
+
+def test_xgbloras_scale_is_loras():
+    assert xgblora().s == lora().s == 2.0
+
+
+def test_aflora_starts_from_the_rate_that_vectors_want():
+    from rankwise.methods import vera
+    from rankwise.studies.scales import grid
+
+    assert grid("quick", aflora()) == grid("quick", vera()) == (3e-3, 1e-2, 3e-2)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -522,7 +663,10 @@ def test_bilora_levels_read_disjoint_data_and_move_their_own_factors(tiny_base, 
         (lambda: prilora(4, spread=1), r"spread must be in \[0, 1\)"),
         (lambda: roselora(4, keep=0), "keep must be a number"),
         (lambda: sparse_adapter(4, by="grasp"), "unknown score 'grasp'"),
-        (lambda: lora_drop(4, shared="none"), "unknown shared 'none'"),
+        (lambda: lora_drop(4, shared="all"), "unknown shared 'all'"),
+        (lambda: SoftThreshold(last=0.1, total=0.5), "total and last both say how xi goes"),
+        (lambda: Variance(until=0), r"until of penalty 'variance' must be a number in \(0, 1\], found 0"),
+        (lambda: replace(bilora(4), penalties=(GateEntropy(0.1),)), "needs gates between 0 and 1.*with 'real'"),
         (lambda: bilora(4, lower=0), "lower must be a whole number of at least 1"),
     ],
 )

@@ -148,6 +148,20 @@ def test_floras_update_has_low_rank_only_while_its_projection_is_fixed(every, lo
     assert rule.state[p]["exp_avg"].shape == (2, 12), "the state is small"
 
 
+@pytest.mark.parametrize("make", [galore, flora_gc])
+def test_by_default_every_matrix_is_compressed_and_renewed_in_the_shortest_scale(make, tiny_base, tiny_splits):
+    """Smoke's twelve steps on the tiny model: three renewals, each told; the state is as small as it claims."""
+    one = TrainSpec(make(), lr=1e-3, steps=12, batch=4)
+    result = train(tiny_base, one, tiny_splits)
+    assert [e["step"] for e in result.events] == [4, 7, 10]
+    assert {e["renewed"] for e in result.events} == {14}
+    assert all(0 < e["subspace_kept"] < 1 for e in result.events)
+    assert one.target.optimizer.state((64, 128)) < 16 * (2 * 128 + 64) + 1
+    assert [one.target.optimizer.cadence(n) for n in (2, 60)] == [1, 15]
+    assert one.target.optimizer.cadence(10**6) == one.target.optimizer.cadence(None) == make().optimizer.every
+    assert make(every=5).optimizer.cadence(12) == 5, "what was asked for"
+
+
 def test_floras_momentum_is_carried_into_a_new_projection():
     p = nn.Parameter(torch.zeros(8, 12, dtype=torch.float64))
     rule = Flora(rank=3, every=2).make([{"params": [p]}], 1e-2, (0.9, 0.999), 1e-8)
@@ -199,6 +213,8 @@ def test_dense_is_exact_beside_an_identity():
         (lambda: Riemannian(0), "delta must be a positive number"),
         (lambda: galore(rank=0), "rank of optimizer 'galore' must be a whole number"),
         (lambda: galore(scale=0), "scale of optimizer 'galore' must be a positive number"),
+        (lambda: GaLore(most=0), r"most of optimizer 'galore' must be a number in \(0, 1\], found 0"),
+        (lambda: Flora(renewals=-1), "renewals of optimizer 'flora' must be a whole number of at least 0"),
         (lambda: flora_gc(every=0), "every of optimizer 'flora' must be a whole number"),
     ],
 )

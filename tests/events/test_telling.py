@@ -74,13 +74,14 @@ def test_a_run_measures_its_update_when_asked(tiny_base, tiny_splits):
     assert plain.losses == asked.losses
 
 
-@pytest.mark.parametrize("method", ["adalora", "relora", "xgblora"])
+@pytest.mark.parametrize("method", ["adalora", "relora", "xgblora", "galore", "flora_gc"])
 def test_train_says_what_its_events_did(method, tmp_path, capsys):
     command = ["train", "--method", method, "--scale", "smoke", "--steps", "17", "--out", str(tmp_path / "run")]
     command += ["--set", "sizes.train=16", "--set", "sizes.selection=4", "--set", "sizes.test=4"]
     assert main(command) == 0
     out = capsys.readouterr().out
-    name = {"adalora": "rank-allocator", "relora": "merge-and-restart", "xgblora": "boosting"}[method]
+    name = {"adalora": "rank-allocator", "relora": "merge-and-restart", "xgblora": "boosting"}
+    name = name.get(method, method.removesuffix("_gc"))
     assert f"event {name}: " in out
     assert "total update: rank " in out
     assert main([*command, "--json"]) == 0
@@ -91,12 +92,12 @@ def test_train_says_what_its_events_did(method, tmp_path, capsys):
     assert sum(entry["count"] for entry in found["events"]) == sum(r.get("event") == name for r in logged)
 
 
-def test_dynamics_is_lora_and_every_method_with_events():
+def test_dynamics_is_lora_and_every_method_with_events_or_a_step_of_its_own():
     names = methods_named("dynamics")
-    acting = {card.name for card in catalogue() if card.axes.get("events")}
+    acting = {card.name for card in catalogue() if card.axes.get("events") or card.axes.get("optimizer")}
     assert names[0] == "lora"
     assert set(names[1:]) == acting
-    assert {"adalora", "relora", "sora", "dylora", "delta_lora", "xgblora"} <= acting
+    assert {"adalora", "relora", "sora", "dylora", "delta_lora", "xgblora", "galore", "flora_gc"} <= acting
     assert resolve_study("methods", "quick", {"methods": ["dynamics"]}).steps == 16
 
 

@@ -45,6 +45,7 @@ MORE = {
     **{"count": 4, "factor": 2, "factors": 3, "frequencies": 7, "scale": 2.5, "first": 3, "rows": "top"},
     **{"iterations": 2, "nonlinearity": "relu", "after": "feed-forward", "tokens": 7, "width": 9},
     **{
+        "total": 0.5,
         "keys": 0.2,
         "hidden": 0.2,
         "beta": 0.7,

@@ -66,9 +66,13 @@ def _change(word: str, before: float, after: float) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, (dict, list)) and not value:
+        return "none"
     if isinstance(value, dict):
-        if len(value) > 16:
-            return f"of {len(value)}"
+        if len(value) > 4:
+            numbers = [own for own in value.values() if isinstance(own, (int, float))]
+            range_ = f", {_short(min(numbers))} to {_short(max(numbers))}" if len(numbers) == len(value) else ""
+            return f"of {len(value)}{range_}"
         return ", ".join(f"{key}: {_short(own)}" for key, own in value.items())
     if isinstance(value, list):
         return f"of {len(value)}" if len(value) > 4 else ", ".join(map(str, value))

@@ -18,14 +18,17 @@ from rankwise.engine.event_context import EventContext, Record
 from rankwise.engine.sight import Sight
 
 
-def add_penalties(handle: Handle) -> dict[str, float]:
-    """Add the gradients of the adapter's penalties to its factors; return the weighted values by name.
+def add_penalties(handle: Handle, step: int, steps: int) -> dict[str, float]:
+    """Add the gradients of the adapter's penalties to its factors; return the weighted values by name, 0 at rest.
 
-    Once per optimizer step, before the passes: all of them see the same factors.
+    Once per optimizer step (``step`` of ``steps``, from 1), before the passes: all of them see the same factors.
     """
     factors = {path: _beside(slot) for path, slot in handle.slots.items()} if handle.adapter.penalties else {}
     found: dict[str, float] = {}
     for penalty in handle.adapter.penalties:
+        if not penalty.acts(step, steps):
+            found.setdefault(penalty.name, 0.0)
+            continue
         value = penalty.weight * penalty.value(factors)
         value.backward()
         found[penalty.name] = found.get(penalty.name, 0.0) + float(value.detach())

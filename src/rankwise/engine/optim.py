@@ -22,7 +22,25 @@ def make_optimizer(parameters: dict[str, nn.Parameter], spec: TrainSpec) -> torc
     """
     choice = spec.target.optimizer if isinstance(spec.target, Adapter) else AdamW()
     groups = choice.groups(parameters, spec.lr, spec.weight_decay)
-    return choice.make(groups, spec.lr, spec.betas, spec.eps)
+    return choice.make(groups, spec.lr, spec.betas, spec.eps, spec.steps)
+
+
+def renewal(optimizer: torch.optim.Optimizer, spec: TrainSpec, step: int) -> dict[str, Any] | None:
+    """Return the record of what step ``step`` renewed in the optimizer itself, as an event writes one; None: nothing.
+
+    ``renewed`` counts matrices, ``subspace_kept`` is the mean share of the old subspace that the new one has.
+    """
+    shared = getattr(optimizer, "shared", [])
+    if not shared or not isinstance(spec.target, Adapter):
+        return None
+    name = spec.target.optimizer.name
+    return {
+        "event": name,
+        "step": step,
+        "moment": "optimizer_step",
+        "renewed": len(shared),
+        "subspace_kept": sum(shared) / len(shared),
+    }
 
 
 def precondition(handle: Handle) -> None:

@@ -23,7 +23,7 @@ from rankwise.engine.evaluate import Score
 from rankwise.engine.events import Events, add_penalties
 from rankwise.engine.forward import Forward
 from rankwise.engine.logits import target_logits
-from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition
+from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition, renewal
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
@@ -137,7 +137,7 @@ class Run:
             stream = self.trainee.generator.get_state() if self.trainee.generator is not None else None
             self.window = open_window(self.spec, self.splits.train, self.step, stream)
             if isinstance(self.trainee, AdapterTrainee):
-                self.window.penalties = add_penalties(self.trainee.handle)
+                self.window.penalties = add_penalties(self.trainee.handle, self.step + 1, self.spec.steps)
             if self.events and (self.events.acts_at("before_window") or self.events.owns_loss):
                 self.window.memory = (self.events.tensors(), self.events.record())
                 self.events.fire("before_window", self.step + 1)
@@ -223,6 +223,8 @@ class Run:
         if self.events:
             self._after_pass(self.step)
             self.events.after_step(self.step)
+        if (record := renewal(self.optimizer, self.spec, self.step)) is not None:
+            self._fired(record)
         if self.watch is not None:
             self._show(self.watch.weights)
         self.scheduler.step()

@@ -133,7 +133,7 @@ class TrainerEvents:
         """Before the first pass of a step."""
         if self._events:
             self._events.fire("before_window", step)
-        for name, value in add_penalties(self.handle).items():
+        for name, value in add_penalties(self.handle, step, self._steps).items():
             self.penalties.setdefault(name, []).append(value)
 
     def before_step(self, step: int) -> None:

@@ -1,4 +1,9 @@
-"""AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning, Zhang et al., 2023, arXiv 2303.10512."""
+"""AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning, Zhang et al., 2023, arXiv 2303.10512.
+
+Components with equal scores at the allocator's threshold all go, as in the authors' code and in PEFT, with which we
+agree to the bit on the same gradients; sharing the budget out among them would not. It matters only for scores that are
+equal to the bit: a whole model of them (no gradient at all) loses everything for that choice, up to the next one.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +62,7 @@ CARD = Card(
     formula="W = W0 + (alpha/(r+1e-5)) B diag(e) A, e pruned to a mean rank",
     merges=True,
     export_rank="r",
-    fidelity="agrees with PEFT's implementation, allocator included",
+    fidelity="agrees with PEFT's implementation, allocator and ties included",
     citation="""@article{zhang2023adalora,
   title={AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning},
   author={Zhang, Qingru and Chen, Minshuo and Bukharin, Alexander and Karampatziakis, Nikos and He, Pengcheng and Cheng, Yu and Chen, Weizhu and Zhao, Tuo},

@@ -1,4 +1,8 @@
-"""Asymmetry in Low-Rank Adapters of Foundation Models, Zhu et al., 2024, arXiv 2402.16842."""
+"""Asymmetry in Low-Rank Adapters of Foundation Models, Zhu et al., 2024, arXiv 2402.16842.
+
+Deviations: A frozen and B trained from zero, the paper's best case. Its other cases, B frozen (random, or left singular
+vectors) and a Kaiming A ("he"), are left out; `mica` has the frozen B, `lora_fa` the frozen Kaiming A.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B A, A A^T = I frozen",
     merges=True,
     export_rank="r",
-    fidelity="agrees with the authors' published formula and code facts",
+    fidelity="agrees with the authors' published formula and code facts; B trained from zero only",
     citation="""@article{zhu2024asymmetry,
   title={Asymmetry in Low-Rank Adapters of Foundation Models},
   author={Zhu, Jiacheng and Greenewald, Kristjan and Nadjahi, Kimia and S{\\'a}ez de Oc{\\'a}riz Borde, Haitz and Br{\\"u}el Gabrielsson, Rickard and Choshen, Leshem and Ghassemi, Marzyeh and Yurochkin, Mikhail and Solomon, Justin},

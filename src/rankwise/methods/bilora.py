@@ -1,7 +1,8 @@
 """BiLoRA: A Bi-level Optimization Framework for Overfitting-Resilient Low-Rank Adaptation of Large Pre-trained Models,
 Qiang et al., 2024, arXiv 2403.13037.
 
-Deviations: the first-order gradient.
+Deviations: the first-order gradient alone; the second-order term of the upper level, by finite differences, is left
+out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 from rankwise.adapters import Adapter
 from rankwise.adapters.events import TwoLevels
 from rankwise.adapters.parametrizations import PseudoSingular
-from rankwise.adapters.penalties import Orthogonality
+from rankwise.adapters.penalties import GateEntropy, Orthogonality
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
 from rankwise.methods.lora import lora
@@ -33,14 +34,15 @@ def bilora(
     Args:
         lower: steps of A and B after every step of e.
         upper: share of the data that e learns from.
-        values: g: e itself, or its softmax or sigmoid.
+        values: g: e itself, or its softmax or sigmoid; sigmoids come with a penalty that makes them 0 or 1.
         orthogonality: weight of the penalty on A and B.
     """
+    binary = (GateEntropy(0.1),) if values == "sigmoid" else ()
     return replace(
         lora(rank, alpha, placement, dropout),
         parametrization=PseudoSingular(values),
         events=(TwoLevels(lower=lower, upper=upper),),
-        penalties=(Orthogonality(orthogonality),),
+        penalties=(Orthogonality(orthogonality), *binary),
     )
 
 

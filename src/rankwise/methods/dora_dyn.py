@@ -1,5 +1,7 @@
 """DoRA: Enhancing Parameter-Efficient Fine-Tuning with Dynamic Rank Distribution, Mao et al., 2024, arXiv
 2405.17357. (Not the weight-decomposed DoRA, 2402.09353.)
+
+Deviations: the prunings are ten, evenly over their part of the run, where the authors prune every 100 steps.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def dora_dyn(
     placement: str | Placement = "all-linear",
     dropout: float = 0.0,
     target: int | None = None,
-    every: int = 10,
+    every: int | None = None,
     variance: float = 0.1,
 ) -> Adapter:
     """Return DoRA with dynamic rank: W = W0 + (alpha / rank) B diag(e) A, e = 0, the smallest components pruned.
@@ -30,16 +32,17 @@ def dora_dyn(
     Args:
         rank: that every layer starts from.
         target: mean rank at the end; two thirds of ``rank`` by default.
-        every: steps between two prunings.
-        variance: weight of the penalty on the spread of a component's entries.
+        every: steps between two prunings; None: ten prunings, or one after every step where there are fewer.
+        variance: weight of the penalty on the spread of a component's entries, up to the last pruning.
     """
     last = max(1, round(rank / 1.5)) if target is None else target
+    when = ComponentPruning(target=last, times=10) if every is None else ComponentPruning(target=last, every=every)
     return replace(
         lora(rank, alpha, placement, dropout),
         parametrization=Diagonal(),
         init=KaimingBoth(),
-        events=(ComponentPruning(target=last, every=every),),
-        penalties=(Variance(variance),),
+        events=(when,),
+        penalties=(Variance(variance, until=when.begin + when.span),),
     )
 
 
@@ -56,7 +59,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B diag(e) A, e pruned by size",
     merges=True,
     export_rank="r",
-    fidelity="agrees with the authors' published formula and code facts",
+    fidelity="agrees with the authors' published formula and code facts; ten prunings in a run of any length",
     citation="""@article{mao2024dora,
   title={DoRA: Enhancing Parameter-Efficient Fine-Tuning with Dynamic Rank Distribution},
   author={Mao, Yulong and Huang, Kaiyu and Guan, Changhao and Bao, Ganglin and Mo, Fengran and Xu, Jinan},

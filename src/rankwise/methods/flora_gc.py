@@ -1,5 +1,8 @@
 """Flora: Low-Rank Adapters Are Secretly Gradient Compressors, Hao et al., 2024, arXiv 2402.03293.
 
+By default the rank is at most a quarter of a matrix's smaller side, and a short run changes its subspace three times
+all the same, which the paper's 1000 steps would not let it.
+
 Named after what it does (gradient compression): another FLoRA adapts in a core space (2405.14739).
 """
 
@@ -15,18 +18,28 @@ from rankwise.methods.placing import placement as place
 
 
 def flora_gc(
-    rank: int = 128,
+    rank: int | None = None,
     placement: str | Placement = "all-linear",
-    every: int = 1000,
+    every: int | None = None,
 ) -> Adapter:
-    """Return training of whole weights with momentum in a random subspace of ``rank``, new every ``every`` steps."""
+    """Return training of whole weights with momentum in a random subspace of ``rank``, new every ``every`` steps.
+
+    Args:
+        rank: None: 128, and at most a quarter of a matrix's smaller side.
+        every: None: 1000, fewer in runs of less than 4000 steps, so that three new ones come in any.
+    """
     return Adapter(
         rank=1,
         alpha=1,
         parametrization=WholeMatrix(),
         init=Own(),
         placement=place(placement),
-        optimizer=Flora(rank=rank, every=every),
+        optimizer=Flora(
+            rank=128 if rank is None else rank,
+            most=0.25 if rank is None else 1.0,
+            every=1000 if every is None else every,
+            renewals=3 if every is None else 0,
+        ),
     )
 
 

@@ -1,5 +1,8 @@
 """GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection, Zhao et al., 2024, arXiv 2403.03507.
 
+By default the rank is at most a quarter of a matrix's smaller side, and a short run projects anew three times all the
+same: with the paper's 200 steps and a fixed rank of 128, a run of our scales would never, or not at all.
+
 Deviations: only the weights that the placement names train (all linear ones but the head), not embeddings and norms.
 """
 
@@ -15,15 +18,17 @@ from rankwise.methods.placing import placement as place
 
 
 def galore(
-    rank: int = 128,
+    rank: int | None = None,
     placement: str | Placement = "all-linear",
-    every: int = 200,
+    every: int | None = None,
     scale: float = 0.25,
 ) -> Adapter:
     """Return training of whole weights by Adam on gradients projected to ``rank``, the projection renewed in between.
 
     Args:
-        every: steps between two projections from singular vectors.
+        rank: None: 128, and at most a quarter of a matrix's smaller side.
+        every: steps between two projections from singular vectors. None: 200, fewer in runs of less than 800 steps, so
+            that three new ones come in any.
         scale: of the projected step, relative to the learning rate.
     """
     return Adapter(
@@ -32,7 +37,13 @@ def galore(
         parametrization=WholeMatrix(),
         init=Own(),
         placement=place(placement),
-        optimizer=GaLore(rank=rank, every=every, scale=scale),
+        optimizer=GaLore(
+            rank=128 if rank is None else rank,
+            most=0.25 if rank is None else 1.0,
+            every=200 if every is None else every,
+            renewals=3 if every is None else 0,
+            scale=scale,
+        ),
     )
 
 

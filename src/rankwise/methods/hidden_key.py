@@ -1,4 +1,8 @@
-"""HiddenKey: "LoRA Meets Dropout under a Unified Framework", Wang et al., 2024, arXiv 2403.00812."""
+"""HiddenKey: "LoRA Meets Dropout under a Unified Framework", Wang et al., 2024, arXiv 2403.00812.
+
+Deviations: of the paper's space of designs the members around its best point: keys by columns, hidden numbers one by
+one, divergence by KL. JS, spans and other structures are left out.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B A, loss = mean NLL of two dropped passes + beta KL both ways",
     merges=True,
     export_rank="r",
-    fidelity="formula only; no public code, loss weights and rates are ours and to be set per task",
+    fidelity="formula only; no JS, no spans; no public code, loss weights and rates are ours and to be set per task",
     citation="""@article{wang2024hiddenkey,
   title={LoRA Meets Dropout under a Unified Framework},
   author={Wang, Sheng and Chen, Liheng and Jiang, Jiyue and Xue, Boyang and Kong, Lingpeng and Wu, Chuan},

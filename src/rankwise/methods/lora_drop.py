@@ -1,4 +1,8 @@
-"""LoRA-drop: Efficient LoRA Parameter Pruning based on Output Evaluation, Zhou et al., 2024, arXiv 2402.07721."""
+"""LoRA-drop: Efficient LoRA Parameter Pruning based on Output Evaluation, Zhou et al., 2024, arXiv 2402.07721.
+
+Deviations: the first stage is inside the run. A run's number of trained parameters is that of the first stage; what is
+left after the selection is in the event's record.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,14 @@ def lora_drop(
     dropout: float = 0.0,
     threshold: float = 0.9,
     stage: float = 0.1,
-    shared: Literal["trainable", "frozen"] = "trainable",
+    shared: Literal["trainable", "frozen", "none"] = "trainable",
 ) -> Adapter:
     """Return LoRA-drop: after a first stage the layers with most of the output keep a LoRA each, the others share one.
 
     Args:
         threshold: share of the output, by kind of module, that keeps adapters of its own.
         stage: share of the run that the first stage takes.
-        shared: whether the shared one trains.
+        shared: whether the shared one trains, or "none": the others have no adapter.
     """
     event = OutputSelection(threshold=threshold, stage=stage, shared=shared)
     return replace(lora(rank, alpha, placement, dropout), events=(event,))

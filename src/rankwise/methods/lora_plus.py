@@ -1,4 +1,8 @@
-"""LoRA+: Efficient Low Rank Adaptation of Large Models, Hayou et al., 2024, arXiv 2402.12354."""
+"""LoRA+: Efficient Low Rank Adaptation of Large Models, Hayou et al., 2024, arXiv 2402.12354.
+
+Deviations: the authors' code trains adapters on embeddings in a group of their own at 1e-6; here they are factors like
+all others.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B A, A = A_0 + sum a_i R_i / sqrt(k), B = sum b_j Q_j / sqrt(k)",
     merges=True,
     export_rank="r",
-    fidelity="agrees with the authors' published formula and code facts",
+    fidelity="agrees with the authors' published formula and code facts; bases kept in memory, one bank per width",
     citation="""@article{koohpayegani2023nola,
   title={NOLA: Compressing LoRA using Linear Combination of Random Basis},
   author={Koohpayegani, Soroush Abbasi and Navaneet, KL and Nooralinejad, Parsa and Kolouri, Soheil and Pirsiavash, Hamed},

@@ -1,4 +1,9 @@
-"""VB-LoRA: Extreme Parameter Efficient Fine-Tuning with Vector Banks, Li et al., 2024, arXiv 2405.15179."""
+"""VB-LoRA: Extreme Parameter Efficient Fine-Tuning with Vector Banks, Li et al., 2024, arXiv 2405.15179.
+
+Deviations: one learning rate for bank and logits (the authors give the logits ten times the bank's). An adapter is
+stored with all its logits, so that training can go on; the paper's small form, the best vectors and their weights
+alone, is left out.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,7 @@ CARD = Card(
     formula="W = W0 + B A, their pieces mixed from one bank of vectors",
     merges=True,
     export_rank="r",
-    fidelity="agrees with PEFT's implementation",
+    fidelity="agrees with PEFT's implementation; one learning rate, stored with all logits",
     citation="""@article{li2024vb,
   title={VB-LoRA: Extreme Parameter Efficient Fine-Tuning with Vector Banks},
   author={Li, Yang and Han, Shaobo and Ji, Shihao},

@@ -16,7 +16,7 @@ from rankwise.methods.lora import lora
 
 def xgblora(
     rank: int = 1,
-    alpha: float = 32.0,
+    alpha: float = 2.0,
     placement: str | Placement = "all-linear",
     dropout: float = 0.0,
     every: int = 8,
@@ -26,6 +26,7 @@ def xgblora(
     """Return boosted rank-1 LoRA: every ``every`` steps a new one on a random share of the layers, the old one merged.
 
     Args:
+        alpha: 2 at rank 1 is the scale of LoRA's defaults.
         every: steps of a booster.
         layers: share of the model's layers that it adapts.
         ridge: weight of the squared norms of A and B in the loss.

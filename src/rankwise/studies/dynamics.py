@@ -20,7 +20,9 @@ GROUP = "dynamics"
 
 def shows_dynamics(config: StudyConfig, target: Adapter | Full) -> bool:
     """Return whether a run of ``target`` is worth the measurement."""
-    return isinstance(target, Adapter) and (bool(target.events) or GROUP in config.survey)
+    if not isinstance(target, Adapter):
+        return False
+    return bool(target.events) or target.optimizer.renews or GROUP in config.survey
 
 
 def dynamics(outcome: ArmOutcome) -> dict[str, Any] | None:

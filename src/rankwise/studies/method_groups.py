@@ -13,8 +13,8 @@ def _all() -> tuple[str, ...]:
 
 
 def _dynamics() -> tuple[str, ...]:
-    """Methods with events, after plain LoRA to hold them against."""
-    acting = (card for card in catalogue() if card.axes.get("events"))
+    """Methods with events or with a step of their own, after plain LoRA to hold them against."""
+    acting = (card for card in catalogue() if card.axes.get("events") or card.axes.get("optimizer"))
     return ("lora", *(card.name for card in acting))
 
 

@@ -5,8 +5,8 @@ Component k of a layer is e_k b_k a_k. Its importance, smoothed over steps:
     S_k = |e_k b_k a_k|_F / |delta|_F = |e_k| |b_k| |a_k| / |delta|_F,        S <- beta S + (1 - beta) S_k
 
 The share that is off grows as (rank - target) / rank (p / P)^3, p counting from ``begin`` of the run and P being
-``span`` of it; every ``every`` steps, and at the end of P, e is set to zero in the components with the lowest S over
-all layers. The last choice stays.
+``span`` of it; every ``every`` steps, or ``times`` times evenly over P, and always at the end of P, e is set to zero in
+the components with the lowest S over all layers. The last choice stays.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ class ComponentPruning(Event):
     begin: float = 0.15
     span: float = 0.35
     beta: float = 0.9
+    times: int = 0
 
     def __post_init__(self) -> None:
         whole(self.name, "target", self.target, what=" (mean rank at the end)")
         whole(self.name, "every", self.every, what=" (steps between two choices)")
+        whole(self.name, "times", self.times, least=0, what=" (choices in a run; 0: by 'every')")
         for name, ends in (("begin", "[)"), ("span", "()"), ("beta", "[)")):
             object.__setattr__(self, name, share(self.name, name, getattr(self, name), ends=ends))
         if self.begin + self.span > 1:
@@ -72,13 +74,20 @@ class ComponentPruning(Event):
         done = min(max((step - begin) / (end - begin), 0.0), 1.0)
         return first - int((first - last) * done**3 + 1e-9)
 
+    def choices(self, steps: int) -> list[int]:
+        """Return the steps after which a run of ``steps`` prunes."""
+        begin, end = self.ends(steps)
+        if not self.times:
+            return sorted({*range(begin + self.every, end, self.every), end})
+        return sorted({begin + -(-k * (end - begin) // self.times) for k in range(1, self.times + 1)})
+
     def after_step(self, ctx: Context, step: int) -> None:
         """Smooth the importance and prune when it is time; afterwards keep the choice."""
-        begin, end = self.ends(ctx.steps)
+        end = self.ends(ctx.steps)[1]
         factors = {module: ctx.factors(module) for module in ctx.modules}
         if step > end:
             with ctx.firing(measure=False) as note:
-                note["kept"] = sum(int(ctx.state[f"kept/{m}"].sum()) for m in ctx.modules)
+                note["held"] = sum(int(ctx.state[f"kept/{m}"].sum()) for m in ctx.modules)
                 for module, own in factors.items():
                     ctx.write(module, {"e": own["e"] * ctx.state[f"kept/{module}"]})
             return
@@ -87,7 +96,7 @@ class ComponentPruning(Event):
             found = component_norms(own["A"], own["B"], own["e"]) / (norm + 1e-8)
             before = ctx.state.get(f"S/{module}")
             ctx.state[f"S/{module}"] = found if before is None else self.beta * before + (1 - self.beta) * found
-        if step != end and (step <= begin or (step - begin) % self.every):
+        if step not in self.choices(ctx.steps):
             return
         first, last = sum(map(ctx.rank, ctx.modules)), self.target * len(ctx.modules)
         kept = keep_best({m: ctx.state[f"S/{m}"] for m in ctx.modules}, self.kept(step, ctx.steps, first, last))

@@ -8,7 +8,8 @@ The layers with the highest I, up to a sum of ``threshold``, keep an adapter of 
 shape share one. Then all start again, from fresh factors and an empty optimizer.
 
     shared "trainable"   they share one adapter: one gradient (the sum), one step, the same values everywhere
-           "frozen"      they share one that keeps its start (as a survey reads the paper); with B = 0 that is none
+           "frozen"      they share one that keeps its start (as a survey reads the paper)
+           "none"        they have none: their A and B are zero and stay so
 
 Deviations from the paper: stage 1 is a part of the run and not a run of its own on a tenth of the data, and I is
 measured on its last step's examples. Layers that share hold copies that are equal bit by bit, not one tensor.
@@ -29,7 +30,7 @@ from rankwise.errors import unknown
 if TYPE_CHECKING:
     from rankwise.adapters.adapter import Adapter
 
-SHARED = ("trainable", "frozen")
+SHARED = ("trainable", "frozen", "none")
 
 
 def smallest_prefix(importance: dict[str, float], threshold: float) -> list[str]:
@@ -52,7 +53,7 @@ class OutputSelection(Event):
     reads_examples: ClassVar[bool] = True
     threshold: float = 0.9
     stage: float = 0.1
-    shared: Literal["trainable", "frozen"] = "trainable"
+    shared: Literal["trainable", "frozen", "none"] = "trainable"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threshold", share(self.name, "threshold", self.threshold, ends="(]"))
@@ -128,6 +129,13 @@ class OutputSelection(Event):
             for leader, members in groups.items():
                 for member in members[1:]:
                     ctx.write(member, ctx.factors(leader))
+                if self.shared == "none":
+                    for member in members:
+                        ctx.write(member, {name: value.zero_() for name, value in ctx.factors(member).items()})
+            sharing = sorted(module for members in groups.values() for module in members)
             note["importance"] = importance
-            note["sharing"] = sorted(module for members in groups.values() for module in members)
+            note["shared"] = f"{len(sharing)} of {len(ctx.modules)}"
+            note["sharing"] = sharing
+            left = [*(m for m in ctx.modules if m not in sharing), *(groups if self.shared == "trainable" else ())]
+            note["trainable"] = sum(value.numel() for module in left for value in factors[module].values())
         ctx.state["groups"] = groups

@@ -13,7 +13,8 @@ rounded down. Every ``every`` steps between t_i and T - t_f, and at T - t_f itse
 components with the lowest S; they may come back until the last choice, which then stays. t_i and t_f are shares of the
 run (``warm``, ``final``), so that the allocator acts in a run of any length.
 
-Deviations from the paper: equal scores at the threshold all go, as in the authors' code. The scale stays alpha / r at
+Deviations from the paper: equal scores at the threshold all go, as in the authors' code and PEFT's, against which
+this is held to the bit; cutting them in proportion would differ from both. The scale stays alpha / r at
 the first rank. A and B of a component that is off keep their values.
 """
 

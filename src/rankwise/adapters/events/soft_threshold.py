@@ -3,7 +3,9 @@
 After every optimizer step:  e <- sign(e) max(|e| - xi, 0)         e: (rank,), the paper's g
 
 which is the proximal step of xi |e|_1: entries that no gradient holds up reach zero and stay there while nothing pulls
-them back. ``last`` lets xi grow: log-linearly over the run from ``xi`` to ``last``.
+them back. ``last`` lets xi grow: log-linearly over the run from ``xi`` to ``last``. ``total`` says instead what all
+steps of a run take together, whatever their number: xi = total / steps. The gates start at N(0, 1), so that a total of
+0.25 closes a fifth of them where no gradient acts.
 
 Deviations from the paper: its schedule trains one whole run for every xi, starting from the one before; here xi moves
 inside one run. The smooth part is AdamW's, at the run's learning rate. xi is applied as it is, as in the authors' code,
@@ -38,15 +40,21 @@ class SoftThreshold(Event):
     name: ClassVar[str] = "soft-threshold"
     xi: float = 1e-3
     last: float = 0.0
+    total: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "xi", share(self.name, "xi", self.xi, 0.0, 1e30, ends="()"))
         object.__setattr__(self, "last", share(self.name, "last", self.last, 0.0, 1e30, ends="[)"))
+        object.__setattr__(self, "total", share(self.name, "total", self.total, 0.0, 1e30, ends="[)"))
+        if self.last and self.total:
+            raise UsageError(f"total and last both say how xi goes over the run of {self.name!r}; use one.")
         if self.last and self.last < self.xi:
             raise UsageError(f"last must be at least xi, to which it grows, found {self.last:g} and {self.xi:g}.")
 
     def describe(self) -> str:
-        """Return for instance ``gates thresholded by 0.001``."""
+        """Return for instance ``gates thresholded by 0.25 over the run``."""
+        if self.total:
+            return f"gates thresholded by {self.total:g} over the run"
         grows = f", growing to {self.last:g}" if self.last else ""
         return f"gates thresholded by {self.xi:g}{grows}"
 
@@ -56,6 +64,8 @@ class SoftThreshold(Event):
 
     def at(self, step: int, steps: int) -> float:
         """Return xi of step ``step``, from 1."""
+        if self.total:
+            return self.total / steps
         if not self.last or steps == 1:
             return self.xi
         return self.xi * (self.last / self.xi) ** ((step - 1) / (steps - 1))

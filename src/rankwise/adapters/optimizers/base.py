@@ -28,6 +28,9 @@ class Optimizer(Choice, abc.ABC):
     rule: ClassVar[type[torch.optim.Optimizer]] = torch.optim.AdamW
     """The class of the optimizer that :meth:`make` gives."""
 
+    renews: ClassVar[bool] = False
+    """Its step has a part that is made anew in the course of a run, which the run records."""
+
     @abc.abstractmethod
     def multiplier(self, factor: str, ndim: int) -> float:
         """Return what the run's learning rate is multiplied by for ``factor``, a tensor of ``ndim`` dimensions."""
@@ -56,9 +59,14 @@ class Optimizer(Choice, abc.ABC):
         return 2 * prod(shape)
 
     def make(
-        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        steps: int | None = None,
     ) -> torch.optim.Optimizer:
-        """Return the optimizer of one run over :meth:`groups`."""
+        """Return the optimizer of one run over :meth:`groups`; ``steps`` of the whole run, where they are known."""
         return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
 
     def groups(

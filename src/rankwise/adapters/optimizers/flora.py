@@ -20,9 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.optimizers.base import Optimizer
-from rankwise.adapters.optimizers.compressed import CompressedOptimizer, compresses, down, up
-from rankwise.errors import UsageError
+from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, fitting, up
 
 
 def random_projector(rank: int, side: int, seed: int, like: Tensor) -> Tensor:
@@ -52,16 +50,26 @@ class ProjectedMomentum(CompressedOptimizer):
     """The step of Flora."""
 
     def __init__(
-        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], *, rank: int, every: int, seed: int
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        *,
+        rank: int,
+        every: int,
+        seed: int,
+        most: float = 1.0,
     ) -> None:
         super().__init__(groups, lr, betas, 1e-30)
-        self.rank, self.every, self.seed = rank, every, seed
+        self.rank, self.every, self.seed, self.most = rank, every, seed, most
         self.place = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
 
     def projector(self, p: Tensor, link: int) -> Tensor:
         """Return the P of ``p`` in link ``link`` of the chain."""
         digest = hashlib.sha256(f"{self.seed}/{self.place[id(p)]}/{link}".encode()).digest()
-        return random_projector(self.rank, min(p.shape), int.from_bytes(digest[:7], "big"), p)
+        return random_projector(
+            fitting(p.shape, self.rank, self.most), min(p.shape), int.from_bytes(digest[:7], "big"), p
+        )
 
     def move(self, p: Tensor, G: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Compress, average, expand."""
@@ -69,12 +77,13 @@ class ProjectedMomentum(CompressedOptimizer):
         state["step"] = torch.tensor(float(taken + 1))
         U = normalized(G, state, group["betas"][1], group["eps"])
         P = None
-        if compresses(G.shape, self.rank):
+        if fitting(G.shape, self.rank, self.most):
             link, place = divmod(taken, self.every)
             P = self.projector(p, link)
             if place == 0 and link:
                 old = self.projector(p, link - 1)
                 state["exp_avg"] = down(up(state["exp_avg"], old, p.shape), P)
+                self.renewed(old, P)
         R = down(U, P)
         beta1 = group["betas"][0]
         first = state.setdefault("exp_avg", torch.zeros_like(R))
@@ -83,38 +92,36 @@ class ProjectedMomentum(CompressedOptimizer):
 
 
 @dataclass(frozen=True)
-class Flora(Optimizer):
+class Flora(Compressed):
     """Adafactor whose momentum is kept in a random subspace that changes."""
 
     name: ClassVar[str] = "flora"
     rule: ClassVar[type[torch.optim.Optimizer]] = ProjectedMomentum
-    rank: int = 128
     every: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("rank", 1), ("every", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UsageError(
-                    f"{name} of optimizer 'flora' must be a whole number of at least {least}, found {value!r}."
-                )
-
-    def multiplier(self, factor: str, ndim: int) -> float:
-        """Return 1."""
-        return 1.0
+        super().__post_init__()
+        self._whole(seed=0)
 
     def state(self, shape: tuple[int, ...]) -> int:
         """Compressed momentum, and a second moment by rows and columns."""
-        momentum = self.rank * max(shape) if compresses(shape, self.rank) else prod(shape)
+        small = self.small(shape)
+        momentum = small * max(shape) if small else prod(shape)
         return momentum + (sum(shape) if len(shape) == 2 else prod(shape))
 
     def make(
-        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        steps: int | None = None,
     ) -> torch.optim.Optimizer:
         """Return the step of Flora."""
-        return ProjectedMomentum(groups, lr, betas, rank=self.rank, every=self.every, seed=self.seed)
+        every = self.cadence(steps)
+        return ProjectedMomentum(groups, lr, betas, rank=self.rank, every=every, seed=self.seed, most=self.most)
 
     def describe(self) -> str:
         """Return for instance ``momentum in a random subspace of rank 128, new every 1000 steps``."""
-        return f"momentum in a random subspace of rank {self.rank}, new every {self.every} steps"
+        return f"momentum in a random subspace of rank {self.rank}, new {self.when()}"

@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.optimizers.base import Optimizer
-from rankwise.adapters.optimizers.compressed import CompressedOptimizer, compresses, down, up
+from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, fitting, up
 from rankwise.errors import UsageError
 
 
@@ -39,16 +38,20 @@ class ProjectedAdam(CompressedOptimizer):
         rank: int,
         every: int,
         scale: float,
+        most: float = 1.0,
     ) -> None:
         super().__init__(groups, lr, betas, eps)
-        self.rank, self.every, self.scale = rank, every, scale
+        self.rank, self.every, self.scale, self.most = rank, every, scale, most
 
     def move(self, p: Tensor, G: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Adam on R; decoupled decay was done."""
-        small = compresses(G.shape, self.rank)
+        small = fitting(G.shape, self.rank, self.most)
         taken = int(state.get("step", 0))
         if small and taken % self.every == 0:
-            state["P"] = singular_projector(G, self.rank)
+            new = singular_projector(G, small)
+            if "P" in state:
+                self.renewed(state["P"], new)
+            state["P"] = new
         P = state["P"] if small else None
         R = down(G, P)
         if "exp_avg" not in state:
@@ -64,39 +67,36 @@ class ProjectedAdam(CompressedOptimizer):
 
 
 @dataclass(frozen=True)
-class GaLore(Optimizer):
+class GaLore(Compressed):
     """Adam on projected gradients."""
 
     name: ClassVar[str] = "galore"
     rule: ClassVar[type[torch.optim.Optimizer]] = ProjectedAdam
-    rank: int = 128
-    every: int = 200
     scale: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("rank", "every"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name} of optimizer 'galore' must be a whole number of at least 1, found {value!r}.")
+        super().__post_init__()
         if isinstance(self.scale, bool) or not isinstance(self.scale, (int, float)) or not 0 < self.scale < 1e30:
             raise UsageError(f"scale of optimizer 'galore' must be a positive number, found {self.scale!r}.")
         object.__setattr__(self, "scale", float(self.scale))
 
-    def multiplier(self, factor: str, ndim: int) -> float:
-        """Return 1: ``scale`` acts inside the step."""
-        return 1.0
-
     def state(self, shape: tuple[int, ...]) -> int:
         """Two compressed moments and the projector."""
-        small = compresses(shape, self.rank)
-        return self.rank * (2 * max(shape) + min(shape)) if small else super().state(shape)
+        small = self.small(shape)
+        return small * (2 * max(shape) + min(shape)) if small else super().state(shape)
 
     def make(
-        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        steps: int | None = None,
     ) -> torch.optim.Optimizer:
         """Return the step of GaLore."""
-        return ProjectedAdam(groups, lr, betas, eps, rank=self.rank, every=self.every, scale=self.scale)
+        every, scale = self.cadence(steps), self.scale
+        return ProjectedAdam(groups, lr, betas, eps, rank=self.rank, every=every, scale=scale, most=self.most)
 
     def describe(self) -> str:
         """Return for instance ``Adam on gradients projected to rank 128 every 200 steps``."""
-        return f"Adam on gradients projected to rank {self.rank} every {self.every} steps"
+        return f"Adam on gradients projected to rank {self.rank} {self.when()}"

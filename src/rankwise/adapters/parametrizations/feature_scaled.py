@@ -28,6 +28,7 @@ class FeatureScaled(Delta):
 
     name: ClassVar[str] = "feature-scaled"
     gated: ClassVar[bool] = True
+    rate: ClassVar[float] = 10.0  # VeRA's: b is what opens the update
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """rank * (d_in + d_out) + rank + d_out parameters."""

@@ -3,8 +3,8 @@
     W = W0 + s * B @ diag(g(e)) @ A          A: (rank, d_in), B: (d_out, rank), e: (rank,)
 
 ``values="real"``: g(e) = e, starting at one; "softmax": shares that sum to one, starting at 1/rank; "sigmoid": numbers
-between 0 and 1, starting at a half, which a penalty may push to either end. B starts at zero. That the paper trains A
-and B on one part of the data and e on another is an event, not a part of the form.
+between 0 and 1, starting at a half, which penalty ``gate-entropy`` pushes to either end. B starts at zero. That the
+paper trains A and B on one part of the data and e on another is an event, not a part of the form.
 """
 
 from __future__ import annotations

@@ -38,6 +38,10 @@ class Penalty(Choice, abc.ABC):
             factors: the tensors by dotted module name and factor name, frozen ones too.
         """
 
+    def acts(self, step: int, steps: int) -> bool:
+        """Return whether it is in the loss of optimizer step ``step`` (from 1) of ``steps``; always by default."""
+        return True
+
     def check(self, adapter: Adapter) -> None:
         """Refuse an adapter this penalty cannot serve.
 

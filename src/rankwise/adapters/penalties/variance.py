@@ -2,8 +2,8 @@
 
     mean over layers and components k of  Var(entries of row k of A) + Var(entries of column k of B)
 
-which keeps a component from living on a few dimensions. Population variances. Deviations from the paper: it stays on
-after the pruning has ended.
+which keeps a component from living on a few dimensions. Population variances. As in the
+authors' code it ends when the pruning does: ``until`` is the share of the run after which it rests.
 """
 
 from __future__ import annotations
@@ -28,6 +28,17 @@ class Variance(Penalty):
     """Evens out the entries of every component."""
 
     name: ClassVar[str] = "variance"
+    until: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.until, bool) or not isinstance(self.until, (int, float)) or not 0 < self.until <= 1:
+            raise UsageError(f"until of penalty {self.name!r} must be a number in (0, 1], found {self.until!r}.")
+        object.__setattr__(self, "until", float(self.until))
+
+    def acts(self, step: int, steps: int) -> bool:
+        """Return whether the share of the run is not over; the first step always counts."""
+        return step <= max(1, int(self.until * steps + 1e-9))
 
     def check(self, adapter: Adapter) -> None:
         """Factors A and B must train."""
