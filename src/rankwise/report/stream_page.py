@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankwise.report.event_lines import event_line
 from rankwise.report.figures.stream import stream_figures
 from rankwise.report.plain import PlainPage, Table, write_plain
 from rankwise.report.view import Document
@@ -185,7 +186,8 @@ def log(document: Document) -> list[str]:
                 note = penalties.get("colora-note", [])
                 for step, (loss, value) in enumerate(zip(losses, note, strict=False), 1):
                     lines.append(f"{where} {name} {step}: LM Loss: {loss:.4f}, CLoRA Loss: {value:.4f}")
-                lines += [f"{where} {name} {e['step']}: {e['text']}" for e in events if e.get("text")]
+                said = [(event["step"], event_line(event)) for event in events]
+                lines += [f"{where} {name} {step}: {text}" for step, text in said if text]
             for name, error in zip(chain["order"], chain["budget_errors"], strict=True):
                 if error is not None:
                     lines.append(f"{where} {name}: frozen pairs cut to the rank budget, relative error {error:.2%}")
