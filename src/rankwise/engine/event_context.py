@@ -77,13 +77,14 @@ class EventContext(Context):
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
+        self.taken = False
         self._moment = ""
         self._hooks: list[RemovableHandle] = []
         self._open = False
 
-    def at(self, moment: str, step: int) -> None:
+    def at(self, moment: str, step: int, *, taken: bool = True) -> None:
         """Set the clock."""
-        self._moment, self.step = moment, step
+        self._moment, self.step, self.taken = moment, step, taken
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from rankwise.engine.spectrum import spectrum
 from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.engine.watch import Watch
+from rankwise.engine.widened import wide_dtype, widened
 from rankwise.errors import UsageError
 from rankwise.models import Base
 
@@ -117,7 +118,8 @@ class Run:
         )
 
     def _probe(self) -> float:
-        return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
+        with widened(self.trainee.forward.model):
+            return score(self.trainee.forward, [self.trainee], self.splits.train[:PROBE])[0].mean
 
     def _selection(self) -> float:
         return score(self.trainee.forward, [self.trainee], self.splits.selection)[0].mean
@@ -175,6 +177,8 @@ class Run:
         return squared_gradients(self.trainee, chosen, own_labels=own_labels)
 
     def _fired(self, record: dict[str, Any]) -> None:
+        if "probe_loss_before" in record:
+            record["probe_dtype"] = str(wide_dtype(self.trainee.forward.model)).removeprefix("torch.")
         if record["moment"] == "before_window":
             self.told.append(record)
             return
@@ -220,7 +224,7 @@ class Run:
         return bool(self.events) and not self.window.complete and self._after_pass(self.step + 1)
 
     def _after_pass(self, step: int) -> bool:
-        return self.events is not None and self.events.after_pass(self.passes, step)
+        return self.events is not None and self.events.after_pass(self.passes, step, taken=step == self.step)
 
     def rewind(self) -> None:
         """Go back to the start of the window, as if none of its passes had been tried."""
