@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rankwise.engine.event_summary import effect
 from rankwise.report.wording import MISSING
 
 
@@ -18,7 +19,8 @@ def event_line(event: Mapping[str, Any]) -> str | None:
         mean = number(event["coherence_before"]["mean"])
         return f"skipped, mean |cos| {mean} <= threshold {event['threshold']:g}"
     if not event.get("text"):
-        return None
+        told = "update_norm_before" in event and "text" not in event
+        return f"{event['event']}: {effect(event)}" if told else None
     parts = [str(event["text"])]
     if "probe_loss_before" in event:
         parts.append(_losses(event))
