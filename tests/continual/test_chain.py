@@ -72,6 +72,49 @@ def test_growth(whole):
         assert [g["numbers"] / growth[0]["numbers"] for g in growth] == [r / 4 for r in ranks]
 
 
+def test_growth_counts_what_is_remembered_besides_pairs(whole, tiny_base):
+    _, document = whole
+    for label in ("ewc", "online_lora"):
+        last = strategy(document, label)["growth"][-1]
+        assert last["centroids"] == last["examples"] == 0
+    ewc = strategy(document, "ewc")["growth"]
+    assert [g["memory"] for g in ewc] == [2 * ewc[0]["numbers"]] * 3, "Fisher information and old values of every entry"
+    assert [g["examples"] for g in strategy(document, "replay")["growth"]] == [1, 2, 3], "a tenth of 12, of each task"
+    width = tiny_base.model.config.hidden_size
+    assert [g["centroids"] for g in strategy(document, "color")["growth"]] == [n * (5 * width + 1) for n in (1, 2, 3)]
+    assert {g["memory"] for g in strategy(document, "sequential")["growth"]} == {0}
+
+
+def test_cost_is_told_for_all(whole):
+    _, document = whole
+    times = document["cost"]["by_strategy"]
+    assert list(times) == [s["label"] for s in document["results"]["strategies"]]
+    assert min(*times.values(), document["cost"]["joint"]) > 0
+    joint, first = document["results"]["joint"], strategy(document, "sequential")
+    assert joint["examples"] == first["examples"] == 3 * 3 * 4
+    assert joint["flops"] > 0
+    assert strategy(document, "olora_cl")["bytes"] >= first["bytes"] > 0
+    assert set(first["versus_joint"]) == {"exact_match", "nll"}
+
+
+def test_the_router_is_saved_beside_its_experts(whole, tiny_base):
+    """From the files alone: the same routes as the stream took."""
+    from rankwise.continual.router import Region, features, route
+    from rankwise.continual.tasks import load_tasks
+
+    folder, _ = whole
+    place = folder / "adapters" / "color"
+    found = json.loads((place / "router.json").read_text())
+    assert all((place / one["folder"] / "adapter_model.safetensors").exists() for one in found["experts"].values())
+    assert found["model_fingerprint"] == tiny_base.fingerprint
+    regions = {name: Region.from_dict(one) for name, one in found["experts"].items()}
+    chains = json.loads((folder / "R.json").read_text())["chains"]
+    routes = next(chain["routes"][-1] for chain in chains if chain["strategy"] == "color")
+    tasks, forward = load_tasks(stream(), tiny_base), Forward(tiny_base.model)
+    for name, loaded in tasks.items():
+        assert route(features(forward, loaded.test), regions, found["abstain"]) == routes[name]
+
+
 def test_penalties_are_logged_from_the_second_task_on(whole):
     _, document = whole
     for label in ("olora_cl", "overlap"):
@@ -170,6 +213,30 @@ def test_the_page(whole, capsys):
     assert {path.stem for path in (folder / "figures").glob("*.png")} == {"R", "curves", "kept", "growth"}
 
 
+def test_the_page_of_an_older_document(whole, tmp_path):
+    """Fields that an older rankwise did not write are left out; the study's pages of the docs are made from such."""
+    from rankwise.report.plain import markdown
+    from rankwise.report.stream_page import page
+
+    _, document = whole
+    now = markdown(page(document), "rankwise chain", {})
+    assert "## Beside all tasks mixed" in now
+    assert "do not route" in now
+    assert now.count("0 the untouched base") == len(ALL)
+    old = json.loads(json.dumps(document))
+    del old["cost"]["by_strategy"], old["cost"]["joint"]
+    for entry in old["results"]["strategies"]:
+        del entry["versus_joint"], entry["bytes"]
+        for growth in entry["growth"]:
+            del growth["memory"], growth["centroids"], growth["examples"]
+    for name in ("seeds", "flops", "examples", "bytes"):
+        del old["results"]["joint"][name]
+    then = markdown(page(old), "rankwise chain", {})
+    assert "## Beside all tasks mixed" not in then
+    assert "## Growth" in then
+    assert "joint (reference)" in then, "in the tables of measures"
+
+
 def test_tasks_are_appended_and_finished_ones_stay(tmp_path):
     """Two tasks, then a third and a second seed: what was learned is not trained again, and R grows by a row."""
     two = run_chain(stream(tasks=TASKS[:2], strategies=["olora_cl"]), tmp_path / "out")
@@ -200,8 +267,36 @@ def test_a_frozen_adapter_that_changed_is_an_error(tmp_path):
         run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
 
 
+def test_a_memory_that_changed_is_an_error(tmp_path):
+    """EWC's Fisher information decides the next task as much as the adapter does."""
+    from rankwise.engine import State
+
+    path = tmp_path / "state.safetensors"
+    state = State({"a.A": torch.ones(2, 3)}, {"0/state/fisher": torch.ones(2, 3)}, ({"count": 1},))
+    state.write(path)
+    assert State.read(path).sha256 == state.sha256
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors["event/0/state/fisher"][0, 0] = 2
+    save_file(tensors, path, metadata)
+    with pytest.raises(RunError, match="what events remembered there was changed"):
+        State.read(path)
+    save_file(tensors, path, {key: metadata[key] for key in ("events", "sha256")})
+    assert State.read(path).record == state.record, "files of an older rankwise have one hash"
+
+
 def test_the_rank_budget_is_enforced(tmp_path):
-    found = run_chain(stream(strategies=["olora_cl", "online_lora"], rank_budget=8), tmp_path / "out")
+    """Online-LoRA freezes pairs inside a task, at every plateau; O-LoRA at borders of tasks."""
+    restless = {"name": "online_lora", "window": 2, "weight": 1.0}
+    tasks = [*({**task, "steps": 16} for task in (TASKS[0], TASKS[2])), TASKS[1]]
+    found = run_chain(stream(tasks=tasks, strategies=["olora_cl", restless], rank_budget=8), tmp_path / "out")
+    for one in found["results"]["strategies"]:
+        assert max(g["rank"] for g in one["growth"]) == 8
+    assert any(error for error in strategy(found, "online_lora")["chains"][0]["budget_errors"])
     chain = strategy(found, "olora_cl")
     assert [g["rank"] for g in chain["growth"]] == [4, 8, 8]
     errors = chain["chains"][0]["budget_errors"]

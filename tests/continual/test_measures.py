@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rankwise.continual.measures import MEASURES, Matrix, difference, measures, values
+from rankwise.continual.measures import MEASURES, Matrix, beside_reference, difference, measures, values
 from rankwise.continual.scoring import Scored
 
 ORDERS = [("a", "b", "c"), ("c", "a", "b")]
@@ -85,3 +85,17 @@ def test_difference_is_paired():
     one = [matrix(ORDERS[0], seed) for seed in range(3)]
     same = difference(one, one, TOKENS)
     assert same["nll"]["estimate"] == same["nll"]["low"] == same["nll"]["high"] == 0
+
+
+def test_beside_a_reference_seeds_are_paired_and_orders_averaged():
+    chains = [(seed, matrix(order, seed + 10 * i)) for i, order in enumerate(ORDERS) for seed in range(3)]
+    reference = {seed: matrix(("a", "b", "c"), 100 + seed) for seed in range(3)}
+    found = beside_reference(chains, reference, TOKENS)
+    for metric in ("exact_match", "nll"):
+        own = np.mean([by_hand(m, metric, "AP") for _, m in chains])
+        theirs = np.mean([by_hand(m, metric, "AP") for m in reference.values()])
+        assert found[metric]["estimate"] == pytest.approx(own - theirs, abs=1e-12)
+    same = beside_reference(list(reference.items()), reference, TOKENS)["nll"]
+    assert (same["low"], same["estimate"], same["high"]) == (0, 0, 0), "paired: nothing is left of what both share"
+    assert beside_reference(chains, {}, TOKENS) is None
+    assert beside_reference(chains[:1], {0: reference[0]}, TOKENS)["nll"]["for_these_seeds"]

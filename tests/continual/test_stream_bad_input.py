@@ -21,6 +21,12 @@ CASES = {
     "unknown option": ({"strategies": [{"name": "replay", "part": 1}]}, "strategy 'replay' has no option 'part'"),
     "illegal option": ({"strategies": [{"name": "replay", "share": 2}]}, "replay's share must be above 0"),
     "no strategy": ({"strategies": []}, "at least one strategy or reference"),
+    "joint alone": ({"strategies": [], "references": ["joint"]}, "joint alone is no stream"),
+    "an event that writes the base": ({"event": {"name": "delta-update"}}, "event 'delta-update' writes the base"),
+    "an option of another event": (
+        {"event": {"name": "merge-and-restart", "every": 2, "at_the_end": True}},
+        "event 'merge-and-restart' has no option 'at_the_end'",
+    ),
     "strategies as text": ({"strategies": "sequential"}, "strategies must be a list"),
     "twice the same": ({"strategies": ["color", "color"]}, "strategies must differ"),
     "unknown reference": ({"references": ["both"]}, "unknown reference 'both'"),
@@ -86,6 +92,32 @@ def test_data_of_a_task(rows, words, tmp_path, capsys):
     file.write_text(yaml.safe_dump({**GOOD, "tasks": [TASKS[0], {"id": "mine", "data": str(folder)}]}))
     assert main(["chain", str(file), "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (None, "task 'mine': {data} tests on labels that none of its training rows has: maybe; correct them, or list"),
+        (
+            ["yes", "no"],
+            "task 'mine': unknown label 'maybe'. Known: no, yes. It is in {data}/test.json row 1; correct it there",
+        ),
+    ],
+    ids=["without a list", "with a list"],
+)
+def test_labels_that_only_the_test_has(labels, words, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = [{"sentence": f"s{i}", "label": "yes" if i % 2 else "no"} for i in range(12)]
+    (folder / "train.json").write_text(json.dumps(rows))
+    (folder / "test.json").write_text(json.dumps([{"sentence": f"t{i}", "label": "maybe"} for i in range(4)]))
+    if labels:
+        (folder / "labels.json").write_text(json.dumps(labels))
+    file = tmp_path / "stream.yaml"
+    file.write_text(yaml.safe_dump({**GOOD, "tasks": [{"id": "mine", "data": str(folder)}]}))
+    assert main(["chain", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert words.format(data=folder) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -176,7 +176,7 @@ def test_xgblora_on_all_layers_is_a_chain(tiny_base, tiny_splits, monkeypatch):
     """With all layers, the same rank and as many steps a booster as a link, at a constant rate, it is COLA."""
     monkeypatch.setattr(Boosting, "name", MergeAndRestart.name)  # the streams are named after the events
     boosted = replace(xgblora(2, every=4, layers=1.0), penalties=())
-    one, two = (TrainSpec(t, lr=1e-2, steps=8, batch=4) for t in (boosted, cola(2, links=2)))
+    one, two = (TrainSpec(t, lr=1e-2, steps=8, batch=4) for t in (boosted, cola(2, alpha=boosted.alpha, links=2)))
     a, b = (train(tiny_base, s, tiny_splits) for s in (one, two))
     assert (a.losses, a.curve) == (b.losses, b.curve)
 

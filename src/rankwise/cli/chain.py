@@ -29,7 +29,8 @@ def chain(
 
     Writes runs/<stream>-<scale>/ with report.html, results.json, R.json (every score of every example) and adapters/.
     Interrupted? The same command continues at task and step. Tasks appended to the file are learned next; finished ones
-    are never trained again.
+    are never trained again. A router (strategy color) works in here only: its experts are saved one by one, with their
+    centroids in router.json, and export, generate and eval take one of them at a time.
     """
     from rankwise.cli.options import changes, listed, say_json, say_loading, typed
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.continual.strategies.base import MERGED
 from rankwise.data import Splits
 from rankwise.engine import CHECKPOINT, Forward, PackJob, RunResult, State, TrainSpec, checkpoint_step, train_pack
 from rankwise.ledger.folder import StudyFolder
@@ -137,7 +138,20 @@ class Bench:
     def reason(self, job: Job) -> str:
         """Return why a run did not end well."""
         found = self.ledger.get(self.key_of(job))
-        return (found.reason if found is not None else None) or "it was not trained"
+        reason = (found.reason if found is not None else None) or "it was not trained"
+        return reason.rstrip(".")  # it becomes part of a sentence
+
+    def bytes_of(self, job: Job) -> int:
+        """Return the estimated peak of memory while a run trains alone, the base included."""
+        train, selection = SplitSize.of(job.splits.train), SplitSize.of(job.splits.selection)
+        cost = run_cost(self.base.model, job.label, job.spec, train, [selection])
+        kept = 4 * sum(v.numel() for k, v in (job.start.tensors if job.start else {}).items() if k.startswith(MERGED))
+        return cost.base_bytes + cost.bytes + kept
+
+    def seconds(self, keys: Iterable[str]) -> float:
+        """Return how long these runs trained, in seconds, by the ledger."""
+        found = [self.ledger.get(key) for key in keys]
+        return sum(run.seconds or 0.0 for run in found if run is not None)
 
     def _packs(self, jobs: Sequence[Job]) -> list[tuple[list[int], int]]:
         splits = jobs[0].splits

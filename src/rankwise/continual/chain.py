@@ -20,9 +20,11 @@ from rankwise.adapters import stream_seed
 from rankwise.continual.bench import Bench, Job
 from rankwise.continual.folder import open_stream
 from rankwise.continual.fusing import within_budget
+from rankwise.continual.joint import train_joint
 from rankwise.continual.measures import Matrix
-from rankwise.continual.outcome import Outcome, document, save_adapters, write_matrices
+from rankwise.continual.outcome import Outcome, document, write_matrices
 from rankwise.continual.router import Region, features, region, route
+from rankwise.continual.saving import save_adapters
 from rankwise.continual.scoring import Scored, Scorer
 from rankwise.continual.strategies import Strategy
 from rankwise.continual.strategies.base import check_frozen
@@ -30,7 +32,6 @@ from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, load_tasks, to_train
 from rankwise.engine import RunResult, State
 from rankwise.engine.trainees import AdapterTrainee
-from rankwise.errors import RunError
 from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
@@ -49,6 +50,9 @@ class Chain:
         states: what each learned task ended with, by task id, in the order learned.
         rows: of R; row 0 is the base.
         oracle: rows with the right adapter told, for strategies behind a router.
+        keys: of the runs in the ledger.
+        bytes: estimated peak of memory over the runs, the base included.
+        regions: where the learned tasks' examples are, for strategies behind a router.
         errors: relative error of each cut to the rank budget.
         fault: why it went no further; the other chains go on without it.
     """
@@ -60,6 +64,9 @@ class Chain:
     seed: int
     states: dict[str, State] = field(default_factory=dict)
     results: list[RunResult] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    bytes: int = 0
+    regions: dict[str, Region] = field(default_factory=dict)
     rows: list[dict[str, Scored]] = field(default_factory=list)
     oracle: list[dict[str, Scored]] = field(default_factory=list)
     routes: list[dict[str, list[str | None]]] = field(default_factory=list)
@@ -91,11 +98,13 @@ def run_chain(
 
     Raises:
         UsageError: a bad setting, model or data, or a folder with another stream.
-        RunError: no chain or no reference came to its end, or a frozen adapter changed.
+        RunError: no chain came to its end, or a frozen adapter changed.
     """
     progress, started = progress or Progress(), time.monotonic()
     base = load_base(config.model, dtype=getattr(torch, config.dtype), device=pick_device(), progress=progress.note)
     tasks = load_tasks(config, base)
+    for note in [note for loaded in tasks.values() for note in loaded.notes]:
+        progress.note(note)
     with StudyLock(out):
         folder = StudyFolder(out)
         state = open_stream(folder, config.to_dict(), tasks)
@@ -112,6 +121,7 @@ def run_chain(
             found["cost"] = {
                 "seconds": time.monotonic() - started,
                 "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),
+                **outcome.seconds(bench),
             }
             found["provenance"] = provenance(command)
             write_matrices(outcome, folder.path / "R.json")
@@ -142,12 +152,17 @@ class Conductor:
         base = self.scorer.scores(None, self.names, "the untouched base")
         for chain in self.chains:
             chain.rows, chain.oracle = [base], [base]
-        joint = self._joint() if JOINT in self.config.references else []
+        joint = (
+            train_joint(self.config, self.bench, self.scorer, self.tasks, self.seed, self._plan)
+            if JOINT in self.config.references
+            else []
+        )
         for place in range(len(self.names)):
             self._learn(place, [chain for chain in self.chains if chain.fault is None])
             for chain in [chain for chain in self.chains if chain.fault is None]:
                 self._score(chain, chain.order[place])
-        return Outcome(self.chains, base, joint)
+        sizes = {name: len(loaded.train) for name, loaded in self.tasks.items()}
+        return Outcome(self.chains, base, joint, sizes)
 
     def seed(self, seed: int, task: str) -> int:
         """Return the seed of a task's run: the same wherever in an order the task comes, so equal starts are shared."""
@@ -162,15 +177,13 @@ class Conductor:
             before = chain.last if strategy.answers == "one" else None
             adapter = strategy.adapter(self.plain, before is None)
             start = strategy.start(self._start(seed), before) if before is not None else None
-            start, error = within_budget(start, self.config.rank_budget, self.config.rank)
-            if error is not None:
-                budget = self.config.rank_budget
-                self.bench.progress.note(f"{chain.name}: frozen pairs cut to rank budget {budget}, error {error:.2%}")
+            start, error = self._cut(chain, start, f"before {name}")
             chain.errors.append(error)
             own = self.tasks[name]
             earlier = [self.tasks[other].train for other in chain.order[:place]]
             splits = to_train(name, strategy.examples(own.train, earlier, chain.seed), own.selection)
-            spec = self.config.spec(adapter, own.task, seed)
+            steps = self.config.steps_of(own.task, len(own.train))
+            spec = self.config.spec(adapter, own.task, seed, steps=steps)
             jobs.append(Job(f"{chain.name}, {name}", spec, splits, start=start, keep=True))
             starts.append(start)
         self._plan(jobs)
@@ -180,9 +193,22 @@ class Conductor:
                 self.bench.progress.note(f"{chain.name} ends at {chain.fault}")
                 continue
             chain.results.append(result)
+            chain.keys.append(self.bench.key_of(job))
+            chain.bytes = max(chain.bytes, self.bench.bytes_of(job))
             state = self.bench.state(job)
             check_frozen(job.label, start, state)
-            chain.states[chain.order[place]] = state
+            kept, error = self._cut(chain, state, f"after {chain.order[place]}")  # an event may have frozen some inside
+            assert kept is not None
+            chain.errors[-1] = max((e for e in (chain.errors[-1], error) if e is not None), default=None)
+            chain.states[chain.order[place]] = kept
+
+    def _cut(self, chain: Chain, state: State | None, when: str) -> tuple[State | None, float | None]:
+        """Cut a state to what the rank budget leaves it, and say so."""
+        room = self.config.room(chain.strategy)
+        state, error = within_budget(state, room, self.config.rank)
+        if error is not None:
+            self.bench.progress.note(f"{chain.name}, {when}: frozen pairs cut to rank budget {room}, error {error:.2%}")
+        return state, error
 
     def _plan(self, jobs: list[Job]) -> None:
         """Tell how many runs there are to make so far, those that chains share counted once."""
@@ -233,8 +259,8 @@ class Conductor:
     def _route(self, chain: Chain, name: str) -> list[str | None]:
         """Return which expert answers each test example of a task, the seen tasks being those learned so far."""
         options = chain.strategy.to_dict()
-        regions = {k: self._region(k, options["k"]) for k in chain.states}
-        return route(self._points(name, "test"), regions, options["abstain"])
+        chain.regions = {k: self._region(k, options["k"]) for k in chain.states}
+        return route(self._points(name, "test"), chain.regions, options["abstain"])
 
     def _region(self, name: str, k: int) -> Region:
         task = self.tasks[name]
@@ -251,25 +277,3 @@ class Conductor:
             examples = getattr(self.tasks[name], split)
             self._features[name, split] = features(self.bench.forward, examples)
         return self._features[name, split]
-
-    def _joint(self) -> list[dict[str, Scored]]:
-        """Train the reference on all tasks at once, with as many steps as the stream has, one run a seed."""
-        tasks = list(self.tasks.values())
-        steps = sum(self.config.steps_of(task.task) for task in tasks)
-        splits = to_train(JOINT, [e for task in tasks for e in task.train], tasks[0].selection)
-        jobs = [
-            Job(
-                f"joint, seed {seed}",
-                self.config.spec(self.plain, tasks[0].task, self.seed(seed, JOINT), steps=steps),
-                splits,
-                keep=True,
-            )
-            for seed in self.config.seeds
-        ]
-        self._plan(jobs)
-        found = []
-        for job, result in zip(jobs, self.bench.run(jobs), strict=True):
-            if result is None or result.status != "done":
-                raise RunError(f"{job.label}: {self.bench.reason(job)}; try a lower lr in another --out.")
-            found.append(self.scorer.scores(self.bench.state(job), self.names, job.label))
-        return found

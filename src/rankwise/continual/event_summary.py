@@ -41,10 +41,10 @@ def _entry(arm: str, times: int | None, rows: list[dict[str, Any]]) -> dict[str,
     events = [event for row in rows for event in _fired(row)]
     moved = [jump for row in rows for jump in jumps(row)]
     cast = [abs(value) for row in rows for value in rounded(row)]
-    changes = [e["relative_change"] for e in events if e["relative_change"] is not None]
 
-    def mean(values: list[float]) -> float | None:
-        return fmean(values) if values else None
+    def seen(name: str, inner: str | None = None) -> list[float]:
+        values = [event[name] if inner is None else event[name][inner] for event in events]
+        return [value for value in values if value is not None]  # None: not finite, a run about to diverge
 
     return {
         "arm": arm,
@@ -54,17 +54,21 @@ def _entry(arm: str, times: int | None, rows: list[dict[str, Any]]) -> dict[str,
         "diverged": len(rows) - len(done),
         "events": len(events),
         "keeps": arm in KEEPS,
-        "jump": mean(moved),
+        "jump": _mean(moved),
         "largest_jump": max(map(abs, moved), default=None),
-        "bf16": mean(cast),
-        "relative_change": mean(changes),
-        "coherence_before": mean([e["coherence_before"]["max"] for e in events]),
-        "coherence_mean_after": mean([e["coherence_after"]["max"] for e in events]),
-        "coherence_after": max((e["coherence_after"]["max"] for e in events), default=None),
-        "cosines_moved": max((e["cosines_moved"] for e in events), default=None),
-        "remembered": mean([row["remembered"] for row in done if row["remembered"] is not None]),
-        "held_out": mean([row["held_out"] for row in done if row["held_out"] is not None]),
+        "bf16": _mean(cast),
+        "relative_change": _mean(seen("relative_change")),
+        "coherence_before": _mean(seen("coherence_before", "max")),
+        "coherence_mean_after": _mean(seen("coherence_after", "max")),
+        "coherence_after": max(seen("coherence_after", "max"), default=None),
+        "cosines_moved": max(seen("cosines_moved"), default=None),
+        "remembered": _mean([row["remembered"] for row in done if row["remembered"] is not None]),
+        "held_out": _mean([row["held_out"] for row in done if row["held_out"] is not None]),
     }
+
+
+def _mean(values: list[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def answers(config: EventStudy, arms: list[dict[str, Any]], model: str) -> dict[str, list[str]]:
@@ -81,9 +85,15 @@ def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
         if name in KEEPS
         and entry["largest_jump"] is not None
         and entry["largest_jump"] < NONE
+        and entry["coherence_after"] is not None
         and entry["coherence_after"] < NONE
         and name not in ("none", "penalty")
     ]
+
+
+def _measured(whole: dict[str, dict[str, Any]], arm: str) -> bool:
+    """Whether the arm ran, and its events left finite factors to measure."""
+    return arm in whole and None not in (whole[arm]["cosines_moved"], whole[arm]["coherence_after"])
 
 
 def _signed(value: float | None) -> str:
@@ -105,7 +115,7 @@ def _english(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -
             f"A changed by {_size(qr['relative_change'])} of its norm at an event, and the loss on the very same "
             f"examples by {_signed(qr['jump'])} nats per token on average."
         )
-    if "row-norm" in whole:
+    if _measured(whole, "row-norm"):
         cure = whole["row-norm"]
         said.append(
             "Why row normalization alone does not orthogonalize: it changes lengths, and angles do not depend on "
@@ -147,7 +157,7 @@ def _vietnamese(config: EventStudy, whole: dict[str, dict[str, Any]], model: str
             f"Ở đây mỗi lần như vậy B A thay đổi {_size(qr['relative_change'])} so với chuẩn của nó, và loss trên đúng "
             f"những mẫu đó thay đổi trung bình {_signed(qr['jump'])} nat mỗi token."
         )
-    if "row-norm" in whole:
+    if _measured(whole, "row-norm"):
         cure = whole["row-norm"]
         said.append(
             "Vì sao chỉ chuẩn hóa L2 theo hàng thì không làm các hàng trực giao: nó đổi độ dài, còn góc không phụ "

@@ -23,7 +23,8 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
         "created", "resumed" or "extended".
 
     Raises:
-        UsageError: a finished task is gone, moved or has other data, or another setting differs.
+        UsageError: a finished task is gone, moved or has other data, another setting differs, or the folder is another
+            study's.
     """
     config = json.loads(json.dumps(config))
     prints = {name: loaded.fingerprint for name, loaded in tasks.items()}
@@ -32,12 +33,17 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
         write_json(folder.path / TASKS, prints)
         return state
     old = folder.read_config()
-    _appended("the stream", [t["id"] for t in old["tasks"]], [t["id"] for t in config["tasks"]], folder)
-    for number, (before, now) in enumerate(zip(old["orders"], config["orders"], strict=False), 1):
-        _appended(f"order {number}", before, now, folder)
-    if len(config["orders"]) < len(old["orders"]):
-        raise UsageError(f"the stream in {folder.path} has {len(old['orders'])} orders, this one has fewer; add them.")
+    if not _is_stream(old):
+        what = f"the study {old['preset']!r}" if old.get("preset") else "a study that is not a stream"
+        raise UsageError(f"{folder.path} holds {what}; choose another --out for this stream.")
+    _appended("the stream", _ids(old), _ids(config), folder)
+    before, now = _orders(old), _orders(config)
+    for number, (one, other) in enumerate(zip(before, now, strict=False), 1):
+        _appended(f"order {number}", one, other, folder)
+    if len(now) < len(before):
+        raise UsageError(f"the stream in {folder.path} has {len(before)} orders, this one has fewer; add them.")
     _same_data(folder, prints)
+    _same_tasks(folder, old["tasks"], config["tasks"])
     difference = first_difference({**old, "orders": config["orders"]}, config, GROWABLE)
     if difference is not None and not difference.grown:
         raise UsageError(
@@ -49,6 +55,20 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
         return "resumed"
     folder.replace_config(config)
     return "extended"
+
+
+def _is_stream(config: Mapping[str, Any]) -> bool:
+    tasks = config.get("tasks")
+    return isinstance(tasks, list) and all(isinstance(task, dict) and "id" in task for task in tasks)
+
+
+def _ids(config: Mapping[str, Any]) -> list[str]:
+    return [task["id"] for task in config["tasks"]]
+
+
+def _orders(config: Mapping[str, Any]) -> list[list[str]]:
+    """The orders that are run: without any, that of the tasks."""
+    return config.get("orders") or [_ids(config)]
 
 
 def _appended(what: str, before: list[str], now: list[str], folder: StudyFolder) -> None:
@@ -63,6 +83,20 @@ def _appended(what: str, before: list[str], now: list[str], folder: StudyFolder)
                 f"task {name!r} was number {place + 1} in {what} of {folder.path} and is number "
                 f"{now.index(name) + 1} now; append new tasks at the end, or choose another --out."
             )
+
+
+def _same_tasks(folder: StudyFolder, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
+    for one, other in zip(before, now, strict=False):
+        for name in other:
+            if one.get(name) != other[name]:
+                raise UsageError(
+                    f"task {one['id']!r} of the stream in {folder.path} had {name} {_said(one.get(name))}, now "
+                    f"{_said(other[name])}; repeat the old setting, or choose another --out."
+                )
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _same_data(folder: StudyFolder, prints: Mapping[str, str]) -> None:

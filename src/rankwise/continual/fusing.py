@@ -48,10 +48,12 @@ def cut(found: Mapping[str, tuple[Tensor, Tensor]], rank: int) -> tuple[Pairs, f
 
 
 def within_budget(start: State | None, budget: int | None, rank: int) -> tuple[State | None, float | None]:
-    """Cut the frozen pairs a task begins with so that they and the new pair stay within ``budget``.
+    """Cut the frozen pairs of a state so that they and the pair that trains stay within ``budget``.
+
+    Before a task, because strategies freeze a pair at its border; after it, because events freeze some inside.
 
     Returns:
-        The start, and the relative error of the cut; None where nothing was cut.
+        The state, and the relative error of the cut; None where nothing was cut.
     """
     if start is None or budget is None:
         return start, None

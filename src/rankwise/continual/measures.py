@@ -70,6 +70,33 @@ def difference(
     return found
 
 
+def beside_reference(
+    chains: Sequence[tuple[int, Matrix]],
+    reference: Mapping[int, Matrix],
+    tokens: Mapping[str, Sequence[int]],
+    level: float = 0.95,
+) -> dict[str, Any] | None:
+    """Return by metric the AP of chains minus that of a reference that knows no order, paired by seed and by example.
+
+    The chains of one seed share their reference, so they are averaged first: the runs of the interval are seeds.
+
+    Args:
+        chains: with their seeds.
+        reference: by seed.
+    """
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        rows = []
+        for seed, matrix in reference.items():
+            own = [values(m, metric, "AP", tokens) for s, m in chains if s == seed]
+            theirs = values(matrix, metric, "AP", tokens)
+            present = [row for row in own if row is not None]
+            if present and theirs is not None:
+                rows.append(np.mean(present, axis=0) - theirs)
+        found[metric] = interval(rows, level)
+    return found if any(found.values()) else None
+
+
 def values(matrix: Matrix, metric: str, name: str, tokens: Mapping[str, Sequence[int]]) -> FloatArray | None:
     """Return one number per test example of all tasks whose mean is the measure; None where no task counts."""
     last = len(matrix.rows) - 1

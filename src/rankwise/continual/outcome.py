@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankwise.continual.bench import Bench
-from rankwise.continual.fusing import save
-from rankwise.continual.measures import METRICS, Matrix, difference, interval, measures, values
+from rankwise.continual.growth import growth
+from rankwise.continual.joint import Joint
+from rankwise.continual.measures import METRICS, Matrix, beside_reference, difference, interval, measures, values
 from rankwise.continual.scoring import Scored
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
@@ -29,16 +29,36 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Outcome:
-    """Every chain at its end, the base's scores, and those of the joint reference, one per seed."""
+    """Every chain at its end, the base's scores, the joint reference, one per seed, and the tasks' training sizes."""
 
     chains: Sequence[Chain]
     base: Mapping[str, Scored]
-    joint: Sequence[Mapping[str, Scored]]
+    joint: Sequence[Joint]
+    sizes: Mapping[str, int]
 
     @property
     def ended(self) -> list[Chain]:
         """The chains that came to their end."""
         return [chain for chain in self.chains if chain.fault is None]
+
+    @property
+    def reference(self) -> dict[int, Matrix]:
+        """The joint reference's scores by seed, where it came to its end."""
+        return {joint.seed: _last(tuple(self.sizes), joint.scores) for joint in self.joint if joint.scores is not None}
+
+    @property
+    def faults(self) -> list[dict[str, str]]:
+        """What did not come to its end, and why."""
+        found = [{"run": chain.name, "reason": chain.fault} for chain in self.chains if chain.fault is not None]
+        return found + [{"run": f"joint, seed {j.seed}", "reason": j.fault} for j in self.joint if j.fault is not None]
+
+    def seconds(self, bench: Bench) -> dict[str, Any]:
+        """Return how long every strategy and the reference trained; a run that several share counts for each."""
+        by_strategy = {chain.label: 0.0 for chain in self.ended}
+        for chain in self.ended:
+            by_strategy[chain.label] += bench.seconds(chain.keys)
+        joint = bench.seconds([one.key for one in self.joint]) if self.joint else None
+        return {"by_strategy": by_strategy, "joint": joint}
 
 
 def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: Outcome) -> dict[str, Any]:
@@ -58,7 +78,7 @@ def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: O
         own = [chain for chain in ended if chain.label == label]
         alike = label != labels[0] and [(c.number, c.seed) for c in own] == [(c.number, c.seed) for c in first]
         versus = difference([c.matrix for c in own], [c.matrix for c in first], tokens) if alike else None
-        found.append(_strategy(label, own, tokens, versus))
+        found.append(_strategy(label, own, tokens, versus, outcome))
     return {
         "results": {
             "kind": "stream",
@@ -68,7 +88,7 @@ def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: O
             "compared_with": labels[0],
             "strategies": found,
             "joint": _joint(outcome, tokens),
-            "faults": [{"run": c.name, "reason": c.fault} for c in outcome.chains if c.fault is not None],
+            "faults": outcome.faults,
         }
     }
 
@@ -86,7 +106,7 @@ def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any) -> dict[str, Any]:
+def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any, outcome: Outcome) -> dict[str, Any]:
     strategy = chains[0].strategy
     return {
         "label": label,
@@ -98,26 +118,14 @@ def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any) 
         "answers": strategy.answers,
         "measures": measures([chain.matrix for chain in chains], tokens),
         "versus": versus,
+        "versus_joint": beside_reference([(c.seed, c.matrix) for c in chains], outcome.reference, tokens),
         "router": _router(chains, tokens) if strategy.answers == "router" else None,
-        "growth": growth(chains[0]),
+        "growth": growth(chains[0], outcome.sizes),
+        "bytes": max(chain.bytes for chain in chains),
         "flops": sum(result.flops for chain in chains for result in chain.results),
         "examples": sum(result.examples for chain in chains for result in chain.results),
         "chains": [_chain(chain, tokens) for chain in chains],
     }
-
-
-def growth(chain: Chain) -> list[dict[str, Any]]:
-    """Return, after each task, how many numbers are kept and the rank they make per module."""
-    kept, found = 0, list[dict[str, Any]]()
-    for name in chain.order:
-        state = chain.states[name]
-        kept = kept + state.numbers if chain.strategy.answers != "one" else state.numbers
-        ranks = [v.shape[0] for k, v in state.tensors.items() if k.endswith(".A") and not k.startswith("merged/")]
-        frozen = [v.shape[0] for k, v in state.tensors.items() if k.endswith(".A") and k.startswith("merged/")]
-        rank = max(ranks) + max(frozen, default=0)
-        rank = rank * (len(found) + 1) if chain.strategy.answers != "one" else rank
-        found.append({"task": name, "numbers": kept, "rank": rank})
-    return found
 
 
 def _chain(chain: Chain, tokens: Tokens) -> dict[str, Any]:
@@ -150,13 +158,21 @@ def _router(chains: Sequence[Chain], tokens: Tokens) -> dict[str, Any]:
 
 
 def _joint(outcome: Outcome, tokens: Tokens) -> dict[str, Any] | None:
-    if not outcome.joint:
+    rows = list(outcome.reference.values())
+    if not rows:
         return None
-    names = tuple(tokens)
-    rows = [_last(names, row) for row in outcome.joint]
+    results = [joint.result for joint in outcome.joint if joint.result is not None]
     means = {metric: [matrix.means(metric, tokens)[-1] for matrix in rows] for metric in METRICS}
     ap = {metric: interval([values(m, metric, "AP", tokens) for m in rows], LEVEL) for metric in METRICS}
-    return {"tasks": list(names), "R": means, "AP": ap}
+    return {
+        "tasks": list(outcome.sizes),
+        "seeds": list(outcome.reference),
+        "R": means,
+        "AP": ap,
+        "flops": sum(result.flops for result in results),
+        "examples": sum(result.examples for result in results),
+        "bytes": max(joint.bytes for joint in outcome.joint),
+    }
 
 
 def _last(names: tuple[str, ...], row: Mapping[str, Scored]) -> Matrix:
@@ -176,32 +192,6 @@ def write_matrices(outcome: Outcome, path: Path) -> None:
         }
         for chain in outcome.ended
     ]
-    joint = [{name: scored.to_dict() for name, scored in row.items()} for row in outcome.joint]
+    ended = [joint.scores for joint in outcome.joint if joint.scores is not None]
+    joint = [{name: scored.to_dict() for name, scored in row.items()} for row in ended]
     write_json(path, {"chains": chains, "joint": joint})
-
-
-def save_adapters(config: Stream, bench: Bench, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
-    """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads."""
-    saved = []
-    for chain in outcome.ended:
-        if chain.number or chain.seed != config.seeds[0]:
-            continue
-        place = folder / chain.label
-        shutil.rmtree(place, ignore_errors=True)
-        plain = config.adapter()
-        if chain.strategy.answers == "one":
-            assert chain.last is not None
-            save(bench, plain, chain.last, place)
-            saved.append({"strategy": chain.label, "folder": f"adapters/{chain.label}", "what": "exact", "error": 0.0})
-            if config.rank_budget is not None:
-                name = f"{chain.label}-rank-{config.rank_budget}"
-                shutil.rmtree(folder / name, ignore_errors=True)
-                error = save(bench, plain, chain.last, folder / name, rank=config.rank_budget)
-                what = f"SVD to rank {config.rank_budget}"
-                saved.append({"strategy": chain.label, "folder": f"adapters/{name}", "what": what, "error": error})
-            continue
-        for name, state in chain.states.items():
-            save(bench, plain, state, place / name)
-            where = f"adapters/{chain.label}/{name}"
-            saved.append({"strategy": chain.label, "folder": where, "what": f"expert for {name}", "error": 0.0})
-    return saved

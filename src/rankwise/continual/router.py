@@ -17,6 +17,7 @@ from rankwise.engine import Forward
 from rankwise.engine.batches import collate, evaluation_passes
 
 ROUNDS = 50
+FEATURE = "mean of the untouched model's last hidden states over the prompt, scaled to length one"
 
 
 @dataclass(frozen=True, eq=False)

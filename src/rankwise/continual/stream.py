@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.axis import resolve
-from rankwise.adapters.events import EVENTS, Event
+from rankwise.adapters.events import EVENTS, Boosting, Event, MergeAndRestart, OnlineLoRA, Orthogonalize
 from rankwise.continual.strategies import STRATEGIES, Strategy
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
@@ -50,9 +50,10 @@ class Stream(Strict):
         strategies: names, or mappings with a name and options.
         orders: lists of task ids; empty: the order of ``tasks``. Tasks are appended to every order.
         seeds: of each order.
-        event: an orthogonalization or other event within every task, as ``{name: orthogonalize, kind: ...}``.
-        rank_budget: largest rank that is kept per module, frozen pairs included: a strategy that stores pairs has the
-            frozen ones cut to it by SVD, one that keeps an adapter per task is refused when they do not fit.
+        event: an orthogonalization or other event within every task, as ``{name: orthogonalize, kind: ...}``. Without a
+            ``threshold`` (a mean ``|cos|`` in [0, 1)) an orthogonalization acts whenever it is due.
+        rank_budget: largest rank that is kept per module after every task, frozen pairs included: where pairs are
+            stored, the frozen ones are cut to it by SVD; adapters of every task are refused when they do not fit.
     """
 
     scale: str
@@ -104,8 +105,8 @@ class Stream(Strict):
         for name in self.references:
             if name not in REFERENCES:
                 raise unknown("reference", name, REFERENCES)
-        if not self.strategies and not self.references:
-            raise ValueError("a stream needs at least one strategy or reference")
+        if not self.strategies and "sequential" not in self.references:
+            raise ValueError("a stream needs at least one strategy or reference 'sequential'; joint alone is no stream")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be distinct and at least one, found {list(self.seeds)}")
         labels = [label for label, _ in self.chosen()]
@@ -120,7 +121,8 @@ class Stream(Strict):
         return self
 
     def _within(self, label: str, strategy: Strategy, budget: int) -> None:
-        needed = self.rank * (len(self.tasks) if strategy.answers != "one" else 2 if strategy.stores else 1)
+        stores = strategy.stores or isinstance(self.own_event(), MergeAndRestart | Boosting | OnlineLoRA)
+        needed = self.rank * (1 if strategy.answers == "one" else len(self.tasks)) * (2 if stores else 1)
         if needed > budget:
             raise ValueError(
                 f"strategy {label!r} needs a rank of {needed} (adapters of rank {self.rank}), above rank_budget "
@@ -139,14 +141,19 @@ class Stream(Strict):
         """Return the orders, at least one."""
         return self.orders or (tuple(task.id for task in self.tasks),)
 
+    def room(self, strategy: Strategy) -> int | None:
+        """Return the rank that one state of a strategy may keep within the budget."""
+        parts = 1 if strategy.answers == "one" else len(self.tasks)
+        return None if self.rank_budget is None else self.rank_budget // parts
+
     def task(self, name: str) -> Task:
         """Return a task by id."""
         return next(task for task in self.tasks if task.id == name)
 
-    def steps_of(self, task: Task) -> int:
-        """Return a task's optimizer steps; epochs count the examples asked for."""
+    def steps_of(self, task: Task, examples: int | None = None) -> int:
+        """Return a task's optimizer steps; epochs count its training ``examples`` (None: those asked for, the most)."""
         if task.epochs is not None:
-            return max(1, round(task.epochs * (task.train or self.train) / self.batch))
+            return max(1, round(task.epochs * (examples or task.train or self.train) / self.batch))
         return task.steps or self.steps
 
     def adapter(self) -> Adapter:
@@ -154,11 +161,23 @@ class Stream(Strict):
         from dataclasses import replace
 
         plain = lora(rank=self.rank, alpha=self.alpha, placement=self.placement, dropout=self.dropout)
-        return replace(plain, events=(self._event(),)) if self.event is not None else plain
+        event = self.own_event()
+        return plain if event is None else replace(plain, events=(event,))
 
-    def _event(self) -> Event:
-        spec = {"name": "orthogonalize", "at_the_end": True, **self.event} if self.event is not None else {}
-        return resolve("event", EVENTS, spec)
+    def own_event(self) -> Event | None:
+        """Return the event within every task; an orthogonalization acts at the border between two tasks too."""
+        if self.event is None:
+            return None
+        spec = {"name": Orthogonalize.name, **self.event}
+        if spec["name"] == Orthogonalize.name:
+            spec = {"at_the_end": True, **spec}
+        event: Event = resolve("event", EVENTS, spec)
+        if event.owns_base:
+            raise UsageError(
+                f"event {event.name!r} writes the base, which the tasks of a stream share; use one that keeps it, such "
+                f"as {Orthogonalize.name} or {MergeAndRestart.name}"
+            )
+        return event
 
     def spec(self, adapter: Adapter, task: Task, seed: int, *, steps: int | None = None) -> TrainSpec:
         """Return the run of one task; its evaluations are only where checkpoints may be written."""

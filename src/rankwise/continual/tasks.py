@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rankwise.adapters.events import Orthogonalize
 from rankwise.continual.stream import Stream, Task
 from rankwise.data import Encoded, Limits, Splits, load_data
 from rankwise.data.load import fingerprint
@@ -40,7 +41,8 @@ def load_tasks(config: Stream, base: Base) -> dict[str, Loaded]:
     """Load every task of the stream.
 
     Raises:
-        UsageError: a task's data are missing, empty, or too few; the sentence names the task.
+        UsageError: a task's data are missing, empty, too few, or test on labels that nothing trains; or the warm-up is
+            longer than a task of so many examples. The sentence names the task.
     """
     return {task.id: _load(config, task, base) for task in config.tasks}
 
@@ -52,15 +54,40 @@ def _load(config: Stream, task: Task, base: Base) -> Loaded:
         tested = own if task.evaluation is None else _splits(config, task, task.evaluation, base, limits)
     except UsageError as error:
         raise UsageError(f"task {task.id!r}: {error}") from None
+    if tested.unseen:
+        raise UsageError(
+            f"task {task.id!r}: {task.evaluation or task.data} tests on labels that none of its training rows has: "
+            f"{', '.join(tested.unseen)}; correct them, or list every label in a labels.json beside the files."
+        )
     if not own.train:
         raise UsageError(f"task {task.id!r} has no training example left; give it data, or take it out of the stream.")
     if len(tested.test) < 2:
         raise UsageError(f"task {task.id!r} has {len(tested.test)} test examples; its score needs at least 2.")
-    notes = tuple(f"{task.id}: {note}" for note in dict.fromkeys((*own.notes, *tested.notes)))
+    steps = config.steps_of(task, len(own.train))
+    if config.warmup > steps:
+        raise UsageError(
+            f"task {task.id!r}: a warm-up of {config.warmup} steps is longer than the {steps} steps that its "
+            f"{len(own.train)} training examples make; shorten the warm-up, or give the task more epochs."
+        )
+    notes = tuple(f"{task.id}: {note}" for note in dict.fromkeys((*own.notes, *tested.notes, *_quiet(config, steps))))
     seen = set(own.train)
     if leaked := sum(example in seen for example in tested.test):
         notes += (f"{task.id}: {leaked} test examples are also training examples",)
     return Loaded(task, own.train, own.selection, tested.test, fingerprint(own.train, tested.test), notes)
+
+
+def _quiet(config: Stream, steps: int) -> list[str]:
+    """Say that the stream's event never comes while a task is learned, when its cadence is longer than the task."""
+    event = config.own_event()
+    if event is None or not (every := event.interval or event.passes):
+        return []
+    unit = "micro-batches" if event.passes else "steps"
+    length = steps if event.interval else steps * -(-config.batch // min(config.micro_batch, config.batch))
+    ends = isinstance(event, Orthogonalize) and event.at_the_end
+    if every < length or (every == length and isinstance(event, Orthogonalize) and not ends):
+        return []
+    instead = "it comes at its end only" if ends else "it never comes"
+    return [f"an event every {every} {unit} does not fall inside this task of {length}: {instead}"]
 
 
 def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -> Splits:

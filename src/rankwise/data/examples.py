@@ -75,6 +75,7 @@ class ExampleSplits:
         form: shape of the source's rows ("svamp", "messages"), or "generated".
         unread: columns of the source that nothing is made of.
         leaked: examples removed from train and selection because a held-out split has them too.
+        unseen: labels of a classification's test split that no training row has, where nobody listed the options.
     """
 
     train: tuple[Example, ...]
@@ -84,13 +85,14 @@ class ExampleSplits:
     form: str = "generated"
     unread: tuple[str, ...] = ()
     leaked: int = 0
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Splits:
     """Three tokenized splits: train; selection (learning rates, early stopping); test, which is read once.
 
-    ``fingerprint`` is the SHA-256 of all ids and masks.
+    ``fingerprint`` is the SHA-256 of all ids and masks; ``unseen`` as in :class:`ExampleSplits`.
     """
 
     train: tuple[Encoded, ...]
@@ -99,3 +101,4 @@ class Splits:
     name: str
     notes: tuple[str, ...]
     fingerprint: str
+    unseen: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ def load_data(
         encoded[split], said = encode_split(getattr(examples, split), tokenizer, max_length=max_length, split=split)
         notes.extend(said)
     train, selection, test = encoded["train"], encoded["selection"], encoded["test"]
-    return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test))
+    return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test), examples.unseen)
 
 
 def load_examples(
@@ -148,7 +148,7 @@ def _with_system(splits: ExampleSplits, system: str | None) -> ExampleSplits:
         tuple(opened(example) for example in split) for split in (splits.train, splits.selection, splits.test)
     )
     said = (f"{own} examples keep the system message of their own",) if own else ()
-    return ExampleSplits(train, selection, test, splits.notes + said)
+    return replace(splits, train=train, selection=selection, test=test, notes=splits.notes + said)
 
 
 def _with_style_note(splits: ExampleSplits, style: CompletionStyle) -> ExampleSplits:

@@ -27,6 +27,9 @@ def read_splits(
     if "train" not in rows:
         rows = {"train": rows["selection"], "test": rows["test"]}
         notes.append("no train split was given: the selection split is used as train")
+    unseen = _only_tested(rows) if not labels else ()
+    if unseen:
+        notes.append(f"labels that the test split has and no training row: {', '.join(unseen)}")
     reading = Reading(style, labels or _options(rows), task)
     read = {split: read_rows(found, reading) for split, found in rows.items()}
     for split, found in read.items():
@@ -43,7 +46,12 @@ def read_splits(
         tuple(notes),
         form=", ".join(dict.fromkeys(found.form for found in read.values())),
         unread=unread,
+        unseen=unseen,
     )
+
+
+def _only_tested(rows: dict[str, Rows]) -> tuple[str, ...]:
+    return tuple(sorted(labels_in(rows["test"]) - labels_in(rows["train"]))) if "test" in rows else ()
 
 
 def _options(rows: dict[str, Rows]) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ SELECTION_SHARE = 0.1  # of the training examples
 class Found:
     """What a source holds: train always, selection and test perhaps; and how it was read.
 
-    ``form`` is the name of the rows' shape, ``unread`` the columns that nothing is made of.
+    ``form`` is the name of the rows' shape, ``unread`` the columns that nothing is made of, ``unseen`` the labels that
+    only the test split has.
     """
 
     train: tuple[Example, ...]
@@ -25,6 +26,7 @@ class Found:
     notes: tuple[str, ...] = ()
     form: str = ""
     unread: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 def three_splits(found: Found, limits: Limits, seed: int) -> ExampleSplits:
@@ -55,7 +57,8 @@ def carve(found: Found, seed: int) -> ExampleSplits:
         size = max(1, round(len(train) * SELECTION_SHARE))
         notes.append(f"no selection split was given: {size} of {len(train)} taken from train by seed {seed}")
         selection, train = train[:size], train[size:]
-    return ExampleSplits(train, selection, test, tuple(notes), form=found.form, unread=found.unread)
+    known = ExampleSplits(train, selection, test, tuple(notes), form=found.form)
+    return replace(known, unread=found.unread, unseen=found.unseen)
 
 
 def without_leaks(splits: ExampleSplits) -> ExampleSplits:

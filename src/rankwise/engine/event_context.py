@@ -16,6 +16,7 @@ from rankwise.adapters.events import Context, Event
 from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.chained import freeze_update, merged
 from rankwise.adapters.slot import Lens, Slot
+from rankwise.engine.finite import finite
 from rankwise.engine.masking import masking
 from rankwise.engine.sight import Examples, Sight
 from rankwise.errors import RunError, UsageError
@@ -40,13 +41,14 @@ class EventContext(Context):
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
+        self.taken = False
         self._moment = ""
         self._hooks: list[RemovableHandle] = []
         self._open = False
 
-    def at(self, moment: str, step: int) -> None:
+    def at(self, moment: str, step: int, *, taken: bool = True) -> None:
         """Set the clock."""
-        self._moment, self.step = moment, step
+        self._moment, self.step, self.taken = moment, step, taken
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -111,15 +113,15 @@ class EventContext(Context):
             self._open = False
         after = self._measured() if measure else {}
         changes = {f"{key}_{when}": v for when, m in (("before", before), ("after", after)) for key, v in m.items()}
-        self._record({"event": self.event.name, "step": self.step, "moment": self._moment, **changes, **note})
+        record = {"event": self.event.name, "step": self.step, "moment": self._moment, **changes, **note}
+        self._record(finite(record))
 
     def _measured(self) -> dict[str, Any]:
         squares = sum(_square(slot) for slot in self._handle.slots.values())
-        loss = self.probe()
         return {
             "update_norm": math.sqrt(squares),
             "ranks": {path: _rank(slot) for path, slot in self._handle.slots.items()},
-            "probe_loss": loss if loss is None or math.isfinite(loss) else None,
+            "probe_loss": self.probe(),
         }
 
     def write(self, module: str, values: Mapping[str, Tensor]) -> None:

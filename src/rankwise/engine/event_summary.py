@@ -15,7 +15,7 @@ def summarize(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[str, tuple[str, ...]], list[Mapping[str, Any]]] = {}
     for record in events:
-        kind = tuple(key for key in record if key not in ("event", "step", "moment") and not _measured(key))
+        kind = tuple(key for key in record if not _said(key))
         groups.setdefault((record["event"], kind), []).append(record)
     return [
         {
@@ -31,11 +31,7 @@ def summarize(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def effect(record: Mapping[str, Any]) -> str:
     """Return what one firing did, for instance ``kept 112; mean rank 12 to 8; loss 0.81 to 0.82``."""
-    parts = [
-        f"{key} {_short(value)}"
-        for key, value in record.items()
-        if key not in ("event", "step", "moment") and not _measured(key)
-    ]
+    parts = [f"{key} {_short(value)}" for key, value in record.items() if not _said(key)]
     if ranks := [record.get(f"ranks_{when}") for when in ("before", "after")]:
         before, after = (sum(own.values()) / len(own) if own else None for own in ranks)
         if before is not None and after is not None:
@@ -54,8 +50,9 @@ def line(entry: Mapping[str, Any]) -> str:
     return f"{entry['event']}: {times}, {when}; last: {entry['effect']}"
 
 
-def _measured(key: str) -> bool:
-    return key.endswith(("_before", "_after"))
+def _said(key: str) -> bool:
+    """Whether a key is about the firing itself or what was measured around it, which has words of its own."""
+    return key in ("event", "step", "moment", "probe_dtype") or key.endswith(("_before", "_after"))
 
 
 def _change(word: str, before: float, after: float) -> str:

@@ -17,6 +17,8 @@ from rankwise.adapters.slot import Slot
 from rankwise.engine.event_context import EventContext, Record
 from rankwise.engine.sight import Sight
 
+AFTER = ("after_step", "at_interval", "at_end")  # moments when the step was taken
+
 
 def add_penalties(handle: Handle, step: int, steps: int) -> dict[str, float]:
     """Add the gradients of the adapter's penalties to its factors; return the weighted values by name, 0 at rest.
@@ -80,7 +82,7 @@ class Events:
         """Let every event act that acts at ``moment``; return whether there was one."""
         acting = [context for context in self.contexts if context.event.acts_at(moment)]
         for context in acting:
-            context.at(moment, step)
+            context.at(moment, step, taken=moment in AFTER)
             getattr(context.event, moment)(context, *((step,) if moment == "after_step" else ()))
         return bool(acting)
 
@@ -90,7 +92,7 @@ class Events:
         for context in self.contexts:
             interval = context.event.interval
             if interval is not None and step % interval == 0:
-                context.at("at_interval", step)
+                context.at("at_interval", step, taken=True)
                 context.event.at_interval(context, step)
         self.widen()
         if self.contexts and step == self.contexts[0].steps:
@@ -122,14 +124,18 @@ class Events:
     def objective(self, step: int, logits: Callable[[], Tensor], next_ids: Tensor) -> Tensor:
         """Return what the event that makes the loss says every target loses, (M,)."""
         context = next(context for context in self.contexts if context.event.owns_loss)
-        context.at("objective", step)
+        context.at("objective", step, taken=False)
         return context.event.objective(context, logits, next_ids)
 
-    def after_pass(self, number: int, step: int) -> bool:
-        """Fire ``at_passes`` where pass ``number`` of the run is one to act after; return whether there was one."""
+    def after_pass(self, number: int, step: int, *, taken: bool) -> bool:
+        """Fire ``at_passes`` where pass ``number`` of the run is one to act after; return whether there was one.
+
+        Args:
+            taken: that pass was the last of its step, which was taken.
+        """
         acting = [c for c in self.contexts if c.event.passes is not None and number % c.event.passes == 0]
         for context in acting:
-            context.at("at_passes", step)
+            context.at("at_passes", step, taken=taken)
             context.event.at_passes(context, number)
         return bool(acting)
 

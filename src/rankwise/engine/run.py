@@ -33,6 +33,7 @@ from rankwise.engine.spectrum import spectrum
 from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.engine.watch import Watch
+from rankwise.engine.widened import wide_dtype
 from rankwise.errors import UsageError
 from rankwise.models import Base
 
@@ -125,6 +126,8 @@ class Run:
         return isinstance(self.spec.target, Adapter) and any(event.reads_losses for event in self.spec.target.events)
 
     def _fired(self, record: dict[str, Any]) -> None:
+        if "probe_loss_before" in record:
+            record["probe_dtype"] = str(wide_dtype(self.trainee.forward.model)).removeprefix("torch.")
         if record["moment"] == "before_window":
             self.told.append(record)
             return
@@ -174,7 +177,7 @@ class Run:
         return bool(self.events) and not self.window.complete and self._after_pass(self.step + 1)
 
     def _after_pass(self, step: int) -> bool:
-        return self.events is not None and self.events.after_pass(self.passes, step)
+        return self.events is not None and self.events.after_pass(self.passes, step, taken=step == self.step)
 
     def rewind(self) -> None:
         """Go back to the start of the window, as if none of its passes had been tried."""

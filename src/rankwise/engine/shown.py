@@ -19,6 +19,7 @@ from rankwise.engine.private import PrivateBase
 from rankwise.engine.scoring import score
 from rankwise.engine.sight import Sight
 from rankwise.engine.trainees import AdapterTrainee
+from rankwise.engine.widened import widened
 
 if TYPE_CHECKING:
     from rankwise.engine.run import Run
@@ -37,8 +38,9 @@ class Shown:
         return Sight(self.probe, self.selection, self.replay, self.gradients, private, self)
 
     def probe(self) -> float:
-        """Return the loss on a fixed batch of training examples."""
-        return self._scored(self.run.splits.train[:PROBE]).mean
+        """Return the loss on a fixed batch of training examples, computed in float32 at least."""
+        with widened(self.run.trainee.forward.model):
+            return self._scored(self.run.splits.train[:PROBE]).mean
 
     def selection(self) -> float:
         """Return the NLL of the selection split."""

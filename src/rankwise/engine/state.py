@@ -41,11 +41,7 @@ class State:
     @cached_property
     def sha256(self) -> str:
         """A hash (hex) of every name, shape, dtype and byte of ``tensors``."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.tensors.items()):
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return _hash(self.tensors)
 
     @property
     def numbers(self) -> int:
@@ -57,7 +53,11 @@ class State:
         own = {f"{_TRAINED}{name}": value for name, value in self.tensors.items()}
         own |= {f"{_EVENT}{name}": value for name, value in self.events.items()}
         plain = {name: value.detach().cpu().contiguous() for name, value in own.items()}
-        write_tensors(path, plain, {"events": json.dumps(list(self.record)), "sha256": self.sha256})
+        write_tensors(
+            path,
+            plain,
+            {"events": json.dumps(list(self.record)), "sha256": self.sha256, "memory_sha256": _hash(self.events)},
+        )
 
     @classmethod
     def read(cls, path: Path) -> State:
@@ -71,7 +71,7 @@ class State:
                 metadata = file.metadata()
                 found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             record = tuple(json.loads(metadata["events"]))
-            expected = metadata["sha256"]
+            expected, memory = metadata["sha256"], metadata.get("memory_sha256")  # older files have no second one
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise RunError(
@@ -80,7 +80,19 @@ class State:
         state = cls(_under(_TRAINED, found), _under(_EVENT, found), record)
         if state.sha256 != expected:
             raise RunError(f"{path}, a frozen adapter, was changed after it was written; start again in another --out.")
+        if memory is not None and _hash(state.events) != memory:
+            raise RunError(
+                f"{path}: what events remembered there was changed after it was written; start again in another --out."
+            )
         return state
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

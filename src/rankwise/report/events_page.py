@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankwise.report.event_lines import event_line, number
 from rankwise.report.figures.events import event_figures
 from rankwise.report.plain import PlainPage, Table, write_plain
 from rankwise.report.view import Document
-from rankwise.report.wording import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,23 +66,14 @@ def row(entry: dict[str, Any]) -> list[str]:
     return [
         label,
         kept,
-        small(entry["jump"], signed=True),
-        small(entry["largest_jump"]),
-        small(entry["relative_change"]),
-        small(entry["coherence_after"]),
-        small(entry["bf16"]),
-        small(entry["remembered"]),
-        small(entry["held_out"]),
+        number(entry["jump"], signed=True),
+        number(entry["largest_jump"]),
+        number(entry["relative_change"]),
+        number(entry["coherence_after"]),
+        number(entry["bf16"]),
+        number(entry["remembered"]),
+        number(entry["held_out"]),
     ]
-
-
-def small(value: float | None, *, signed: bool = False) -> str:
-    """A number that may be large, tiny or missing; what is below float32's own rounding is 0."""
-    if value is None:
-        return MISSING
-    if abs(value) < 5e-4:
-        return "0" if abs(value) < 1e-12 else f"{value:+.0e}" if signed else f"{value:.0e}"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
 
 
 def setup(document: Document) -> list[tuple[str, str]]:
@@ -102,12 +93,8 @@ def log(document: Document) -> list[str]:
     for run in document["results"]["runs"]:
         where = f"{run['arm']} x{run['duplication']} r={run['rank']} lr={run['lr']:g} seed={run['seed']}"
         for event in run["events"]:
-            if event.get("text"):
-                lines.append(
-                    f"{where} step {event['step']}: {event['text']}; loss {event['probe_loss_before']:.5f} -> "
-                    f"{event['probe_loss_after']:.5f}; |d(BA)|/|BA| {small(event['relative_change'])}; max |cos| "
-                    f"{event['coherence_before']['max']:.3f} -> {small(event['coherence_after']['max'])}"
-                )
+            if said := event_line(event):
+                lines.append(f"{where} step {event['step']}: {said}")
     return lines
 
 

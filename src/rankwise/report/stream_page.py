@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rankwise.report.event_lines import event_line
 from rankwise.report.figures.stream import stream_figures
 from rankwise.report.plain import PlainPage, Table, write_plain
+from rankwise.report.stream_tables import more_tables, nats, percent
 from rankwise.report.view import Document
 from rankwise.report.wording import MISSING
 
@@ -39,7 +41,7 @@ def page(document: Document) -> PlainPage:
         kicker=f"chain · {found['study']['scale']} · {found['cell']['model']}",
         title=title(document),
         answers=[("en", sentences(document))],
-        tables=[*(_measures(document, metric) for metric in ("exact_match", "nll")), *_more(document)],
+        tables=[*(_measures(document, metric) for metric in ("exact_match", "nll")), *more_tables(document)],
         figures=stream_figures(document),
         setup=setup(document),
         notes=[MEANING, *found["cell"]["notes"]],
@@ -82,23 +84,6 @@ def sentences(document: Document) -> list[str]:
     return said
 
 
-def percent(value: Any, *, signed: bool = False) -> str:
-    """An estimate with its interval, in percent."""
-    if not value:
-        return MISSING
-    mark = "+" if signed else ""
-    low, high = 100 * value["low"], 100 * value["high"]
-    return f"{100 * value['estimate']:{mark}.1f} % ({low:{mark}.1f} to {high:{mark}.1f})"
-
-
-def nats(value: Any, *, signed: bool = False) -> str:
-    """An estimate with its interval, in nats."""
-    if not value:
-        return MISSING
-    mark = "+" if signed else ""
-    return f"{value['estimate']:{mark}.3f} ({value['low']:{mark}.3f} to {value['high']:{mark}.3f})"
-
-
 def rows(document: Document, metric: str) -> list[tuple[str, ...]]:
     """One line per strategy."""
     show = percent if metric == "exact_match" else nats
@@ -114,48 +99,6 @@ def rows(document: Document, metric: str) -> list[tuple[str, ...]]:
 def _measures(document: Document, metric: str) -> Table:
     what = {"exact_match": "Exact match", "nll": "NLL"}[metric]
     return Table(what, HEADER, rows(document, metric), NOTE[metric], metric.replace("_", "-"))
-
-
-def _more(document: Document) -> list[Table]:
-    found = document["results"]
-    tables: list[Table] = []
-    if routed := [s for s in found["strategies"] if s["router"]]:
-        gap = [
-            (
-                s["label"],
-                f"{s['router']['right']:.1%}",
-                f"{s['router']['abstained']:.1%}",
-                percent(s["router"]["oracle_gap"]["exact_match"], signed=True),
-            )
-            for s in routed
-        ]
-        header = ("strategy", "right task", "abstained to the base", "gain of being told the task")
-        tables.append(Table("Without being told the task", header, gap, id="router"))
-    grown = [
-        (s["label"], g["task"], f"{g['numbers']:,}", str(g["rank"])) for s in found["strategies"] for g in s["growth"]
-    ]
-    budget = found["study"]["rank_budget"]
-    note = f"Rank budget: {budget}." if budget else "No rank budget was set."
-    tables.append(Table("Growth", ("strategy", "after", "numbers kept", "rank per module"), grown, note, "growth"))
-    cost = [(s["label"], f"{s['examples']:,}", f"{s['flops'] / 1e12:.1f}") for s in found["strategies"]]
-    what = "Useful operations of training, all orders and seeds together; runs that strategies share count for each."
-    tables.append(Table("Cost", ("strategy", "examples", "TFLOP"), cost, what, "cost"))
-    kept = [(s["folder"], s["what"], f"{s['error']:.2%}") for s in found["saved"]]
-    saved = "First order, first seed; `rankwise export` takes each folder."
-    tables.append(Table("Saved adapters", ("folder", "what", "relative error"), kept, saved, "saved"))
-    data = [
-        (
-            t["id"],
-            t["data"],
-            str(t["train"]),
-            str(t["test"]),
-            f"{t['base']['exact_match']:.1%}",
-            f"{t['base']['nll']:.3f}",
-        )
-        for t in found["tasks"]
-    ]
-    columns = ("task", "data", "train", "test", "base exact match", "base NLL")
-    return [*tables, Table("Tasks", columns, data, id="tasks")]
 
 
 def setup(document: Document) -> list[tuple[str, str]]:
@@ -185,7 +128,8 @@ def log(document: Document) -> list[str]:
                 note = penalties.get("colora-note", [])
                 for step, (loss, value) in enumerate(zip(losses, note, strict=False), 1):
                     lines.append(f"{where} {name} {step}: LM Loss: {loss:.4f}, CLoRA Loss: {value:.4f}")
-                lines += [f"{where} {name} {e['step']}: {e['text']}" for e in events if e.get("text")]
+                said = [(event["step"], event_line(event)) for event in events]
+                lines += [f"{where} {name} {step}: {text}" for step, text in said if text]
             for name, error in zip(chain["order"], chain["budget_errors"], strict=True):
                 if error is not None:
                     lines.append(f"{where} {name}: frozen pairs cut to the rank budget, relative error {error:.2%}")

@@ -68,6 +68,16 @@ def size(value: float | None) -> str:
     return _scaled(value, 1000.0, ("B", "kB", "MB", "GB", "TB"), joined=" ")
 
 
+def operations(value: float | None) -> str:
+    """A number of floating-point operations.
+
+    >>> operations(20_300_000), operations(4.2e13)
+    ('20.3 MFLOP', '42 TFLOP')
+    """
+    units = ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP")
+    return _scaled(value, 1000.0, units, joined=" ")
+
+
 def duration(seconds: float | None) -> str:
     """A wall-clock duration.
 

@@ -105,6 +105,23 @@ def test_the_notes_cadence_in_micro_batches(tiny_base, tiny_splits):
     assert [(e["step"], e["moment"]) for e in result.events] == [(step, "at_passes") for step in (2, 3, 5, 6)]
 
 
+def test_the_last_pass_and_the_end_are_one_event(tiny_base, tiny_splits):
+    """As with a cadence in steps; a pass inside the last window is another moment."""
+    found = {}
+    for every, inside in ((2, False), (3, True)):
+        event = Orthogonalize("polar_fold", every, micro_batches=True, inside_window=inside, at_the_end=True)
+        run = TrainSpec(replace(lora(rank=4), events=(event,)), lr=1e-2, steps=3, batch=4, micro_batch=2)
+        found[every] = [(e["step"], e["moment"]) for e in train(tiny_base, run, tiny_splits).events]
+    assert found[2] == [(1, "at_passes"), (2, "at_passes"), (3, "at_end")]
+    assert found[3] == [(2, "at_passes"), (3, "at_end")]
+    event = Orthogonalize("polar_fold", 5, micro_batches=True, inside_window=True, at_the_end=True)
+    run = TrainSpec(replace(lora(rank=4), events=(event,)), lr=1e-2, steps=3, batch=4, micro_batch=2)
+    assert [(e["step"], e["moment"]) for e in train(tiny_base, run, tiny_splits).events] == [
+        (3, "at_passes"),
+        (3, "at_end"),
+    ]
+
+
 def test_moments_are_carried_along(tiny_base, tiny_splits):
     """One step after a folded event equals the step that plain LoRA's moments ask for, seen in the new coordinates."""
     run = Run(

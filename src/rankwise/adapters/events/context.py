@@ -24,12 +24,15 @@ class Context(abc.ABC):
     Attributes:
         step: number of the optimizer step that is being taken or was just taken, from 1.
         steps: of the whole run.
+        taken: whether step ``step`` was taken already; False from ``before_window`` to ``before_step``, and in
+            ``at_passes`` inside an accumulation window.
         generator: this event's own random stream on the CPU, saved in checkpoints.
         state: this event's own memory, saved in checkpoints: names to tensors or JSON values.
     """
 
     step: int
     steps: int
+    taken: bool
     generator: torch.Generator
     state: dict[str, Any]
 

@@ -131,7 +131,8 @@ class Orthogonalize(Event):
 
     def at_passes(self, ctx: Context, number: int) -> None:
         """Act after a pass."""
-        self._act(ctx, self.threshold)
+        if not (self.at_the_end and ctx.taken and ctx.step == ctx.steps):  # at_end follows
+            self._act(ctx, self.threshold)
 
     def at_end(self, ctx: Context) -> None:
         """Act at the border between two tasks."""

@@ -1,4 +1,8 @@
-"""Strategies for a stream of tasks, one file per idea. A new one is a file here and its name in ``STRATEGIES``."""
+"""Strategies for a stream of tasks, one file per idea. A new one is a file here and its name in ``STRATEGIES``.
+
+AM-LoRA (an attentional mixture of the tasks' adapters, arXiv 2409.19611) is left out: its selector sits in every layer
+and depends on the input, so what it learns has no form as plain LoRA.
+"""
 
 from rankwise.adapters.axis import register
 from rankwise.continual.strategies.base import Strategy

@@ -57,6 +57,10 @@ class Strategy(Choice):
         """Return what a task trains on, given its own examples and those of earlier tasks in their order."""
         return tuple(own)
 
+    def stored(self, sizes: Sequence[int]) -> int:
+        """Return how many examples are kept to go on, given how many training examples each learned task has."""
+        return 0
+
 
 def beside(fresh: Mapping[str, Tensor], before: State) -> State:
     """Return a new start with the update of ``before`` frozen beside it, after the pairs frozen already."""

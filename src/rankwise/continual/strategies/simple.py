@@ -55,6 +55,12 @@ class Replay(Sequential):
         """Own examples, then the same seeded choice of each earlier task's every time."""
         found = list(own)
         for number, task in enumerate(earlier):
-            count = max(1, round(self.share * len(task)))
-            found += Random(f"replay {seed} {number}").sample(list(task), count)
+            found += Random(f"replay {seed} {number}").sample(list(task), self._count(len(task)))
         return tuple(found)
+
+    def stored(self, sizes: Sequence[int]) -> int:
+        """The share of every learned task."""
+        return sum(self._count(size) for size in sizes)
+
+    def _count(self, size: int) -> int:
+        return max(1, round(self.share * size))

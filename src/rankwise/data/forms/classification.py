@@ -60,4 +60,4 @@ def label_of(value: Any, options: tuple[str, ...], where: str) -> str | None:
         if int(label) < len(options):
             return options[int(label)]
         raise UsageError(f"{where}: 'label' {label} is outside the {len(options)} labels {', '.join(options)}")
-    raise unknown("label", label, options, hint=where)
+    raise unknown("label", label, options, hint=f"It is in {where}; correct it there, or add it to the list of labels")

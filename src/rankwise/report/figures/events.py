@@ -127,7 +127,7 @@ def _coherence(entries: list[dict[str, Any]], names: list[str]) -> Figure:
             "note": f"{entry['label']}: max |cos| {when} {entry[key]:.3g}",
         }
         for entry in entries
-        if entry["duplication"] is None and entry["coherence_before"] is not None
+        if entry["duplication"] is None and None not in (entry["coherence_before"], entry["coherence_mean_after"])
         for when, key in (("before", "coherence_before"), ("after", "coherence_mean_after"))
     ]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from rankwise.report.figures.base import Figure, data
 from rankwise.report.figures.theme import ARMS, INK, MUTED, PAPER, SHAPES, Layout
+from rankwise.report.stream_tables import complete, kept
 from rankwise.report.view import Document
 
-MANY = 6  # strategies drawn as heat maps; the others' numbers are in the tables
+MANY = 6  # strategies drawn as heat maps; all of them, in every order, are in the table R
 
 
 def stream_figures(document: Document) -> list[Figure]:
@@ -85,8 +86,9 @@ def _heat(document: Document, metric: str) -> Figure:
         return alt.concat(*charts, columns=columns)
 
     caption = (
-        f"R by {_what(metric)}, mean over seeds, first order. Rows: the untouched base, then after each task. Read a "
-        "column downward: it darkens when its task is learned, and pales where later tasks cost it."
+        f"R by {_what(metric)}, mean over seeds, first order (others: the table R). Rows: the untouched base, "
+        "then after each task. Read a column downward: it darkens when its task is learned, and pales where later "
+        "tasks cost it."
     )
     return Figure("R", "R: every task after every task", caption, chart)
 
@@ -169,7 +171,7 @@ def _bar(strategy: str, what: str, value: dict[str, Any]) -> dict[str, Any]:
 
 def _growth(document: Document) -> Figure:
     rows = [
-        {"strategy": s["label"], "after": i, "numbers": g["numbers"], "note": f"{s['label']}: {g['numbers']:,}"}
+        {"strategy": s["label"], "after": i, "numbers": kept(g), "note": f"{s['label']}: {kept(g):,}"}
         for s in document["results"]["strategies"]
         for i, g in enumerate(s["growth"], 1)
     ]
@@ -188,8 +190,10 @@ def _growth(document: Document) -> Figure:
         )
         return alt.layer(lines, dots).properties(width=layout.width, height=layout.height - 60)
 
+    also = ", what events remember, centroids" if complete(document["results"]) else ""
     caption = (
-        "What has to be kept to go on and to answer: trained and frozen pairs, all modules. Flat lines reuse theirs."
+        "What has to be kept to go on and to answer, besides stored examples: trained and frozen pairs of all modules"
+        f"{also}. Flat lines reuse theirs. First order, first seed."
     )
     return Figure("growth", "Growth", caption, chart)
 

@@ -1,0 +1,62 @@
+"""The adapters a stream ends with, and the router that chooses between experts, as files for other commands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankwise.continual.bench import Bench
+from rankwise.continual.fusing import save
+from rankwise.continual.outcome import Outcome
+from rankwise.continual.router import FEATURE
+from rankwise.continual.stream import Stream
+from rankwise.files import write_json
+
+if TYPE_CHECKING:
+    from rankwise.continual.chain import Chain
+
+ROUTER = "router.json"
+
+
+def save_adapters(config: Stream, bench: Bench, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
+    """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads."""
+    saved = []
+    for chain in outcome.ended:
+        if chain.number or chain.seed != config.seeds[0]:
+            continue
+        place = folder / chain.label
+        shutil.rmtree(place, ignore_errors=True)
+        plain = config.adapter()
+        if chain.strategy.answers == "one":
+            assert chain.last is not None
+            save(bench, plain, chain.last, place)
+            saved.append({"strategy": chain.label, "folder": f"adapters/{chain.label}", "what": "exact", "error": 0.0})
+            if config.rank_budget is not None:
+                name = f"{chain.label}-rank-{config.rank_budget}"
+                shutil.rmtree(folder / name, ignore_errors=True)
+                error = save(bench, plain, chain.last, folder / name, rank=config.rank_budget)
+                what = f"SVD to rank {config.rank_budget}"
+                saved.append({"strategy": chain.label, "folder": f"adapters/{name}", "what": what, "error": error})
+            continue
+        for name, state in chain.states.items():
+            save(bench, plain, state, place / name)
+            where = f"adapters/{chain.label}/{name}"
+            saved.append({"strategy": chain.label, "folder": where, "what": f"expert for {name}", "error": 0.0})
+        if chain.strategy.answers == "router":
+            write_json(place / ROUTER, router(bench, chain))
+    return saved
+
+
+def router(bench: Bench, chain: Chain) -> dict[str, Any]:
+    """Return what it takes to choose as the stream did: every expert's centroids and radius, and the rule.
+
+    A point is farther than ``abstain`` times the radius of the nearest centroid's task: the base answers (0: never).
+    """
+    return {
+        "feature": FEATURE,
+        "model": bench.base.name,
+        "model_fingerprint": bench.base.fingerprint,
+        "abstain": chain.strategy.to_dict()["abstain"],
+        "experts": {name: {"folder": name, **chain.regions[name].to_dict()} for name in chain.order},
+    }

@@ -1,0 +1,64 @@
+"""What a folder with a stream takes and refuses; no run is needed to tell."""
+
+import pytest
+
+from rankwise.continual.event_config import resolve_events
+from rankwise.continual.folder import open_stream
+from rankwise.continual.tasks import Loaded
+from rankwise.errors import UsageError
+from rankwise.ledger.folder import StudyFolder
+
+from .conftest import TASKS, stream
+
+
+def loaded(config):
+    """Tasks as far as a folder looks at them."""
+    return {task.id: Loaded(task, (), (), (), task.data, ()) for task in config.tasks}
+
+
+def opened(path, **changes):
+    config = stream(**changes)
+    return open_stream(StudyFolder(path), config.to_dict(), loaded(config))
+
+
+def test_an_order_that_was_not_written_down_counts(tmp_path):
+    """Without orders the tasks' own is run, so another first order would take its chains away."""
+    two = {"tasks": TASKS[:2]}
+    assert opened(tmp_path, **two) == "created"
+    kept = (tmp_path / "study.yaml").read_bytes()
+    with pytest.raises(UsageError, match=r"task 'en' was number 1 in order 1 of .* and is number 2 now"):
+        opened(tmp_path, **two, orders=[["vi", "en"]])
+    assert (tmp_path / "study.yaml").read_bytes() == kept
+    assert opened(tmp_path, **two, orders=[["en", "vi"], ["vi", "en"]]) == "extended"
+    with pytest.raises(UsageError, match="has 2 orders, this one has fewer"):
+        opened(tmp_path, **two)
+
+
+def test_a_written_order_is_not_taken_back(tmp_path):
+    two = {"tasks": TASKS[:2]}
+    opened(tmp_path, **two, orders=[["vi", "en"]])
+    with pytest.raises(UsageError, match="task 'vi' was number 1 in order 1"):
+        opened(tmp_path, **two)
+    assert opened(tmp_path, orders=[["vi", "en", "code"]]) == "extended"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"steps": 5}, "task 'vi' of the stream in .* had steps not set, now 5; repeat the old setting"),
+        ({"prompt": "Trả lời."}, 'had prompt not set, now "Trả lời."'),
+    ],
+)
+def test_a_changed_setting_of_a_task_is_named(change, words, tmp_path):
+    opened(tmp_path)
+    with pytest.raises(UsageError, match=words):
+        opened(tmp_path, tasks=[TASKS[0], {**TASKS[1], **change}, TASKS[2]])
+
+
+def test_another_studys_folder_is_refused(tmp_path):
+    folder = StudyFolder(tmp_path / "events")
+    folder.open_or_create(resolve_events("smoke", {}).to_dict())
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(UsageError, match="holds the study 'orthogonalization'; choose another --out for this stream"):
+        opened(folder.path, tasks=TASKS[:2])
+    assert {p: p.read_bytes() for p in before} == before
