@@ -26,6 +26,7 @@ from rankwise.cli import (
 )
 from rankwise.cli import eval as evaluation
 from rankwise.errors import RankwiseError
+from rankwise.noise import hide_missing_kernel
 
 INTERRUPTED = 130
 
@@ -82,6 +83,7 @@ def main(arguments: list[str]) -> int:
     # Idle OpenMP threads go to sleep after a short spin: as fast on an idle machine, and a step takes 2.7 s instead of
     # 4.5 s while another program keeps one of two cores busy (docs/LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    hide_missing_kernel()
     try:
         code = typer.main.get_command(app)(arguments, standalone_mode=False)
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
