@@ -264,7 +264,7 @@ def test_qlora_agrees_with_peft_on_a_four_bit_layer():
     with torch.no_grad():
         plain[0].weight.copy_(W)
     hosted, coded = theirs(), plain
-    wrapped = peft.get_peft_model(theirs(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["0"])).eval()
+    wrapped = peft.get_peft_model(theirs(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["0"]))
     layer = wrapped.base_model.model[0]
     assert "Linear4bit" in type(layer).__name__
     for model, adapter in ((hosted, lora(4, 8)), (coded, qlora(4, 8))):

@@ -21,7 +21,7 @@ def test_options_reach_the_builder(capsys):
     adapter = planned(capsys, *options, "--set", "steps=8")
     assert adapter["rank"] == 2
     (event,) = adapter["events"]
-    assert (event["merges"], event["moments"]) == (2, "random")
+    assert (event["times"], event["moments"]) == (2, "random")
     sliced = planned(
         capsys,
         *("--set", "method.slices=q,v", "--set", "method.slice_sizes=[8, 4, 4]", "--placement", "qkv_proj,"),

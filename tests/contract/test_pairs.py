@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -16,7 +14,7 @@ from rankwise.methods.composing import example, pairs
 MANY = {"event": "events", "penalty": "penalties"}
 # Sitting on these takes a base or placement of its own; their checks are in tests/adapters.
 APART = {"bias", "norm-tuning", "soft-prompt", "prefix", "hybrid", "long-context", "expert-low-rank", "slices"}
-SETTINGS = {"lr": 1e-2, "steps": 6, "batch": 2, "micro_batch": 2, "eval_steps": (6,), "seed": 1}
+SETTINGS = {"lr": 1e-2, "steps": 4, "batch": 2, "micro_batch": 2, "eval_steps": (4,), "seed": 1}
 
 
 def chosen():
@@ -29,12 +27,7 @@ def chosen():
 
 
 def made(pair) -> Adapter:
-    plain = replace(example(PARAMETRIZATIONS[pair.parametrization]()))
-    plain = (
-        replace(plain, rank=4, alpha=4.0)
-        if plain.parametrization.ranked and pair.choice != "component-pruning"
-        else plain
-    )
+    plain = example(PARAMETRIZATIONS[pair.parametrization]())
     field = MANY.get(pair.axis)
     return Adapter.from_dict({**plain.to_dict(), **({field: [pair.choice]} if field else {pair.axis: pair.choice})})
 
