@@ -24,7 +24,7 @@ ROOMS = [
     "models",
     "data",
 ]
-BELOW = {"errors", "files"}
+BELOW = {"errors", "files", "noise"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -49,6 +49,66 @@ def test_streamed_moments_are_those_of_all_inputs_and_the_model_is_left_as_it_wa
     assert not any(m._forward_pre_hooks for m in model.modules())
 
 
+def test_layers_that_read_one_tensor_share_its_moment_with_the_bits_of_their_own():
+    """METHODS 5.7: query, key and value see the same input, and so do gate and up."""
+    model, data = LLAMA.make(), _ids()
+    modules = {path: model.get_submodule(path) for path in LLAMA.shapes}
+    found = collect(model, modules, data, "inputs")
+    held = {id(one.moment): one.moment for one in found.values()}
+    layers = {path.rpartition(".")[0].rpartition(".")[0] for path in modules if ".layers." in path}
+    assert len(held) == 4 * len(layers) + sum(".layers." not in path for path in modules)
+    narrow, wide = (modules[f"model.layers.1.mlp.{name}_proj"].in_features for name in ("up", "down"))
+    assert sum(moment.nbytes for moment in held.values()) <= 8 * len(layers) * (4 * max(narrow, wide) ** 2)
+    assert found["model.layers.0.self_attn.q_proj"] is found["model.layers.0.self_attn.v_proj"]
+    for path, module in modules.items():
+        alone = collect(model, {path: module}, data, "inputs")[path]
+        assert alone.count == found[path].count
+        assert torch.equal(alone.total, found[path].total)
+        assert torch.equal(alone.moment, found[path].moment)
+
+
+class Fork(nn.Module):
+    """Two layers that read the same tensor in some batches, each a part of it or one alone in others."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(4, 3) for _ in "abc")
+
+    def forward(self, x):
+        kind = int(x[0, 0])
+        if kind == 1:  # different tensors
+            return self.a(x[:2]) + self.b(x[2:4])
+        if kind == 2:  # one of them does not run
+            return self.b(x)
+        if kind == 3:  # the same tensor, changed between
+            first = self.a(x)
+            x.add_(1)
+            return first + self.b(x)
+        if kind == 4:  # twice
+            return self.a(x) + self.b(x) + self.a(x) + self.c(x)
+        return self.a(x) + self.b(x) + self.c(x)
+
+
+@pytest.mark.parametrize("kinds", [(0, 1, 0), (0, 2, 0), (0, 3), (0, 4, 4), (2, 0, 1), (4, 0), (0, 0, 0)], ids=str)
+def test_layers_whose_inputs_part_have_the_moments_they_have_alone(kinds):
+    def data():
+        stream = torch.Generator().manual_seed(3)
+        for kind in kinds:
+            x = torch.randn(5, 4, generator=stream)
+            x[0, 0] = kind
+            yield x
+
+    model = Fork()
+    modules = {"a": model.a, "b": model.b}
+    together = collect(model, modules, data(), "inputs")
+    for path, module in modules.items():
+        alone = collect(model, {path: module}, data(), "inputs")[path]
+        assert alone.count == together[path].count
+        assert torch.equal(alone.total, together[path].total)
+        assert torch.equal(alone.moment, together[path].moment)
+    assert (together["a"] is together["b"]) == (kinds == (0, 0, 0))
+
+
 def test_gradients_are_those_of_backward_and_no_grad_is_left():
     for tiny, path in ((LLAMA, PATH), (GPT2, "transformer.h.0.attn.c_attn")):
         model, data = tiny.make(), _ids(3)
@@ -193,6 +253,33 @@ def test_eva_components_agree_with_pefts_incremental_pca():
         theirs.partial_fit(rows)
     overlap = (handle.slots[PATH].factors["A"].detach() * theirs.components_[:3]).sum(1)
     assert (overlap > 0.99).all(), "the same directions, and the same signs"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_eva_gives_the_ranks_and_the_starts_that_peft_gives():
+    peft = pytest.importorskip("peft")
+    data = _ids(1) * 3  # one batch again and again: their incremental components are then those of all inputs
+    targets = ["q_proj", "o_proj", "gate_proj", "down_proj"]  # of layers with equal inputs PEFT's order is its own
+    torch.manual_seed(0)
+    config = peft.LoraConfig(
+        r=3,
+        target_modules=targets,
+        init_lora_weights="eva",
+        eva_config=peft.EvaConfig(rho=2.0, use_label_mask=False),
+    )
+    wrapped = peft.get_peft_model(LLAMA.make(), config)
+    peft.initialize_lora_eva_weights(wrapped, data, show_progress_bar=False)
+    handle = attach(LLAMA.make(), eva(3, rho=2.0, placement=",".join(targets)), data=data)
+    theirs = {}
+    for path, module in LLAMA.make().named_modules():
+        if path.endswith(tuple(targets)):
+            layer = wrapped.base_model.model.get_submodule(path)
+            if "default" in getattr(layer, "lora_A", {}):
+                theirs[path] = layer.lora_A["default"].weight.detach().double()
+    assert {path: len(A) for path, A in theirs.items()} == {m.module: m.rank for m in handle.matched}
+    for path, A in theirs.items():
+        overlap = (handle.slots[path].factors["A"].detach() * A).sum(1)
+        assert (overlap.abs() > 0.99).all(), path
 
 
 def test_eva_shares_out_the_whole_budget_and_no_layer_gets_more_than_rho():

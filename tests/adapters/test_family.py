@@ -275,6 +275,30 @@ def test_convolutions_in_any_dimension(cls, size, options, adapter):
     assert torch.equal(model(x), adapted)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("cls", "size", "options"),
+    [
+        (nn.Conv2d, (2, 3, 9, 8), {"stride": (2, 1), "padding": (1, 2)}),
+        (nn.Conv3d, (2, 3, 5, 6, 7), {"padding": 1, "stride": 2}),
+    ],
+    ids=["2d", "3d"],
+)
+def test_convolutions_agree_with_peft(peft, cls, size, options):
+    x = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    wrapped = peft.get_peft_model(_conv(cls, **options), peft.LoraConfig(r=2, lora_alpha=6, target_modules=["0"]))
+    wrapped, model = wrapped.double().eval(), _conv(cls, **options)
+    handle = attach(model, lora(2, 6, placement="regex:0"))
+    move(handle)
+    (slot,) = handle.slots.values()
+    layer = wrapped.base_model.model[0]
+    with torch.no_grad():
+        for name, theirs in (("A", layer.lora_A["default"]), ("B", layer.lora_B["default"])):
+            theirs.weight.copy_(slot.factors[name].view(theirs.weight.shape))
+    assert (model(x) - _conv(cls, **options)(x)).abs().max() > 1e-3
+    close(wrapped(x), model(x))
+
+
 @pytest.mark.parametrize("method", [lora(3), adalora(3), vera(3), milora(3)], ids=lambda a: a.parametrization.name)
 def test_embeddings_are_looked_up_in_the_factors(method):
     adapter = Adapter.from_dict({**method.to_dict(), "placement": {"name": "suffixes", "targets": ["embed_tokens"]}})

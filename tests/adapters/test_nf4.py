@@ -242,6 +242,51 @@ def test_a_model_that_transformers_loaded_in_four_bits_is_a_host():
         handle.merge()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_qlora_agrees_with_peft_on_a_four_bit_layer():
+    peft, bitsandbytes = pytest.importorskip("peft"), pytest.importorskip("bitsandbytes")
+    W = torch.randn(48, 64, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
+
+    def theirs():
+        layer = bitsandbytes.nn.Linear4bit(64, 48, bias=False, quant_type="nf4", compute_dtype=torch.float32)
+        layer.weight = bitsandbytes.nn.Params4bit(W.clone(), requires_grad=False, quant_type="nf4")
+        model = nn.Sequential(layer).to("cpu")
+        model.is_loaded_in_4bit = True
+        return model
+
+    plain = nn.Sequential(nn.Linear(64, 48, bias=False))
+    with torch.no_grad():
+        plain[0].weight.copy_(W)
+    hosted, coded = theirs(), plain
+    wrapped = peft.get_peft_model(theirs(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["0"]))
+    layer = wrapped.base_model.model[0]
+    assert "Linear4bit" in type(layer).__name__
+    for model, adapter in ((hosted, lora(4, 8)), (coded, qlora(4, 8))):
+        handle = attach(model, adapter)
+        move(handle)
+        (slot,) = handle.slots.values()
+        with torch.no_grad():
+            layer.lora_A["default"].weight.copy_(slot.factors["A"])
+            layer.lora_B["default"].weight.copy_(slot.factors["B"])
+        torch.testing.assert_close(model(x), wrapped(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PEFT's loftq_init needs a GPU")
+def test_loftq_comes_as_near_to_w0_as_pefts():
+    pytest.importorskip("peft")
+    from peft.utils.loftq_utils import loftq_init
+
+    model = nn.Sequential(nn.Linear(128, 64, bias=False)).cuda()
+    W0 = model[0].weight.detach().clone()
+    rounded, A, B = loftq_init(W0, num_bits=4, reduced_rank=8, num_iter=5)
+    theirs = (W0 - rounded.to(W0) - B.to(W0) @ A.to(W0)).norm()
+    handle = attach(model, loftq(8, 8))
+    (slot,) = handle.slots.values()
+    ours = (W0 - slot.W0.to(W0) - handle.delta("0").to(W0)).norm()
+    assert abs(ours / theirs - 1) < 0.02
+
+
 def test_importing_bitsandbytes_says_nothing_and_its_warnings_are_still_shown():
     code = (
         "import logging; from rankwise.adapters.four_bits import functional; functional(); "

@@ -63,7 +63,17 @@ def test_state_equals_what_a_run_holds(target, dtype, tiny_splits):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("target", [methods.lora(4), methods.lora(4, placement="q_proj"), methods.olora(4), Full()])
+@pytest.mark.parametrize(
+    "target",
+    [
+        methods.lora(4),
+        methods.lora(4, placement="q_proj"),
+        methods.olora(4),
+        methods.lora_fa(4),
+        methods.asymmetric_lora(4),
+        Full(),
+    ],
+)
 def test_activations_are_near_what_autograd_keeps(target, dtype, tiny_splits):
     base, run = start(target, dtype, tiny_splits)
     batch = collate([tiny_splits.train[0]] * 4, torch.device("cpu"))  # equal lengths: no padding

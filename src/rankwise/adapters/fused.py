@@ -4,7 +4,8 @@
 
 D and U are A and s B, or [A; A - A0] and [s (B - B0), s B0] when the init keeps a frozen start (which is
 ``s ((B - B0) A + B0 (A - A0))``), in the dtype of x. Saved for the backward pass:
-x, shared by all layers that read it, and the small x D^T. The engine uses this form; other users get the formula of
+x, shared by all layers that read it, where an A trains, and the small x D^T where a B does: beside frozen A (LoRA-FA,
+asymmetric LoRA) that is rank numbers a token instead of d_in. The engine uses this form; other users get the formula of
 the parametrization, to which tests hold it equal.
 """
 
@@ -123,14 +124,15 @@ class _Linear(torch.autograd.Function):
             y = torch.addmm(bias, rows, W.T)
         else:
             y = linear(rows, W, bias)
-        saved = [rows]
+        trains = ctx.needs_input_grad[3:]  # A and B of every slot in turn
+        saved = [rows if any(trains[::2]) else None]
         pairs = []
-        for (_, start, stop), slot in slots:
+        for i, ((_, start, stop), slot) in enumerate(slots):
             D, U = _pair(slot, x.dtype)
             thin = rows[start:stop] @ D.T
             y[start:stop].addmm_(thin, U.T)
             pairs.append((D, U))
-            saved += [thin]
+            saved += [thin if trains[2 * i + 1] else None]
         ctx.save_for_backward(*saved)
         ctx.W, ctx.slots, ctx.pairs, ctx.shape = W, slots, pairs, x.shape
         return y.view(*x.shape[:-1], -1)

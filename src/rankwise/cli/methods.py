@@ -19,7 +19,7 @@ def methods(
         str | None, typer.Option(help="Count the method's parameters on this model, as `rankwise cost` takes it.")
     ] = None,
     composes: Annotated[
-        bool, typer.Option("--composes", help="Which parametrizations take which inits, storages and freezing.")
+        bool, typer.Option("--composes", help="What goes with every parametrization, and why the rest does not.")
     ] = False,
     json_: Json = False,
 ) -> None:
@@ -32,7 +32,9 @@ def methods(
     if composes and name:
         raise UsageError(f"--composes is about all choices; what goes with {name!r} is shown without it.")
     if composes:
-        _pairs(json_)
+        from rankwise.cli.pair_table import show
+
+        show(json_)
     elif name and _is_strategy(name):
         if model:
             raise UsageError(f"{name} is a strategy for a stream; --model counts the parameters of a method.")
@@ -171,28 +173,3 @@ def _strategy(name: str, json_: bool) -> None:
     }
     for label, value in rows.items():
         console.out().print(f"[bold]{escape(label)}[/bold]  {escape(value)}", highlight=False, soft_wrap=True)
-
-
-def _pairs(json_: bool) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from rankwise.cli import console
-    from rankwise.methods.composing import pairs
-
-    found = pairs()
-    if json_:
-        typer.echo(json.dumps([pair.to_dict() for pair in found], ensure_ascii=False))
-        return
-    rows = list(dict.fromkeys(pair.parametrization for pair in found))
-    columns = list(dict.fromkeys((pair.axis, pair.choice) for pair in found))
-    reasons = {(pair.parametrization, pair.axis, pair.choice): pair.in_general for pair in found}
-    numbers = {reason: i for i, reason in enumerate(dict.fromkeys(filter(None, reasons.values())), start=1)}
-    table = Table("axis", "choice", *map(escape, rows))
-    for axis, choice in columns:
-        cells = (reasons[row, axis, choice] for row in rows)
-        table.add_row(axis, escape(choice), *("yes" if not reason else f"no {numbers[reason]}" for reason in cells))
-    screen = console.out()
-    screen.print(table)
-    for reason, number in numbers.items():
-        screen.print(f"{number}  {escape(reason)}", highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,3 +89,24 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
             here = here.setdefault(parent, {})
         here[leaf] = value
     return {**merged, **{k: v for k, v in options.items() if v is not None}}
+
+
+def method_options(found: Any, given: Collection[str]) -> dict[str, Any]:
+    """Return what ``--set method.NAME=VALUE`` says, lists as tuples.
+
+    Args:
+        given: options of the method that the command line has already.
+
+    Raises:
+        UsageError: ``--set method=NAME``, or an option given twice.
+    """
+    from rankwise.errors import UsageError
+
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"--set method={found} does not choose the method, --method does; --set method.NAME=VALUE "
+            "sets one of its options."
+        )
+    if twice := sorted(set(found) & set(given)):
+        raise UsageError(f"--{twice[0]} and --set method.{twice[0]} are the same option; give one of them.")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

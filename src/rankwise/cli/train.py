@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Set, Steps
+from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Steps
 
 
 def train(
@@ -30,7 +30,14 @@ def train(
     seed: Seed = None,
     out: Out = None,
     report_to: ReportTo = None,
-    setting: Set = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any setting of the study by name, such as --set steps=40, and any option of the method, such as "
+            "--method relora --set method.merges=3.",
+        ),
+    ] = None,
     json_: Json = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -43,7 +50,7 @@ def train(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, say_json, say_loading
+    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading
     from rankwise.errors import UsageError
 
     if from_ is not None:
@@ -66,13 +73,21 @@ def train(
     from rankwise.studies.single_config import single_config
 
     values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
+    common = {"rank": rank, "alpha": alpha, "placement": placement}
+    given: dict[str, Any] = {name: value for name, value in common.items() if value is not None}
+    own = method_options(values.pop("method", {}), given)
+    if from_ is not None and own:
+        raise UsageError("--set method.NAME cannot be given with --from, whose study decides the method.")
     if from_ is not None:
         recipe = read_recipe(from_, arm_)
         config, arm, rate = full_length(recipe, values), recipe.arm, lr if lr is not None else recipe.lr
         target = arm.target()
     else:
-        options = {"rank": rank, "alpha": alpha, "placement": placement}
-        target = build(method or "lora", **{k: v for k, v in options.items() if v is not None})
+        try:
+            target = build(method or "lora", **given, **own)
+        except (TypeError, ValueError, AttributeError) as error:  # a value of another type than the option's
+            options = ", ".join(f"{name}={value!r}" for name, value in own.items())
+            raise UsageError(f"method {method or 'lora'!r} cannot be built with {options}: {error}.") from None
         rate = lr if lr is not None else on_ladder(times(target) * DEFAULT_RATES[family(target)])
         config, arm = single_config(target, scale or "quick", values, rate)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")

@@ -8,9 +8,10 @@ Activations and logits are estimates for one pass, without recomputation:
     logits      = rows V (b + 8), or 8 rows V in float32
 
 ``b`` is the bytes of the compute dtype. A linear module's output is kept by what follows it; its input is kept once
-for a gradient of its weight, so under an adapter only where it is adapted, and modules in front of the first adapted
-one keep nothing. Norms keep their input in float32. Attention keeps no scores (the engine's own does, on a CPU: see
-:func:`probability_bytes`, heads S^2 a layer and sequence). Float32 factors are cast to ``b`` bytes.
+for a gradient of its weight, so under an adapter only where it is adapted and what multiplies the input trains (beside
+a frozen A, LoRA-FA keeps A x alone), and modules in front of the first adapted one keep nothing. Norms keep their input
+in float32. Attention keeps no scores (the engine's own does, on a CPU: see :func:`probability_bytes`, heads S^2 a layer
+and sequence). Float32 factors are cast to ``b`` bytes.
 Logits are held in the compute dtype, as float32 log-probabilities and as their gradient.
 
 On SmolLM2-135M (8 x 128 tokens, LoRA r=16, bfloat16, CPU) autograd keeps 702 MB of activations where this says 681. The
@@ -24,6 +25,7 @@ from typing import Any
 from torch import nn
 
 from rankwise.adapters import Adapter, Full
+from rankwise.adapters.parametrizations import LowRank
 from rankwise.cost.count import adapter_parameters, frozen_parameters, optimizer_numbers
 from rankwise.cost.shape import ModelShape
 
@@ -88,7 +90,7 @@ def pass_bytes(
     for name in names[first:]:
         d_out, d_in = shape.linear[name]
         outputs += d_out
-        if name in adapted:
+        if name in adapted and _reads_input(target):
             parent, dot, leaf = name.rpartition(".")
             kept[f"{parent}{dot}{_SHARED.get(leaf, leaf)}"] = d_in
     inner = _inner(target, len(adapted))
@@ -121,6 +123,13 @@ def caps_logits(model: nn.Module) -> bool:
         getattr(model.config, name, None) for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
     )
     return any(value not in (None, 0, 1) for value in values)
+
+
+def _reads_input(target: Adapter | Full) -> bool:
+    """Return whether a gradient needs the layer's input: not where B A is trained in B alone."""
+    if isinstance(target, Full) or type(target.parametrization) is not LowRank or target.dropout:
+        return True
+    return "A" in target.trained_shapes("", 8, 8)
 
 
 def _inner(target: Adapter | Full, modules: int) -> int:

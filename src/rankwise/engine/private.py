@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rankwise.adapters import Adapter, Handle, check, orientation
 from rankwise.models import Base
+from rankwise.models.quiet import quiet
 
 
 class PrivateBase:
@@ -59,5 +60,6 @@ class PrivateBase:
             W = self.masters[name]
             self.write(name, W + handle.delta(name).to(W.dtype))
         handle.detach()
-        self.model.save_pretrained(folder)
-        base.tokenizer.save_pretrained(folder)
+        with quiet():
+            self.model.save_pretrained(folder)
+            base.tokenizer.save_pretrained(folder)

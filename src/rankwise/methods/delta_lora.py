@@ -37,7 +37,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B A + weight times how (alpha/r) B A moved",
     merges=True,
     export_rank="-",
-    fidelity="agrees with the published formula",
+    fidelity="agrees with the published formula; ratio and start of the base's updates not verified",
     citation="""@article{zi2023delta,
   title={Delta-LoRA: Fine-Tuning High-Rank Parameters with the Delta of Low-Rank Matrices},
   author={Zi, Bojia and Qi, Xianbiao and Wang, Lingzhi and Wang, Jianan and Wong, Kam-Fai and Zhang, Lei},

@@ -22,7 +22,7 @@ def fourierft(
 
     Args:
         frequencies: entries that train in each layer.
-        scale: of the update; 150 is PEFT's, the paper has 300.
+        scale: of the update; 150 is PEFT's.
         seed: draws which entries.
     """
     return Adapter(

@@ -34,7 +34,7 @@ CARD = Card(
     formula="W = W0 + (alpha/r) B A, lr of B = ratio x lr of A",
     merges=True,
     export_rank="r",
-    fidelity="agrees with PEFT's implementation",
+    fidelity="agrees with PEFT's implementation; the ratio 16 not verified",
     citation="""@article{hayou2024lora,
   title={LoRA+: Efficient Low Rank Adaptation of Large Models},
   author={Hayou, Soufiane and Ghosh, Nikhil and Yu, Bin},

@@ -2,8 +2,9 @@
 
     r_l = round(r_first + (r_last - r_first) (l - 1) / (L - 1))        l = 1 ... L, the layer's place from the input
 
-with r_first = (1 - spread) rank and r_last = (1 + spread) rank, so that the mean over layers is the adapter's rank; the
-paper's 4 to 12 is rank 8 with spread 0.5. Layers are told apart by the first number in a module's name.
+r_first = (1 - spread) rank and r_last = (1 + spread) rank, so that the mean over layers is the adapter's rank; 4 to
+12, reported of the paper and not verified, is rank 8 with spread 0.5. Layers are told apart by the first number in a
+module's name.
 """
 
 from __future__ import annotations

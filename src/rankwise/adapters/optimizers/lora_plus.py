@@ -1,8 +1,9 @@
 """LoRA+: Efficient Low Rank Adaptation of Large Models, Hayou et al., 2024, arXiv 2402.12354.
 
 Section 4: features are learned efficiently at large width when lr_A = O(1/n) and lr_B = O(1), so lr_B = ratio * lr_A
-with a fixed ratio; 2^4 = 16 is the paper's recommendation. As in the authors' code, vectors (DoRA's magnitude) move
-with B. The run's learning rate is A's: with a large ratio, about half of what plain LoRA takes is a good start.
+with a fixed ratio; 2^4 = 16 is reported as the paper's choice and not verified. As in the authors' code, vectors
+(DoRA's magnitude) move with B. The run's learning rate is A's: with a large ratio, about half of what plain LoRA takes
+is a good start.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     W = W0 + scale * Re(ifft2(F))          F: (d_out, d_in), zero but for ``frequencies`` entries c
 
 Which entries is drawn from ``seed``, and only their values c train. They start at zero here: no change to the model
-(PEFT's default draws them from N(0, 1)). The scale is 300 in the paper, 150 in PEFT.
+(PEFT's default draws them from N(0, 1)). The scale is PEFT's 150; the paper's was not verified.
 """
 
 from __future__ import annotations
