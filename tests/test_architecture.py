@@ -24,7 +24,7 @@ ROOMS = [
     "models",
     "data",
 ]
-BELOW = {"errors", "files", "noise"}
+BELOW = {"errors", "files"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -1,7 +1,7 @@
 """GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection, Zhao et al., 2024, arXiv 2403.03507.
 
 By default the rank is at most a quarter of a matrix's smaller side, and a short run projects anew three times all the
-same: with the paper's 200 steps and a fixed rank of 128, a run of our scales would never, or not at all.
+same: with the usual 200 steps and a fixed rank of 128, a run of our scales would never, or not at all.
 
 Deviations: only the weights that the placement names train (all linear ones but the head), not embeddings and norms.
 """

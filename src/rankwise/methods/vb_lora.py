@@ -1,8 +1,8 @@
 """VB-LoRA: Extreme Parameter Efficient Fine-Tuning with Vector Banks, Li et al., 2024, arXiv 2405.15179.
 
-Deviations: one learning rate for bank and logits (the authors give the logits ten times the bank's). An adapter is
-stored with all its logits, so that training can go on; the paper's small form, the best vectors and their weights
-alone, is left out.
+Deviations: one learning rate for bank and logits (others give the logits ten times the bank's; not verified). An
+adapter is stored with all its logits, so that training can go on; the paper's small form, the best vectors and their
+weights alone, is left out.
 """
 
 from __future__ import annotations

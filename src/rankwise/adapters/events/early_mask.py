@@ -3,16 +3,17 @@
 A mask over all entries of all factors keeps the ``density`` with the highest score:
 
     random     drawn
-    magnitude  |w|
+    magnitude  the place of |w| among the entries of its factor
     snip       |w dL/dw|, of the whole batch
     synflow    the share of an entry in 1^T |B| |A| 1: |A_kj| sum over i of |B_ik|, and |B_ik| sum over j of |A_kj|
 
 From then on masked entries are zero, at every step.
 
 Deviations from the paper: with B = 0 every score of A or of B is zero at the start, and a mask from it would remove one
-of the two whole. The mask is chosen after the second step, the first in which both have gradients. GraSP, which needs
-second derivatives, is left out. ``density`` is the share that stays (the authors' code calls a kept share sparsity in
-one place).
+of the two whole. The mask is chosen after the second step, the first in which both have gradients. Magnitudes are
+compared within a factor: two steps after B = 0 every |B| is far below every |A|, and |w| over all of them would remove
+B nearly whole. GraSP, which needs second derivatives, is left out. ``density`` is the share that stays (the authors'
+code calls a kept share sparsity in one place).
 """
 
 from __future__ import annotations
@@ -42,11 +43,19 @@ def score(
     if kind == "random":
         return {name: torch.rand(value.shape, generator=stream).to(value.device) for name, value in factors.items()}
     if kind == "magnitude":
-        return {name: value.abs() for name, value in factors.items()}
+        return {name: _places(value.abs()) for name, value in factors.items()}
     if kind == "snip":
         return {name: (value * gradients[name]).abs() for name, value in factors.items()}
     A, B = factors["A"].abs(), factors["B"].abs()
     return {"A": A * B.sum(dim=0)[:, None], "B": B * A.sum(dim=1)}
+
+
+def _places(values: Tensor) -> Tensor:
+    """Return for every entry the share of entries that come before it in ascending order, in [0, 1)."""
+    order = values.flatten().argsort(stable=True)
+    places = torch.empty(len(order), dtype=torch.float64, device=values.device)
+    places[order] = torch.arange(len(order), dtype=torch.float64, device=values.device) / len(order)
+    return places.view_as(values)
 
 
 @dataclass(frozen=True)
