@@ -57,6 +57,9 @@ def pages() -> None:
     lines += ["Written by `make analyses`. Each word is decided by the rule on its page; one seed, few steps.", ""]
     lines += ["Studies: [the four findings of LoRA without regret](lora-without-regret.md);"]
     lines += ["[why the loss jumps when LoRA is orthogonalized, and which event does not](orthogonalization.md);"]
+    lines += [
+        "[every method of the catalogue for a few steps](methods.md) and [those that act during training](dynamics.md);"
+    ]
     lines += ["[three tasks one after another](stream.md).", ""]
     lines += ["Not a claim but a check of our own statistics: [coverage of the intervals](coverage.md).", ""]
     lines += ["| claim | result | command |", "|---|---|---|"]

@@ -2,10 +2,11 @@
 
     python docs/studies/from_folders.py rank=runs/a learning-rate=runs/b batch-size=runs/c placement=runs/d
     python docs/studies/from_folders.py orthogonalization=runs/orthogonalization-quick stream=runs/stream-o-lora-quick
+    python docs/studies/from_folders.py methods=runs/methods-quick dynamics=runs/dynamics
 
 The first fills lora-without-regret.md: the prose is in lora-without-regret.in.md, where ``{{table X}}``,
-``{{figure X FIGURE}}`` and ``{{setup X}}`` stand for what the study X measured. The second turns the studies' own
-reports into Markdown, one page each.
+``{{figure X FIGURE}}`` and ``{{setup X}}`` stand for what the study X measured. The others turn
+the studies' own results into Markdown, one page each.
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ def main(arguments: list[str]) -> None:
     whole = [name for name, document in documents.items() if document["results"].get("kind") in OTHER]
     for name in whole:
         write_page(name, documents[name], folders[name])
-    if len(documents) > len(whole):
+    surveys = [name for name, document in documents.items() if document["results"].get("survey")]
+    for name in surveys:
+        survey(name, documents[name], folders[name])
+    if len(documents) > len(whole) + len(surveys):
         four_findings(documents, folders)
 
 
@@ -91,6 +95,41 @@ def write_page(name: str, document: dict[str, Any], folder: Path) -> None:
     asked = re.sub(r" --out \S+", "", made["command"]).replace("/work/shared/", "../shared/")
     command = f"{asked}\npython docs/studies/from_folders.py {name}=FOLDER"
     (HERE / f"{name}.md").write_text(markdown(kind.page(document), command, pictures), encoding="utf-8")
+
+
+SURVEYED = {  # figures of a survey's page, with what they show
+    "ranks": "Rank in use per layer over training",
+    "update-ranks": "Effective rank of the whole update",
+}
+
+
+def survey(name: str, document: dict[str, Any], folder: Path) -> None:
+    """Write ``NAME.md`` of a survey of methods: what each ends at, and for dynamics what the ranks did."""
+    results, made = document["results"], document["provenance"]
+    base = results["base"]["selection_nll"]
+    asked = re.sub(r" --out \S+", "", made["command"])
+    lines = [f"# {results['verdict']['headline']}", "", f"`{asked}`, {setup(document).split(': ', 1)[1]}", ""]
+    lines += [
+        "A survey: few steps, two learning rates each, one seed. It shows that a method trains on a real model; it"
+    ]
+    lines += ["says nothing about which is best (rules of a verdict: fresh seeds, tuned rates, held-out examples).", ""]
+    if name == "dynamics":
+        (HERE / "figures").mkdir(exist_ok=True)
+        for figure, caption in SURVEYED.items():
+            shutil.copyfile(folder / "figures" / f"{figure}.png", HERE / "figures" / f"{name}-{figure}.png")
+            lines += [f"![{caption}](figures/{name}-{figure}.png)", "", f"*{caption}.*", ""]
+    lines += [
+        "| method | trained | learning rates (selection NLL) | ends at | change | formula |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm in sorted(results["arms"], key=lambda arm: min(value for _, value in arm["best_of_sweep"])):
+        rates = ", ".join(f"{rate['lr']:.2g} ({score(rate)})" for rate in arm["learning_rates"])
+        nll = arm["best_of_sweep"][-1][1]
+        shown = arm["formula"].replace("|", "\\|")
+        cells = (arm["label"], f"{arm['trainable']:,}", rates, f"{nll:.3f}", f"{nll - base:+.3f}", shown)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", f"The untouched model: {base:.3f} nats per token."]
+    (HERE / f"{name}.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def four_findings(documents: dict[str, dict[str, Any]], folders: dict[str, Path]) -> None:
