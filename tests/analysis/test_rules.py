@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rankwise.analysis import asymmetry, forgetting, intrinsic_dim, kernel, scale, spectrum, subspace, weights
+from rankwise.analysis import asymmetry, forgetting, intrinsic_dim, kernel, scale, spectrum_trained, subspace, weights
 from rankwise.analysis.intrinsic_dim import Dimension, Sweep
 from rankwise.analysis.measures.projection import crossing
 
@@ -101,7 +101,7 @@ def test_what_w_has_but_does_not_emphasize():
     ],
 )
 def test_spectrum(style, facts, learned, word):
-    assert spectrum.judge(style, facts, learned) == word
+    assert spectrum_trained.judge(style, facts, learned) == word
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from rankwise.adapters.inits import OLoRA, OLoRAControl
 from rankwise.analysis.cycles import judge as judge_cycles
 from rankwise.analysis.measures.wins import count_wins
 from rankwise.analysis.olora_dimension import bracket_words
+from rankwise.analysis.olora_duels import at_one_rate, duels, leads_of_controls
 from rankwise.analysis.olora_rules import ahead, count_steps, favored, sooner
-from rankwise.analysis.olora_study import at_one_rate, duels, leads_of_controls
 from rankwise.analysis.study_files import steps_to
 from rankwise.analysis.which_matrices_study import contest, judge
 from rankwise.cli.main import main

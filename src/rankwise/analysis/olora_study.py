@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rankwise.analysis.finding import Axis, Finding, Panel, Table
 from rankwise.analysis.measures.magnitudes import pearson
-from rankwise.analysis.measures.wins import Count, count_wins
+from rankwise.analysis.measures.wins import count_wins
 from rankwise.analysis.olora_dimension import against_dimension, dimension_table
-from rankwise.analysis.olora_rules import ahead, count_steps, favored, sooner
+from rankwise.analysis.olora_duels import Duel, duels, leads_of_controls
+from rankwise.analysis.olora_rules import CLAIM, ahead, count_steps, sooner
+from rankwise.analysis.olora_scores import from_scores
 from rankwise.analysis.request import Request
-from rankwise.analysis.study_files import Results, best, read_scores, read_study, steps_to, training
+from rankwise.analysis.study_files import Results, read_study, training
 from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
-CLAIM = (
-    "OLoRA ends ahead of LoRA in most cells, 53 of 60 models x tasks x ranks, and converges faster (arXiv 2406.01775)."
-)
 RULE = (
     "Holds if OLoRA, at its own best learning rate, has strictly the lower loss than LoRA at LoRA's own best in at "
     "least 2/3 of the cells x ranks, does not hold if in at most 1/3, otherwise or with fewer than 4 of them "
@@ -27,92 +24,6 @@ RULE = (
     "than LoRA in at least 2/3, does not hold if later or never in at least 2/3, otherwise or with fewer than 4 "
     "undecided."
 )
-SCORES_RULE = (
-    "Holds if OLoRA has strictly the better score in at least 2/3 of the cells x ranks, does not hold if in at most "
-    "1/3, otherwise or with fewer than 4 of them undecided."
-)
-
-
-@dataclass(frozen=True)
-class Duel:
-    """One challenger against LoRA at one rank in one cell; selection NLLs, the challenger's first.
-
-    Attributes:
-        own: at each one's best rate.
-        shared: at one rate for both, up to ``shared_step``; None when they have no rate in common.
-        steps: until LoRA's best is reached.
-    """
-
-    cell: str
-    model: str
-    rank: int
-    method: str
-    own: tuple[float, float]
-    shared: tuple[float, float] | None
-    shared_step: int | None
-    steps: tuple[int | None, int | None]
-
-
-def duels(cells: dict[str, Results]) -> list[Duel]:
-    """Pair every arm of rank r with LoRA of rank r, at own rates and at the shared one."""
-    found = []
-    for cell, results in cells.items():
-        adapters = [arm for arm in results["arms"] if arm["rank"] is not None and best(arm)]
-        baselines = {arm["rank"]: arm for arm in adapters if arm["method"] == "lora"}
-        for arm in adapters:
-            lora = baselines.get(arm["rank"])
-            if lora is None or arm is lora:
-                continue
-            one, two = best(arm), best(lora)
-            assert one is not None
-            assert two is not None
-            threshold = two["selection_nll"]
-            step, shared = at_one_rate(arm, lora) or (None, None)
-            steps = (steps_to(one["curve"], threshold), steps_to(two["curve"], threshold))
-            name = arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0]
-            found.append(
-                Duel(
-                    cell,
-                    results["cell"]["model"],
-                    arm["rank"],
-                    name,
-                    (one["selection_nll"], threshold),
-                    shared,
-                    step,
-                    steps,
-                )
-            )
-    return found
-
-
-def at_one_rate(arm: Results, lora: Results) -> tuple[int, tuple[float, float]] | None:
-    """Compare at one learning rate that both tried: the one at which both went furthest, then the best for LoRA.
-
-    A search by halving stops runs early, so the scores are the best up to the last step that both were scored at.
-    Runs that diverged are left out.
-
-    Returns:
-        That step and the two NLLs; None without such a rate.
-    """
-    curves = [
-        {r["lr"]: dict(r["curve"]) for r in a["learning_rates"] if r["curve"] and r["status"] != "diverged"}
-        for a in (arm, lora)
-    ]
-    found = []
-    for lr in curves[0].keys() & curves[1].keys():
-        own, other = curves[0][lr], curves[1][lr]
-        if common := own.keys() & other.keys():
-            step = max(common)
-            pair = (_lowest(own, step), _lowest(other, step))
-            found.append((-step, pair[1], lr, pair))
-    if not found:
-        return None
-    depth, _, _, pair = min(found)
-    return -int(depth), pair
-
-
-def _lowest(curve: dict[int, float], step: int) -> float:
-    return min(nll for at, nll in curve.items() if at <= step)
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -122,7 +33,7 @@ def run(request: Request, progress: Progress) -> Finding:
     if request.study.suffix == ".csv":
         if request.train or request.dimensions:
             raise UsageError("--train and --dimensions need --study DIR: a table of scores names no model to train.")
-        return _from_scores(request.study)
+        return from_scores(request.study)
     if request.dimensions and not request.train:
         raise UsageError("--dimensions needs --train, which measures the intrinsic dimension of every cell.")
     cells = read_study(request.study)
@@ -246,19 +157,6 @@ def _small(cells: dict[str, Results]) -> list[str]:
     return [f"Small: runs of {steps} steps, {min(rates)} to {max(rates)} learning rates an arm, {len(cells)} cell(s)."]
 
 
-def leads_of_controls(found: list[Duel]) -> dict[str, Any] | None:
-    """Mean leads over LoRA of both controls and of OLoRA, over the cells and ranks that have all three; None: none."""
-    leads = {(d.cell, d.rank, d.method): d.own[1] - d.own[0] for d in found}
-    names = ("orthonormal", "spectrum", "olora")
-    places = sorted({(d.cell, d.rank) for d in found})
-    both = [(c, r) for c, r in places if all((c, r, name) in leads for name in names)]
-    if not both:
-        return None
-    by_name = {name: [leads[c, r, name] for c, r in both] for name in names}
-    means = {name: statistics.mean(values) for name, values in by_name.items()}
-    return {"cells": len(both), "ranks": sorted({r for _, r in both}), "means": means, "favored": favored(by_name)}
-
-
 def _interpret(shared: list[float], own: list[float], found: list[Duel], dimension: list[dict[str, Any]] | None) -> str:
     text = f"With its own learning rate for each, OLoRA's lead is {statistics.mean(own):+.3f} nats on average. "
     if shared:
@@ -306,50 +204,3 @@ def _means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         groups.setdefault((row["arm"], row["rate"]), []).append(row["lead"])
     return [{"arm": arm, "rate": rate_, "lead": statistics.mean(v)} for (arm, rate_), v in groups.items()]
-
-
-def _from_scores(path: Path) -> Finding:
-    listed = read_scores(path)
-    scores = {(s.cell, s.rank, s.method): s.loss for s in listed}
-    models = {s.cell: s.model for s in listed}
-    keys = [
-        (cell, rank)
-        for cell, rank in sorted({(cell, rank) for cell, rank, _ in scores})
-        if (cell, rank, "olora") in scores and (cell, rank, "lora") in scores
-    ]
-    if not keys:
-        raise UsageError(f"{path} has no cell with both methods 'lora' and 'olora'.")
-
-    def counted(some: list[tuple[str, int]]) -> Count:
-        return count_wins((scores[c, r, "olora"], scores[c, r, "lora"]) for c, r in some)
-
-    count = counted(keys)
-    by_rank = {rank: counted([k for k in keys if k[1] == rank]) for rank in sorted({r for _, r in keys})}
-    by_model = {m: counted([k for k in keys if models[k[0]] == m]) for m in sorted({models[c] for c, _ in keys})}
-    return Finding(
-        analysis="olora",
-        claim=CLAIM,
-        setup={"scores": str(path), "cells": len(keys)},
-        word=ahead(count),
-        rule=SCORES_RULE,
-        why=f"OLoRA is ahead in {count}.",
-        interpretation=(
-            "These scores come from elsewhere: whether each method had its own best learning rate is not known here, "
-            "and without that a count of wins compares learning rates as much as methods."
-        ),
-        panels=(
-            Panel(
-                "Share of cells in which OLoRA is ahead of LoRA",
-                "bars",
-                tuple({"rank": f"r={r}", "share": c.share} for r, c in by_rank.items()),
-                Axis("rank", ""),
-                Axis("share", "share of cells"),
-            ),
-        ),
-        tables=(
-            Table("Wins by rank", ("rank", "wins"), tuple((r, str(c)) for r, c in by_rank.items())),
-            Table("Wins by model", ("model", "wins"), tuple((m, str(c)) for m, c in by_model.items())),
-        ),
-        caveats=("A table of final scores says nothing of how fast they were reached.",),
-        numbers={"wins": vars(count), "by_model": {m: vars(c) for m, c in by_model.items()}},
-    )

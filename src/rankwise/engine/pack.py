@@ -29,7 +29,7 @@ from rankwise.engine.result import RunResult
 from rankwise.engine.resuming import resume_run, save_run
 from rankwise.engine.run import Run
 from rankwise.engine.scoring import score
-from rankwise.engine.seat import Seat
+from rankwise.engine.seat import Seat, attempted
 from rankwise.engine.trainees import same_base
 from rankwise.models import Base
 
@@ -255,7 +255,7 @@ class Pack:
             self._attempt(some, work)
 
     def _attempt(self, seats: list[Seat], work: Callable[[list[Seat]], None]) -> None:
-        if (fault := _try(seats, work)) is None:
+        if (fault := attempted(seats, work)) is None:
             return
         if len(seats) == 1:
             self._fault(seats[0].index, fault, seats[0])
@@ -295,11 +295,3 @@ class Pack:
         self.seats.remove(seat)
         self.results[seat.index] = result
         seat.run.close()
-
-
-def _try(seats: list[Seat], work: Callable[[list[Seat]], None]) -> Exception | None:
-    try:
-        work(seats)
-    except Exception as error:
-        return error
-    return None

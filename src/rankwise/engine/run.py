@@ -27,12 +27,13 @@ from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, prec
 from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.sample import sample
+from rankwise.engine.shifting import group_of
 from rankwise.engine.shown import Shown
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.spectrum import spectrum
 from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
-from rankwise.engine.watch import Watch
+from rankwise.engine.watch import Watch, look
 from rankwise.engine.widened import wide_dtype
 from rankwise.errors import UsageError
 from rankwise.models import Base
@@ -74,7 +75,7 @@ class Run:
         self.tell: Observer = observe or (lambda record: None)
         self.shape = model_shape(base.model)
         self.given, self.watch = trainee is not None, watch
-        self.group = self._attention_group()
+        self.group = group_of(spec.target, splits.train)
         data = () if self.given else sample(spec, splits.train, next(base.model.parameters()).device)
         self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name, data)
         self.trainee.training(True)  # a given one was on the base when the base was set to evaluation mode
@@ -112,13 +113,6 @@ class Run:
             sight=self.shown.sight(self.trainee.private),
             record=self._fired,
         )
-
-    def _attention_group(self) -> int | None:
-        if not isinstance(self.spec.target, Adapter):
-            return None
-        for event in self.spec.target.events:
-            event.check_lengths(max(len(example.input_ids) for example in self.splits.train))
-        return self.spec.target.attention_group
 
     @property
     def reads_losses(self) -> bool:
@@ -209,7 +203,7 @@ class Run:
         if self.events and self.events.fire("after_backward", self.step + 1):
             norm = self._gradient_norm()
         if self.watch is not None:
-            self._show(self.watch.gradients)
+            look(self.watch.gradients, self.step, self.trainee)
         if self.spec.clip:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip, norm)
         if self.events:
@@ -229,7 +223,7 @@ class Run:
         if (record := renewal(self.optimizer, self.spec, self.step)) is not None:
             self._fired(record)
         if self.watch is not None:
-            self._show(self.watch.weights)
+            look(self.watch.weights, self.step, self.trainee)
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.work += window.work
@@ -246,13 +240,6 @@ class Run:
             self.result.events.append(record)
             self.tell(record)
         self.told.clear()
-
-    def _show(self, look: Callable[[int, Trainee], None]) -> None:
-        self.trainee.training(False)  # a pass of the watch must not draw from this run's dropout stream
-        try:
-            look(self.step, self.trainee)
-        finally:
-            self.trainee.training(True)
 
     def _gradient_norm(self) -> Tensor:
         return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,3 +49,12 @@ class Seat:
     def take_test(self, found: Score) -> None:
         """Keep the test score of the best weights."""
         self.run.result.test = found
+
+
+def attempted(seats: list[Seat], work: Callable[[list[Seat]], None]) -> Exception | None:
+    """Do ``work`` for ``seats`` together; return what went wrong."""
+    try:
+        work(seats)
+    except Exception as error:
+        return error
+    return None

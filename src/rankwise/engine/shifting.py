@@ -1,36 +1,36 @@
 """Padded passes with shifted sparse attention (:class:`rankwise.adapters.events.ShiftedAttention`).
 
-The model's own code runs; attention goes through transformers' registry for the length of one pass. Each half of the
-heads is filled up in front (the moved half) and at the end, so that its groups are blocks of G tokens, and the model's
-own mask, with causality, padding and windows in it, is cut into the same blocks.
+Each half of the heads is filled up in front (the moved half) and at the end, so that its groups are blocks of G tokens,
+and the model's own mask, with causality, padding and windows in it, is cut into the same blocks.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rankwise.engine.fast.hook import FOREIGN, attention_named
+from rankwise.adapters import Adapter, Full
+from rankwise.data import Encoded
+from rankwise.engine.attending import Heads, attending, scores
 from rankwise.engine.fast.pieces import still
-from rankwise.errors import UsageError
-
-NAME = "rankwise_shifted"
 
 
-@dataclass
-class _Asked:
-    group: int
-    calls: int = 0
+def group_of(target: Adapter | Full, train: Sequence[Encoded]) -> int | None:
+    """Return the tokens of a group that ``target`` trains with; None: full attention.
 
-
-_asked: ContextVar[_Asked] = ContextVar("rankwise_shifted")
+    Raises:
+        UsageError: an event of it does not suit examples as short as these.
+    """
+    if not isinstance(target, Adapter):
+        return None
+    for event in target.events:
+        event.check_lengths(max(len(example.input_ids) for example in train))
+    return target.attention_group
 
 
 def blocks(
@@ -51,38 +51,19 @@ def blocks(
     mask = pad(mask, (front, back, front, back), value=torch.finfo(mask.dtype).min)
     mask = mask.unflatten(3, (count, group)).unflatten(2, (count, group))
     mask = mask.diagonal(dim1=2, dim2=4).movedim(-1, 2)
-    S = q @ k.transpose(-1, -2) * scaling
-    if softcap is not None:
-        S = torch.tanh(S / softcap) * softcap
-    P = torch.softmax(S.to(torch.promote_types(S.dtype, torch.float32)) + mask, -1)
+    P = torch.softmax(scores(q, k, scaling, softcap) + mask, -1)
     return (P.to(v.dtype) @ v).flatten(2, 3)[:, :, front : front + length]
 
 
-def _function(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    softcap: float | None = None,
-    **others: Any,
-) -> tuple[Tensor, None]:
-    """Return (N, S, heads, width); query is (N, heads, S, width), key and value have as many heads or fewer."""
-    asked = _asked.get()
-    if foreign := [name for name in FOREIGN if others.get(name) is not None]:
-        raise UsageError(f"this model's attention uses {foreign[0]}, which attention in groups does not compute.")
-    if attention_mask is None or dropout or key.shape[2] != query.shape[2]:
-        raise UsageError("this model's attention has no mask of its own, drops out or reads other keys than tokens.")
-    asked.calls += 1
-    heads, scale = query.shape[1], query.shape[-1] ** -0.5 if scaling is None else scaling
-    key, value = (x.repeat_interleave(heads // key.shape[1], 1) for x in (key, value))
+def _in_groups(asked: Heads, group: int) -> Tensor:
+    """Return attention in which half of the heads attend in groups, the other half in groups moved by half of one."""
+    heads = asked.query.shape[1]
     sizes = [still(heads), heads - still(heads)]
-    masks = attention_mask.split(sizes, 1) if attention_mask.shape[1] == heads else (attention_mask, attention_mask)
-    halves = zip(*(x.split(sizes, 1) for x in (query, key, value)), masks, (asked.group, asked.group // 2), strict=True)
-    out = [blocks(q, k, v, mask, first, asked.group, scale, softcap) for q, k, v, mask, first in halves]
-    return torch.cat(out, 1).transpose(1, 2).contiguous(), None
+    masks = asked.mask.split(sizes, 1) if asked.mask.shape[1] == heads else (asked.mask, asked.mask)
+    parts = (x.split(sizes, 1) for x in (asked.query, asked.key, asked.value))
+    halves = zip(*parts, masks, (group, group // 2), strict=True)
+    out = [blocks(q, k, v, mask, first, group, asked.scaling, asked.softcap) for q, k, v, mask, first in halves]
+    return torch.cat(out, 1)
 
 
 @contextlib.contextmanager
@@ -95,17 +76,12 @@ def shifted(model: Any, group: int | None) -> Iterator[None]:
     if group is None:
         yield
         return
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
-
-    AttentionInterface.register(NAME, _function)
-    AttentionMaskInterface.register(NAME, eager_mask)
-    asked = _Asked(group)
-    token = _asked.set(asked)
-    try:
-        with attention_named(model, NAME):
-            yield
-    finally:
-        _asked.reset(token)
-    if not asked.calls:
-        raise UsageError("this model's attention does not go through transformers' registry; leave group out.")
+    attention = attending(
+        model,
+        lambda asked: _in_groups(asked, group),
+        foreign="attention in groups does not compute",
+        unfit="has no mask of its own, drops out or reads other keys than tokens",
+        instead="leave group out",
+    )
+    with attention:
+        yield

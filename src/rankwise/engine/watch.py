@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rankwise.engine.trainees import Trainee
 
 
@@ -18,3 +20,12 @@ class Watch:
 
     def weights(self, step: int, trainee: Trainee) -> None:
         """Read the weights after ``step`` steps, as the next step starts from them."""
+
+
+def look(see: Callable[[int, Trainee], None], step: int, trainee: Trainee) -> None:
+    """Let ``see``, a method of a watch, look at a run in training: its passes draw from no dropout stream."""
+    trainee.training(False)
+    try:
+        see(step, trainee)
+    finally:
+        trainee.training(True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rankwise.errors import UsageError, unknown
-from rankwise.studies.progress import Progress
+from rankwise.studies.progress import Passing, Progress
 
 Record = Mapping[str, Any]
 
@@ -173,23 +173,16 @@ def track(
     return Tracked(progress, trackers, config) if trackers else progress
 
 
-class Tracked(Progress):
+class Tracked(Passing):
     """Tells everything to ``inner`` and every run to the trackers.
 
     A tracker that fails is dropped with a note: a full disk or a lost network there must not cost a run.
     """
 
     def __init__(self, inner: Progress, trackers: list[Tracker], config: Mapping[str, Any]) -> None:
-        self.inner, self.trackers, self.config = inner, list(trackers), flat(config)
+        super().__init__(inner)
+        self.trackers, self.config = list(trackers), flat(config)
         self.running = False
-
-    def note(self, text: str) -> None:
-        """Pass on."""
-        self.inner.note(text)
-
-    def plan(self, total: int, done: int) -> None:
-        """Pass on."""
-        self.inner.plan(total, done)
 
     def start(self, label: str, steps: int) -> None:
         """Open a run in every tracker."""
@@ -199,14 +192,6 @@ class Tracked(Progress):
         run = dict(setting.split("=", 1) for setting in settings if "=" in setting)
         self.running = True
         self._tell("start", label, {**self.config, "arm": arm, **run, "steps": steps})
-
-    def together(self, runs: int, steps: int) -> None:
-        """Pass on."""
-        self.inner.together(runs, steps)
-
-    def advance(self) -> None:
-        """Pass on."""
-        self.inner.advance()
 
     def step(self, step: int, loss: float) -> None:
         """Log the loss."""

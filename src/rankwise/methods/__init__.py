@@ -1,7 +1,7 @@
 """Named recipes: a published method is one choice per axis, with its citation.
 
 One file per method and one line here, which makes it ``rankwise.methods.NAME`` and puts its card into the catalogue, at
-the place where the line stands.
+the place where the line stands; one that builds on another stands below it.
 """
 
 # isort: off
@@ -35,8 +35,8 @@ from rankwise.methods.sora import sora as sora
 from rankwise.methods.roselora import roselora as roselora
 from rankwise.methods.sparse_adapter import sparse_adapter as sparse_adapter
 from rankwise.methods.lora_drop import lora_drop as lora_drop
-from rankwise.methods.flora_gc import flora_gc as flora_gc
 from rankwise.methods.galore import galore as galore
+from rankwise.methods.flora_gc import flora_gc as flora_gc
 from rankwise.methods.riemannian_lora import riemannian_lora as riemannian_lora
 from rankwise.methods.bilora import bilora as bilora
 from rankwise.methods.dora_dyn import dora_dyn as dora_dyn

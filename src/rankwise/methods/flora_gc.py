@@ -8,13 +8,14 @@ Named after what it does (gradient compression): another FLoRA adapts in a core 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import Own
 from rankwise.adapters.optimizers import Flora
-from rankwise.adapters.parametrizations import WholeMatrix
+from rankwise.adapters.optimizers.compressed import left_open
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.galore import galore
 
 
 def flora_gc(
@@ -28,19 +29,7 @@ def flora_gc(
         rank: None: 128, and at most a quarter of a matrix's smaller side.
         every: None: 1000, fewer in runs of less than 4000 steps, so that three new ones come in any.
     """
-    return Adapter(
-        rank=1,
-        alpha=1,
-        parametrization=WholeMatrix(),
-        init=Own(),
-        placement=place(placement),
-        optimizer=Flora(
-            rank=128 if rank is None else rank,
-            most=0.25 if rank is None else 1.0,
-            every=1000 if every is None else every,
-            renewals=3 if every is None else 0,
-        ),
-    )
+    return replace(galore(placement=placement), optimizer=Flora(**left_open(rank, every, 1000)))
 
 
 CARD = Card(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from rankwise.adapters import Adapter
 from rankwise.adapters.inits import Own
 from rankwise.adapters.optimizers import GaLore
+from rankwise.adapters.optimizers.compressed import left_open
 from rankwise.adapters.parametrizations import WholeMatrix
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
@@ -37,13 +38,7 @@ def galore(
         parametrization=WholeMatrix(),
         init=Own(),
         placement=place(placement),
-        optimizer=GaLore(
-            rank=128 if rank is None else rank,
-            most=0.25 if rank is None else 1.0,
-            every=200 if every is None else every,
-            renewals=3 if every is None else 0,
-            scale=scale,
-        ),
+        optimizer=GaLore(**left_open(rank, every, 200), scale=scale),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rankwise.adapters import Adapter
-from rankwise.adapters.inits import Own
 from rankwise.adapters.parametrizations import EncodedPrompt
-from rankwise.adapters.placements import InputEmbeddings
-from rankwise.adapters.scalings import Constant
 from rankwise.methods.card import Card
+from rankwise.methods.prompt_tuning import prompt_tuning
 
 
 def p_tuning(tokens: int = 20, width: int | None = None) -> Adapter:
@@ -16,14 +16,7 @@ def p_tuning(tokens: int = 20, width: int | None = None) -> Adapter:
     Args:
         width: hidden numbers of the network; None: as many as the model's embeddings have.
     """
-    return Adapter(
-        rank=1,
-        alpha=1.0,
-        parametrization=EncodedPrompt(tokens, width),
-        init=Own(),
-        scaling=Constant(),
-        placement=InputEmbeddings(),
-    )
+    return replace(prompt_tuning(), parametrization=EncodedPrompt(tokens, width))
 
 
 CARD = Card(

@@ -11,7 +11,7 @@ from rankwise.files import write_json
 from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.presets import PRESETS
-from rankwise.studies.progress import Progress
+from rankwise.studies.progress import Passing, Progress
 from rankwise.studies.study import Document, run_study
 
 
@@ -42,7 +42,7 @@ class Cell:
         return config.model_copy(update={**own, **budget})
 
 
-class AllCells(Progress):
+class AllCells(Passing):
     """Tells one listener about cell after cell: counts go on from cell to cell instead of starting again.
 
     Args:
@@ -50,7 +50,8 @@ class AllCells(Progress):
     """
 
     def __init__(self, inner: Progress, expected: list[int]) -> None:
-        self.inner, self.later = inner, list(expected)
+        super().__init__(inner)
+        self.later = list(expected)
         self.before = self.total = 0
 
     def next_cell(self) -> None:
@@ -63,34 +64,6 @@ class AllCells(Progress):
         """Count this cell's runs after those of the cells before it, and expect those of the cells to come."""
         self.total = total
         self.inner.plan(self.before + total + sum(self.later), self.before + done)
-
-    def note(self, text: str) -> None:
-        """Pass it on."""
-        self.inner.note(text)
-
-    def start(self, label: str, steps: int) -> None:
-        """Pass it on."""
-        self.inner.start(label, steps)
-
-    def together(self, runs: int, steps: int) -> None:
-        """Pass it on."""
-        self.inner.together(runs, steps)
-
-    def advance(self) -> None:
-        """Pass it on."""
-        self.inner.advance()
-
-    def step(self, step: int, loss: float) -> None:
-        """Pass it on."""
-        self.inner.step(step, loss)
-
-    def score(self, step: int, nll: float) -> None:
-        """Pass it on."""
-        self.inner.score(step, nll)
-
-    def done(self, label: str, status: str, nll: float | None, seconds: float) -> None:
-        """Pass it on."""
-        self.inner.done(label, status, nll, seconds)
 
 
 def split_cells(models: list[str], data: list[str]) -> list[Cell]:

@@ -32,3 +32,46 @@ class Progress:
 
     def close(self) -> None:
         """Nothing more will be told."""
+
+
+class Passing(Progress):
+    """Passes everything on to ``inner``; override what is to be told otherwise, or to others too."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.inner = inner
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.note(text)
+
+    def plan(self, total: int, done: int) -> None:
+        """Pass it on."""
+        self.inner.plan(total, done)
+
+    def start(self, label: str, steps: int) -> None:
+        """Pass it on."""
+        self.inner.start(label, steps)
+
+    def together(self, runs: int, steps: int) -> None:
+        """Pass it on."""
+        self.inner.together(runs, steps)
+
+    def advance(self) -> None:
+        """Pass it on."""
+        self.inner.advance()
+
+    def step(self, step: int, loss: float) -> None:
+        """Pass it on."""
+        self.inner.step(step, loss)
+
+    def score(self, step: int, nll: float) -> None:
+        """Pass it on."""
+        self.inner.score(step, nll)
+
+    def done(self, label: str, status: str, nll: float | None, seconds: float) -> None:
+        """Pass it on."""
+        self.inner.done(label, status, nll, seconds)
+
+    def close(self) -> None:
+        """Pass it on."""
+        self.inner.close()

@@ -37,15 +37,31 @@ def up(R: Tensor, P: Tensor | None, shape: torch.Size) -> Tensor:
 class CompressedOptimizer(torch.optim.Optimizer, abc.ABC):
     """A step rule whose state of a matrix lives in a projected space; state tensors are saved in checkpoints.
 
+    Args:
+        rank, every, most: as of :class:`Compressed`, with ``every`` as it is in this run.
+
     Attributes:
         shared: of every P that the last step renewed, which share of the old subspace the new one has, from 0 to 1.
     """
 
-    shared: list[float]
-
-    def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float) -> None:
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        *,
+        rank: int,
+        every: int,
+        most: float = 1.0,
+    ) -> None:
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
-        self.shared = []
+        self.rank, self.every, self.most = rank, every, most
+        self.shared: list[float] = []
+
+    def small(self, shape: Sequence[int]) -> int:
+        """Return the rank of the projection of a tensor of ``shape``; 0: it is not compressed."""
+        return fitting(shape, self.rank, self.most)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Move every parameter that has a gradient."""
@@ -124,6 +140,20 @@ class Compressed(Optimizer, abc.ABC):
         return f"every {self.every} steps" + (
             f", sooner in runs with fewer than {self.renewals} of them" if self.renewals else ""
         )
+
+
+def left_open(rank: int | None, every: int | None, usual: int) -> dict[str, Any]:
+    """Return the options of a :class:`Compressed` where a caller may leave ``rank`` and ``every`` open (None).
+
+    The rank is then 128, at most a quarter of a matrix's smaller side; ``every`` is ``usual``, or less in a run that is
+    too short for three renewals. What is given is taken as it is.
+    """
+    return {
+        "rank": 128 if rank is None else rank,
+        "most": 0.25 if rank is None else 1.0,
+        "every": usual if every is None else every,
+        "renewals": 3 if every is None else 0,
+    }
 
 
 def fitting(shape: Sequence[int], rank: int, most: float = 1.0) -> int:

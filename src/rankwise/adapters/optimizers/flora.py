@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, fitting, up
+from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, up
 
 
 def random_projector(rank: int, side: int, seed: int, like: Tensor) -> Tensor:
@@ -50,26 +50,16 @@ class ProjectedMomentum(CompressedOptimizer):
     """The step of Flora."""
 
     def __init__(
-        self,
-        groups: list[dict[str, Any]],
-        lr: float,
-        betas: tuple[float, float],
-        *,
-        rank: int,
-        every: int,
-        seed: int,
-        most: float = 1.0,
+        self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], *, seed: int, **projection: Any
     ) -> None:
-        super().__init__(groups, lr, betas, 1e-30)
-        self.rank, self.every, self.seed, self.most = rank, every, seed, most
+        super().__init__(groups, lr, betas, 1e-30, **projection)
+        self.seed = seed
         self.place = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
 
     def projector(self, p: Tensor, link: int) -> Tensor:
         """Return the P of ``p`` in link ``link`` of the chain."""
         digest = hashlib.sha256(f"{self.seed}/{self.place[id(p)]}/{link}".encode()).digest()
-        return random_projector(
-            fitting(p.shape, self.rank, self.most), min(p.shape), int.from_bytes(digest[:7], "big"), p
-        )
+        return random_projector(self.small(p.shape), min(p.shape), int.from_bytes(digest[:7], "big"), p)
 
     def move(self, p: Tensor, G: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Compress, average, expand."""
@@ -77,7 +67,7 @@ class ProjectedMomentum(CompressedOptimizer):
         state["step"] = torch.tensor(float(taken + 1))
         U = normalized(G, state, group["betas"][1], group["eps"])
         P = None
-        if fitting(G.shape, self.rank, self.most):
+        if self.small(G.shape):
             link, place = divmod(taken, self.every)
             P = self.projector(p, link)
             if place == 0 and link:

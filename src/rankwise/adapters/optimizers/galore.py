@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, fitting, up
+from rankwise.adapters.optimizers.compressed import Compressed, CompressedOptimizer, down, up
 from rankwise.errors import UsageError
 
 
@@ -35,17 +35,15 @@ class ProjectedAdam(CompressedOptimizer):
         betas: tuple[float, float],
         eps: float,
         *,
-        rank: int,
-        every: int,
         scale: float,
-        most: float = 1.0,
+        **projection: Any,
     ) -> None:
-        super().__init__(groups, lr, betas, eps)
-        self.rank, self.every, self.scale, self.most = rank, every, scale, most
+        super().__init__(groups, lr, betas, eps, **projection)
+        self.scale = scale
 
     def move(self, p: Tensor, G: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Adam on R; decoupled decay was done."""
-        small = fitting(G.shape, self.rank, self.most)
+        small = self.small(G.shape)
         taken = int(state.get("step", 0))
         if small and taken % self.every == 0:
             new = singular_projector(G, small)

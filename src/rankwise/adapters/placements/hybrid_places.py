@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,37 +10,22 @@ from torch import nn
 
 from rankwise.adapters.parametrizations.hybrid import QUERY_KEY_VALUE
 from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
-from rankwise.adapters.placements.base import Placement, linear_modules
+from rankwise.adapters.placements.base import linear_modules
 from rankwise.adapters.placements.input_embeddings import InputEmbeddings
-from rankwise.errors import UsageError
+from rankwise.adapters.placements.several_places import SeveralPlaces
 
 
 @dataclass(frozen=True)
-class HybridPlaces(Placement):
-    """All three places, each of which the model must have."""
+class HybridPlaces(SeveralPlaces):
+    """All three places."""
 
     name: ClassVar[str] = "hybrid-places"
 
-    def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Return the modules of all three.
-
-        Raises:
-            UsageError: one of the places is missing.
-        """
-        table, linear = InputEmbeddings().candidates(model), linear_modules(model)
-        attention = [name for name in linear if QUERY_KEY_VALUE.search(name)]
-        ends = [name for name in linear if LAST_PROJECTION.search(name)]
-        places = {
-            "query, key and value projections": attention,
-            "last projection of an MLP": ends,
-            "input embeddings that can be adapted": table,
+    def places(self, model: nn.Module) -> dict[str, Collection[str]]:
+        """Return the linear modules of two kinds, and the table."""
+        linear = linear_modules(model)
+        return {
+            "query, key and value projections": [name for name in linear if QUERY_KEY_VALUE.search(name)],
+            "last projection of an MLP": [name for name in linear if LAST_PROJECTION.search(name)],
+            "input embeddings that can be adapted": InputEmbeddings().candidates(model),
         }
-        for what, found in places.items():
-            if not found:
-                raise UsageError(f"placement {self.name!r} finds no {what} in this {type(model).__name__}; use 'lora'.")
-        chosen = {*attention, *ends, *table}
-        return {name: module for name, module in model.named_modules() if name in chosen}
-
-    def matches(self, names: list[str]) -> list[str]:
-        """Return all of them."""
-        return names

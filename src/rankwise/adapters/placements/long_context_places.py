@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,36 +10,23 @@ from torch import nn
 
 from rankwise.adapters.parametrizations.hybrid import QUERY_KEY_VALUE
 from rankwise.adapters.parametrizations.long_context import ATTENTION_OUTPUT
-from rankwise.adapters.placements.base import Placement, linear_modules
+from rankwise.adapters.placements.base import linear_modules
 from rankwise.adapters.placements.input_embeddings import InputEmbeddings
 from rankwise.adapters.placements.norms import Norms
-from rankwise.errors import UsageError
+from rankwise.adapters.placements.several_places import SeveralPlaces
 
 
 @dataclass(frozen=True)
-class LongContextPlaces(Placement):
-    """All three places, each of which the model must have."""
+class LongContextPlaces(SeveralPlaces):
+    """All three places."""
 
     name: ClassVar[str] = "long-context-places"
 
-    def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Return the modules of all three.
-
-        Raises:
-            UsageError: one of the places is missing.
-        """
+    def places(self, model: nn.Module) -> dict[str, Collection[str]]:
+        """Return attention's linear modules, the normalizations and the table."""
         linear = [n for n in linear_modules(model) if QUERY_KEY_VALUE.search(n) or ATTENTION_OUTPUT.search(n)]
-        places = {
+        return {
             "attention projection": linear,
             "normalization that can be adapted": Norms().candidates(model),
             "input embeddings that can be adapted": InputEmbeddings().candidates(model),
         }
-        for what, found in places.items():
-            if not found:
-                raise UsageError(f"placement {self.name!r} finds no {what} in this {type(model).__name__}; use 'lora'.")
-        chosen = {name for found in places.values() for name in found}
-        return {name: module for name, module in model.named_modules() if name in chosen}
-
-    def matches(self, names: list[str]) -> list[str]:
-        """Return all of them."""
-        return names
