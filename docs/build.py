@@ -10,6 +10,7 @@ from pathlib import Path
 from rankwise.cost.tutorial import page
 from rankwise.files import write_text
 from rankwise.methods import catalogue
+from rankwise.methods.taxonomy import tag
 
 HERE = Path(__file__).parent
 
@@ -26,6 +27,7 @@ def methods_page() -> str:
             "",
             f"- formula: `{card.formula}`",
             f"- axes: {axes}",
+            f"- kind of change: {tag(card.build()).subspace}, {tag(card.build()).general}",
             f"- merges: {'yes' if card.merges else 'no'}; plain LoRA of rank: {card.export_rank}",
             f"- fidelity: {card.fidelity}",
             "",

@@ -76,20 +76,54 @@ def _minimum(W, build, *shapes):
     return math.sqrt(float(loss().detach()))
 
 
+def turned(W0, *skews):
+    """W0 with its columns rotated, a block for each matrix."""
+    return W0 @ torch.block_diag(*(torch.matrix_exp(Z - Z.T) for Z in skews))
+
+
 def test_closed_forms_are_the_numerical_optimum():
     W, W0 = draw(12, 10), draw(12, 10, seed=9)
     U, _, Vt = torch.linalg.svd(W0, full_matrices=False)
     A = draw(3, 10, seed=8)
+    start = {"top": reach.top_directions(W0, 3), "first": reach.first_columns(W0, 3)}
+    assert all(torch.linalg.matrix_rank(part) == 3 for part in start.values())
+    torch.testing.assert_close(start["first"][:, :3], W0[:, :3], rtol=0, atol=1e-14)  # QR keeps the first columns
     cases = {
         "mode 1": (reach.singular_values_only(W, W0), lambda z: (U * z) @ Vt, (10,)),
         "rows": (reach.row_scaling(W, W0), lambda g: g[:, None] * W0, (12,)),
         "columns": (reach.column_scaling(W, W0), lambda g: W0 * g, (10,)),
         "core": (reach.core(W, W0, 3), lambda R: W0 + U[:, :3] @ R @ Vt[:3], (3, 3)),
         "frozen A": (reach.frozen_rows(W, W0, A), lambda B: W0 + B @ A, (12, 3)),
+        "rotations": (reach.rotated(W, W0, 5), lambda *skews: turned(W0, *skews), (5, 5), (5, 5)),
+        "low rank": (reach.low_rank(W, W0, 3), lambda B, A: W0 + B @ A, (12, 3), (3, 10)),
+        **{
+            part: (reach.replaced(W, W0, taken, 3), lambda B, A, taken=taken: W0 - taken + B @ A, (12, 3), (3, 10))
+            for part, taken in start.items()
+        },
     }
-    for name, (ours, build, shape) in cases.items():
-        assert ours == pytest.approx(_minimum(W, build, shape), rel=1e-9), name
-    assert reach.low_rank(W, W0, 3) == pytest.approx(_minimum(W, lambda B, A: W0 + B @ A, (12, 3), (3, 10)), rel=1e-7)
+    for name, (ours, build, *shapes) in cases.items():
+        assert ours == pytest.approx(_minimum(W, build, *shapes), rel=1e-7), name
+
+
+def test_both_sides_scaled_is_a_local_optimum_no_worse_than_a_numerical_one():
+    W, W0 = draw(12, 10), draw(12, 10, seed=9)
+    ours = reach.row_and_column_scaling(W, W0, 500)
+    assert ours <= _minimum(W, lambda b, a: b[:, None] * W0 * a, (12,), (10,)) + 1e-7
+    assert ours < min(reach.row_scaling(W, W0), reach.column_scaling(W, W0)), "one side alone is among its choices"
+
+
+def test_what_can_be_reached_is_reached():
+    W0 = draw(12, 10)
+    Z = [0.3 * draw(5, 5, seed=k) for k in (1, 2)]
+    assert reach.rotated(turned(W0, *Z), W0, 5) == pytest.approx(0, abs=1e-13)
+    flipped = W0 * torch.tensor([-1.0] + [1.0] * 9, dtype=F64)
+    assert reach.rotated(flipped, W0, 5) > 1, "a reflection is no rotation"
+    scaled = draw(12, 1, seed=3).exp() * W0 * draw(10, seed=4).exp()
+    assert reach.row_and_column_scaling(scaled, W0, 500) == pytest.approx(0, abs=1e-7)
+    taken = reach.top_directions(W0, 2)
+    assert reach.replaced(W0 - taken + draw(12, 2, seed=5) @ draw(2, 10, seed=6), W0, taken, 2) < 1e-13
+    with pytest.raises(ValueError, match="10 columns are no multiple of blocks of 3"):
+        reach.rotated(W0, W0, 3)
 
 
 def test_free_entries_and_the_combination():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from rankwise.adapters import Full
 from rankwise.analysis.bench import Bench
@@ -14,48 +16,67 @@ from rankwise.analysis.request import Request
 from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
-KINDS = {
-    "singular values": "reconstruction",
-    "rows scaled": "reconstruction",
-    "columns scaled": "reconstruction",
-    "free entries": "reconstruction",
-    "core of W0's top directions": "extension",
-    "low rank, A frozen": "extension",
-    "low rank": "extension",
-    "low rank and magnitudes": "combination",
+
+@dataclass(frozen=True)
+class Way:
+    """A form of change, and who changes a weight so; a method may restrict the form, so its own optimum is no better."""
+
+    kind: str
+    methods: tuple[str, ...]
+
+
+WAYS = {
+    "singular values": Way("reconstruction", ("sam_parser", "svdiff")),
+    "columns scaled": Way("reconstruction", ("ssl", "ia3")),
+    "rows scaled": Way("reconstruction", ("ia3",)),
+    "rows and columns scaled": Way("reconstruction", ("ssb",)),
+    "columns rotated in blocks": Way("reconstruction", ("oft",)),
+    "free entries": Way("reconstruction", ("diff_pruning",)),
+    "core of W0's top directions": Way("extension", ("lora_xs",)),
+    "low rank, A frozen": Way("extension", ("lora_fa",)),
+    "low rank": Way("extension", ("lora", "rslora", "lora_plus", "adalora", "trilora")),
+    "low rank instead of W0's first columns": Way("extension", ("olora",)),
+    "low rank instead of W0's smallest directions": Way("extension", ("milora",)),
+    "low rank instead of W0's top directions": Way("combination", ("spectral_adapter", "pissa")),
+    "low rank and magnitudes": Way("combination", ("dora",)),
 }
+REPLACING = tuple(way for way in WAYS if " instead of " in way)
+BLOCK = 32  # of the rotations, as OFT's default
 
 
-# Who changes a weight that way; a method may restrict the form further, so its own optimum is no better.
-METHODS = {
-    "singular values": "SAM-PARSER, SVDiff",
-    "rows scaled": "(IA)3 on outputs, SSB's output side",
-    "columns scaled": "(IA)3 on inputs, SSL",
-    "free entries": "Diff pruning",
-    "core of W0's top directions": "LoRA-XS",
-    "low rank, A frozen": "LoRA-FA",
-    "low rank": "LoRA, rsLoRA, LoRA+, PiSSA, OLoRA, AdaLoRA",
-    "low rank and magnitudes": "DoRA",
-}
+def errors(W: Tensor, W0: Tensor, rank: int, stream: torch.Generator) -> dict[str, tuple[float, int]]:
+    """Return the smallest residual over |W - W0|_F, and the number of parameters it takes, by way of changing W0.
 
-
-def errors(W: torch.Tensor, W0: torch.Tensor, rank: int, stream: torch.Generator) -> dict[str, tuple[float, int]]:
-    """Return the smallest residual over |W - W0|_F, and the number of parameters it takes, by way of changing W0."""
+    Rotations are left out where the number of columns is no multiple of their block.
+    """
     d_out, d_in = W.shape
     A = torch.randn(rank, d_in, generator=stream, dtype=W.dtype)
     budget = rank * (d_out + d_in)
     whole = float(torch.linalg.matrix_norm(W - W0))
+    smallest = W0 - reach.top_directions(W0, min(d_out, d_in) - rank)
     found = {
         "singular values": (reach.singular_values_only(W, W0), min(d_out, d_in)),
-        "rows scaled": (reach.row_scaling(W, W0), d_out),
         "columns scaled": (reach.column_scaling(W, W0), d_in),
+        "rows scaled": (reach.row_scaling(W, W0), d_out),
+        "rows and columns scaled": (reach.row_and_column_scaling(W, W0), d_out + d_in),
         "free entries": (reach.entries(W, W0, budget // 2), budget),  # an entry costs its place and its value
         "core of W0's top directions": (reach.core(W, W0, rank), rank * rank),
         "low rank, A frozen": (reach.frozen_rows(W, W0, A), rank * d_out),
         "low rank": (reach.low_rank(W, W0, rank), budget),
+        "low rank instead of W0's first columns": (
+            reach.replaced(W, W0, reach.first_columns(W0, rank), rank),
+            budget,
+        ),
+        "low rank instead of W0's smallest directions": (reach.replaced(W, W0, smallest, rank), budget),
+        "low rank instead of W0's top directions": (
+            reach.replaced(W, W0, reach.top_directions(W0, rank), rank),
+            budget,
+        ),
         "low rank and magnitudes": (reach.decomposed(W, W0, rank), budget + d_out),
     }
-    return {name: (error / whole, count) for name, (error, count) in found.items()}
+    if d_in % BLOCK == 0:
+        found["columns rotated in blocks"] = (reach.rotated(W, W0, BLOCK), d_in * (BLOCK - 1) // 2)
+    return {way: (found[way][0] / whole, found[way][1]) for way in WAYS if way in found}
 
 
 def run(request: Request, progress: Progress) -> Finding:
@@ -72,14 +93,17 @@ def run(request: Request, progress: Progress) -> Finding:
     W0 = bench.weights(names)
     stream = torch.Generator().manual_seed(request.seed)
     found = {
-        n: errors(W0[n] + trial.last[n].matrix, W0[n], rank, stream) for n in names if float(trial.last[n].sigma[0])
+        n: errors((W0[n] + trial.last[n].matrix).double(), W0[n].double(), rank, stream)
+        for n in names
+        if float(trial.last[n].sigma[0])
     }
     ordered = []
     for by in found.values():
         budget = by["low rank"][1]
-        rebuilt = min(e for k, (e, count) in by.items() if KINDS[k] == "reconstruction" and count <= budget)
+        rebuilt = min(e for k, (e, count) in by.items() if WAYS[k].kind == "reconstruction" and count <= budget)
         ordered.append(by["low rank"][0] < rebuilt)
-    median = {k: statistics.median(by[k][0] for by in found.values()) for k in KINDS}
+    residuals = {k: [by[k][0] for by in found.values() if k in by] for k in WAYS}
+    median = {k: statistics.median(values) for k, values in residuals.items() if values}
     return Finding(
         analysis="taxonomy",
         claim=(
@@ -101,7 +125,10 @@ def run(request: Request, progress: Progress) -> Finding:
             "fine-tuning's update has a long tail of noise that nobody needs"
             + (", which keeps every residual here near 1" if min(median.values()) > 0.9 else "")
             + f". The median residual at rank {rank} is {median['low rank']:.3f} for low rank. What counts is the "
-            "order at a given number of parameters."
+            "order at a given number of parameters. Inits that take their start out of W0 change it by up to twice "
+            "their rank, as what they took can be turned as well as replaced: "
+            + ", ".join(f"{', '.join(WAYS[way].methods)} {median[way]:.3f}" for way in REPLACING)
+            + f" beside LoRA's {median['low rank']:.3f}."
         ),
         panels=(
             Panel(
@@ -117,11 +144,14 @@ def run(request: Request, progress: Progress) -> Finding:
             Table(
                 "Median residual",
                 ("way", "kind", "methods of this form", "residual / update"),
-                tuple((k, KINDS[k], METHODS[k], v) for k, v in median.items()),
+                tuple((k, WAYS[k].kind, ", ".join(WAYS[k].methods), v) for k, v in median.items()),
             ),
         ),
         caveats=(
-            "The combination's optimum is found by alternating two exact fits: an upper bound on the true one.",
+            "The optima of low rank and magnitudes and of scaled rows and columns are found by alternating two exact "
+            "fits: upper bounds on the true ones.",
+            "The survey counts Spectral Adapter as a combination and PiSSA is written as an extension; both can reach "
+            "exactly the same weights.",
             "A free entry is counted as two parameters, its place and its value.",
         ),
         numbers={"median": median, "share_in_order": sum(ordered) / len(ordered)},

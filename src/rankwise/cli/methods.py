@@ -51,11 +51,12 @@ def details(found: Card, model: str | None) -> dict[str, Any]:
     from rankwise.cost import blueprint
     from rankwise.cost.count import adapter_parameters
     from rankwise.methods.composing import alternatives, shapes
+    from rankwise.methods.taxonomy import tag
 
     spec = found.build()
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = tag(spec).to_dict()
     if isinstance(spec, Adapter):
-        extra = {
+        extra |= {
             "default": repr(spec),
             "kind": spec.parametrization.kind,
             "shapes": shapes(spec),
@@ -86,6 +87,7 @@ def _one(found: Card, model: str | None, json_: bool) -> None:
         "arXiv": found.arxiv,
         "formula": found.formula,
         "axes": axes or "-",
+        "kind of change": f"{more['taxonomy']} (arXiv 2407.05417), {more['class']}",
         "shapes": "; ".join(f"{name} {shape}" for name, shape in more.get("shapes", {}).items()),
         "by default": more.get("default", ""),
         "looks at data": {"inputs": "inputs of every layer", "gradients": "gradients of every weight"}.get(
@@ -111,11 +113,15 @@ def _all(cards: tuple[Card, ...], json_: bool) -> None:
 
     from rankwise.adapters import Adapter
     from rankwise.cli import console
+    from rankwise.methods.taxonomy import tag
 
     if json_:
         specs = [(found, found.build()) for found in cards]
         kinds = [spec.parametrization.kind if isinstance(spec, Adapter) else "overlay" for _, spec in specs]
-        dumped = [{**found.to_dict(), "kind": kind} for (found, _), kind in zip(specs, kinds, strict=True)]
+        dumped = [
+            {**found.to_dict(), "kind": kind, **tag(spec).to_dict()}
+            for (found, spec), kind in zip(specs, kinds, strict=True)
+        ]
         typer.echo(json.dumps([*dumped, *_strategies()], ensure_ascii=False))
         return
     table = Table("method", "formula", "exports as LoRA of rank", "arXiv", "fidelity")
