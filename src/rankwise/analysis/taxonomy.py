@@ -19,7 +19,7 @@ from rankwise.studies.progress import Progress
 
 @dataclass(frozen=True)
 class Way:
-    """A form of change, and who changes a weight so; a method may restrict the form, so its own optimum is no better."""
+    """A form of change, and who uses it; a method may restrict the form, so its own optimum is no better."""
 
     kind: str
     methods: tuple[str, ...]
