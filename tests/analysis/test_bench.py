@@ -9,6 +9,7 @@ import torch
 from rankwise.adapters import Adapter, Full
 from rankwise.analysis import Request, analyze, with_notes
 from rankwise.analysis.bench import Bench
+from rankwise.analysis.gradients import example_gradients
 from rankwise.analysis.part_trainee import PartTrainee
 from rankwise.errors import RunError
 from rankwise.studies.progress import Progress
@@ -38,6 +39,28 @@ def test_only_the_named_modules_move(bench):
         before = dict(bench.base.model.named_parameters())
         moved = {n for n, p in trainee.model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {f"{name}.weight" for name in names}
+
+
+def test_gradients_at_moved_weights_are_those_of_a_moved_model(bench):
+    names = list(bench.linear)[:3]
+    examples = bench.splits("code-book").train[:2]
+    stream = torch.Generator().manual_seed(0)
+    D = {name: 0.05 * torch.randn(bench.base_shape(name), generator=stream) for name in names}
+    _, start = example_gradients(bench, names, examples)
+    losses, found = example_gradients(bench, names, examples, D)
+    moved = Bench(bench.request, Progress())
+    with torch.no_grad():
+        for name in names:
+            moved.linear[name].weight += D[name]
+    expected, gradients = example_gradients(moved, names, examples)
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)
+    for name in names:
+        torch.testing.assert_close(
+            found[name], gradients[name], rtol=1e-3, atol=1e-4 * float(gradients[name].abs().max())
+        )
+        assert float((found[name] - start[name]).norm()) > 0.01 * float(start[name].norm())
+        assert not bench.linear[name].weight.requires_grad
+    assert not any(bench.linear[name]._forward_hooks for name in names)
 
 
 def test_an_analysis_goes_on_without_the_runs_that_diverged():

@@ -7,10 +7,12 @@ import torch
 from torch.func import grad, vmap
 
 from rankwise.analysis.measures.kernels import (
+    asymmetric_sign_kernel,
     log_slope,
     lora_kernel,
     min_rank,
     relative_error,
+    sign_kernel,
     tangent_kernel,
     token_pair_deviation,
 )
@@ -64,3 +66,15 @@ def test_min_rank_is_the_smallest_that_satisfies_its_inequality():
         assert (r - 1) * r / 2 <= outputs * samples
     with pytest.raises(ValueError, match="at least 1"):
         min_rank(0, 5)
+
+
+def test_sign_kernels_by_hand(toy):
+    gradients, _ = toy
+    layers = [gradients, 2 * gradients.flip(2)]
+    flat = [G.flatten(1) for G in layers]
+    both, one = sign_kernel(layers), asymmetric_sign_kernel(layers)
+    assert torch.equal(both, both.T)
+    assert both.diagonal().tolist() == [60.0] * 8, "every weight agrees with itself"
+    torch.testing.assert_close(one.diagonal(), sum(g.abs().sum(1) for g in flat), rtol=1e-14, atol=0)
+    assert float(one[2, 5]) == pytest.approx(float(sum(g[2].sign() @ g[5] for g in flat)), rel=1e-14)
+    assert not torch.allclose(one, one.T)

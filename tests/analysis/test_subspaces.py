@@ -16,8 +16,14 @@ from rankwise.analysis.measures.subspaces import (
     similarity,
     similarity_grid,
 )
+from rankwise.analysis.subspace import turning
+from rankwise.analysis.updates import Update
 
 F64 = torch.float64
+
+
+def update(U, sigma, V):
+    return Update(U * torch.tensor(sigma, dtype=F64), V.T)
 
 
 def frame(n, k, seed=0):
@@ -74,3 +80,18 @@ def test_what_w_has_in_random_directions_is_the_average_of_draws():
     drawn = [projections(W, frame(12, 3, seed=2 * k), frame(10, 3, seed=2 * k + 1)) for k in range(3000)]
     mean_square = sum(value * value for value in drawn) / len(drawn)
     assert random_projection(W, 3) == pytest.approx(math.sqrt(mean_square), rel=0.02)
+
+
+def test_a_constant_subspace_does_not_turn_and_another_one_by_its_angle():
+    U, V = frame(12, 4), frame(10, 4, seed=1)
+    tilt = U.clone()
+    tilt[:, 1] = math.cos(0.4) * U[:, 1] + math.sin(0.4) * U[:, 3]
+    seen = {
+        1: {"layer": update(tilt[:, :2], [3.0, 2.0], V[:, :2])},
+        2: {"layer": update(U[:, :2], [1.0, 0.5], V[:, :2])},
+        4: {"layer": update(U[:, :2], [3.0, 2.0], V[:, :2])},
+    }
+    angles = {(row["step"], row["side"]): row["angle"] for row in turning(seen, 2)}
+    assert angles[1, "output side"] == pytest.approx(math.degrees(0.4) / 2, abs=1e-9), "the median of 0 and 0.4"
+    assert all(angle < 1e-6 for (step, side), angle in angles.items() if step > 1 or side == "input side")
+    assert turning({4: seen[1], 8: seen[1]}, 1)[0]["angle"] < 1e-6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from rankwise.analysis.bench import Bench
-from rankwise.analysis.finding import Axis, Finding, Panel, Table, Word, decide
+from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, Word, decide
 from rankwise.analysis.measures.subspaces import (
     amplification,
+    principal_angles,
     projections,
     random_projection,
     random_similarity,
@@ -57,10 +59,12 @@ def run(request: Request, progress: Progress) -> Finding:
     low, high = bench.fitting(ranks, names)
     progress.plan(4, 0)
     seed = request.seed
+    quarters = tuple(sorted({max(1, round(bench.steps * part / 4)) for part in (1, 2, 3)} - {bench.steps}))
+    main = bench.trial(f"LoRA r={high}", lora(high), data, look=names, seed=seed, at=quarters)
     runs = {
         # Other seeds throughout: at one seed both ranks draw the same first rows of A, and would agree untrained.
         "low": bench.trial(f"LoRA r={low}", lora(low), data, look=names, seed=seed + 100).last,
-        "high": bench.trial(f"LoRA r={high}", lora(high), data, look=names, seed=seed).last,
+        "high": main.last,
         "seed": bench.trial(f"LoRA r={high}, other seed", lora(high), data, look=names, seed=seed + 200).last,
         "task": bench.trial(f"LoRA r={high} on {other}", lora(high), other, look=names, seed=seed + 300).last,
     }
@@ -115,7 +119,9 @@ def run(request: Request, progress: Progress) -> Finding:
             "to the model rather than to the task. The amplification compares the update's size with what W has in "
             "the same directions: large values mean that the update strengthens what W hardly uses. "
             "Being below W's own top directions is arithmetic, since no others hold more; so the rule asks for half, "
-            "and for more than random directions hold, as W has something in every direction."
+            "and for more than random directions hold, as W has something in every direction. The last figure follows "
+            f"the top {min(TOP, low)} directions through training: the median angle to where they end, 0 degrees for "
+            "directions that were there from the start, 90 for others."
         ),
         panels=(
             Panel(
@@ -134,6 +140,14 @@ def run(request: Request, progress: Progress) -> Finding:
                 Axis("phi", "similarity"),
                 "side",
             ),
+            Panel(
+                f"Rank {high}: angle between the top {min(TOP, low)} directions and those at the end",
+                "lines",
+                turning(main.updates, min(TOP, low)),
+                Axis("step", "step"),
+                Axis("angle", "median principal angle, degrees"),
+                "side",
+            ),
         ),
         tables=(
             Table("Similarity by module", ("module", "against", "input", "chance", "output", "chance"), tuple(table)),
@@ -146,6 +160,23 @@ def run(request: Request, progress: Progress) -> Finding:
         caveats=("Directions are those of the scaled product B A, not of A, whose random start would dominate.",),
         numbers={"share_above_chance": again, "share_amplifies": amplifies, "median_amplification": factor},
     )
+
+
+def turning(updates: dict[int, dict[str, Update]], k: int) -> tuple[Row, ...]:
+    """Return, by step and side, the median principal angle to the last step's top ``k`` directions (METHODS 14.8)."""
+    end = updates[max(updates)]
+    rows: list[Row] = []
+    for step, seen in sorted(updates.items()):
+        for side, which in (("output side", 0), ("input side", 2)):
+            pairs = [(_top(update, which, k), _top(end[name], which, k)) for name, update in seen.items()]
+            angles = [math.degrees(angle) for now, last in pairs for angle in principal_angles(now, last).tolist()]
+            rows.append({"step": step, "angle": statistics.median(angles), "side": side})
+    return tuple(rows)
+
+
+def _top(update: Update, which: int, k: int) -> Tensor:
+    # Orthonormal to float32 only; the angles are smaller than that.
+    return torch.linalg.qr(update.svd[which][:, :k].double()).Q
 
 
 def _amplification(W: Tensor, update: Update, rank: int) -> tuple[float, ...]:

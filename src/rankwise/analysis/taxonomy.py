@@ -125,8 +125,8 @@ def run(request: Request, progress: Progress) -> Finding:
             "fine-tuning's update has a long tail of noise that nobody needs"
             + (", which keeps every residual here near 1" if min(median.values()) > 0.9 else "")
             + f". The median residual at rank {rank} is {median['low rank']:.3f} for low rank. What counts is the "
-            "order at a given number of parameters. Inits that take their start out of W0 change it by up to twice "
-            "their rank, as what they took can be turned as well as replaced: "
+            "order at a given number of parameters. Inits that take their start out of W0 reach other weights "
+            "than LoRA: what they took can be turned, but must also be kept, out of the same rank: "
             + ", ".join(f"{', '.join(WAYS[way].methods)} {median[way]:.3f}" for way in REPLACING)
             + f" beside LoRA's {median['low rank']:.3f}."
         ),

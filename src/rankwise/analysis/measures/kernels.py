@@ -4,6 +4,8 @@ With G the gradient of a scalar output with respect to a weight (d_out, d_in):
 
     K(x, x')      = sum over layers <G, G'>
     K_LoRA(x, x') = sum over layers <G A^T, G' A^T>     B = 0, entries of A from N(0, 1/r), scale 1
+    SignGD        = sum over layers <sign G, sign G'>   what sign descent, and so Adam at first, would see
+    A-SignGD      = sum over layers <sign G, G'>        the sign on the trained side (rows) only: not symmetric
 
 K_LoRA is unbiased and its error shrinks as 1/sqrt(r) (Johnson and Lindenstrauss).
 """
@@ -29,6 +31,17 @@ def lora_kernel(gradients: list[Tensor], rank: int, generator: torch.Generator) 
         A = torch.randn(rank, G.shape[2], generator=generator, dtype=G.dtype) / math.sqrt(rank)
         seen.append((G @ A.T).reshape(len(G), -1))
     return torch.stack([g @ g.T for g in seen]).sum(0)
+
+
+def sign_kernel(gradients: list[Tensor]) -> Tensor:
+    """Return SignGD's kernel (n, n), entries from -p to p with p weights."""
+    return tangent_kernel([G.sign() for G in gradients])
+
+
+def asymmetric_sign_kernel(gradients: list[Tensor]) -> Tensor:
+    """Return A-SignGD's kernel (n, n): row x is how a sign step on x lowers every f(x') to first order."""
+    flat = [G.reshape(len(G), -1) for G in gradients]
+    return torch.stack([g.sign() @ g.T for g in flat]).sum(0)
 
 
 def relative_error(K: Tensor, reference: Tensor) -> float:
