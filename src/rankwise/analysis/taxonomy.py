@@ -35,12 +35,12 @@ WAYS = {
     "core of W0's top directions": Way("extension", ("lora_xs",)),
     "low rank, A frozen": Way("extension", ("lora_fa",)),
     "low rank": Way("extension", ("lora", "rslora", "lora_plus", "adalora", "trilora")),
-    "low rank instead of W0's first columns": Way("extension", ("olora",)),
-    "low rank instead of W0's smallest directions": Way("extension", ("milora",)),
-    "low rank instead of W0's top directions": Way("combination", ("spectral_adapter", "pissa")),
+    "low rank for W0's first columns": Way("extension", ("olora",)),
+    "low rank for W0's smallest directions": Way("extension", ("milora",)),
+    "low rank for W0's top directions": Way("combination", ("spectral_adapter", "pissa")),
     "low rank and magnitudes": Way("combination", ("dora",)),
 }
-REPLACING = tuple(way for way in WAYS if " instead of " in way)
+REPLACING = tuple(way for way in WAYS if " for " in way)
 BLOCK = 32  # of the rotations, as OFT's default
 
 
@@ -63,12 +63,12 @@ def errors(W: Tensor, W0: Tensor, rank: int, stream: torch.Generator) -> dict[st
         "core of W0's top directions": (reach.core(W, W0, rank), rank * rank),
         "low rank, A frozen": (reach.frozen_rows(W, W0, A), rank * d_out),
         "low rank": (reach.low_rank(W, W0, rank), budget),
-        "low rank instead of W0's first columns": (
+        "low rank for W0's first columns": (
             reach.replaced(W, W0, reach.first_columns(W0, rank), rank),
             budget,
         ),
-        "low rank instead of W0's smallest directions": (reach.replaced(W, W0, smallest, rank), budget),
-        "low rank instead of W0's top directions": (
+        "low rank for W0's smallest directions": (reach.replaced(W, W0, smallest, rank), budget),
+        "low rank for W0's top directions": (
             reach.replaced(W, W0, reach.top_directions(W0, rank), rank),
             budget,
         ),
@@ -132,12 +132,22 @@ def run(request: Request, progress: Progress) -> Finding:
         ),
         panels=(
             Panel(
+                "Median residual by way of changing a weight",
+                "bars",
+                tuple({"way": k, "error": v, "kind": WAYS[k].kind} for k, v in median.items()),
+                Axis("way", ""),
+                Axis("error", "residual / update"),
+                "kind",
+            ),
+            Panel(
                 "Residual against parameters, by module",
                 "points",
-                tuple({"count": c, "error": e, "arm": k} for by in found.values() for k, (e, c) in by.items()),
+                tuple(
+                    {"count": c, "error": e, "kind": WAYS[k].kind} for by in found.values() for k, (e, c) in by.items()
+                ),
                 Axis("count", "parameters of one module", log=True),
                 Axis("error", "residual / update"),
-                "arm",
+                "kind",
             ),
         ),
         tables=(

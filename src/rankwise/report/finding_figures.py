@@ -83,7 +83,8 @@ def _bars(panel: Panel, layout: Layout) -> list[Any]:
     x = alt.X(f"{panel.x.field}:N", title=panel.x.title or None, sort=names, axis=axis)
     y = alt.Y(f"{panel.y.field}:Q", title=panel.y.title, scale=alt.Scale(zero=True))
     color, _ = _series(panel, layout)
-    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=_domain(panel))} if panel.series else {}
+    grouped = panel.series is not None and len(panel.rows) > len(names)  # else a series is a color only
+    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=_domain(panel))} if grouped else {}
     return [alt.Chart(data(list(panel.rows))).mark_bar().encode(x=x, y=y, **color, **offset)]
 
 
