@@ -42,7 +42,11 @@ def with_notes(finding: Finding) -> Finding:
 
 ANALYSES: dict[str, Analysis] = {
     "scale": Analysis("Does alpha/r fade out at high rank?", "scale", _COMMON | {"ranks"}),
-    "spectrum": Analysis("Do facts need more rank than style?", "spectrum", _COMMON | {"ranks", "adapter", "train"}),
+    "spectrum": Analysis(
+        "What do singular values say of rank: style, facts, an adapter?",
+        "spectrum",
+        _COMMON | {"ranks", "adapter", "train"},
+    ),
     "subspace": Analysis("Do ranks, seeds and tasks share directions?", "subspace", _COMMON | {"ranks"}),
     "weights": Analysis("Do magnitude and direction move together?", "weights", _COMMON | {"ranks"}),
     "intrinsic-dim": Analysis("How few numbers are enough?", "intrinsic_dim", _COMMON | {"dimensions"}),

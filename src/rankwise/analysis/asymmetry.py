@@ -132,7 +132,7 @@ def _explained(word: Word) -> str:
     )
     if word == "holds here":
         return can
-    told = "no more than A alone" if word == "undecided" else "less than A alone"
+    told = "about as much as A alone" if word == "undecided" else "less than A alone"
     return f"The paper's argument: {can}Here that did not decide: in these runs B alone learned {told}. "
 
 

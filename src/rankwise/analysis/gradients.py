@@ -18,7 +18,7 @@ from rankwise.engine.batches import collate
 def example_gradients(
     bench: Bench, names: list[str], examples: Sequence[Encoded], updates: dict[str, Tensor] | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the summed NLL (n,) of the examples and its gradients by module, (n, d_out, d_in) float32 or wider.
+    """Return the examples' NLL per target token (n,) and its gradients by module, (n, d_out, d_in) float32 or wider.
 
     Args:
         updates: D (d_out, d_in) by module, added to the layers' outputs, so that the base is not written: the
@@ -32,7 +32,7 @@ def example_gradients(
         weight.requires_grad_(True)
     try:
         for example in examples:
-            loss = bench.forward.nll(collate([example], bench.device)).sum()
+            loss = bench.forward.nll(collate([example], bench.device)).mean()
             grads = torch.autograd.grad(loss, list(weights.values()))
             losses.append(loss.detach())
             for name, G in zip(names, grads, strict=True):

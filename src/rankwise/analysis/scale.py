@@ -82,6 +82,11 @@ def fading(ranks: tuple[int, ...], gains: dict[int, float]) -> float | None:
     return (best - gains[ranks[-1]]) / best if best > 0 else None
 
 
+def average(trial: Trial) -> float:
+    """Return the mean gain over a run's evaluations, early ones included; minus infinity if it diverged."""
+    return trial.base_nll - statistics.mean(nll for _, nll in trial.curve[1:]) if not trial.diverged else -math.inf
+
+
 def judge(plain: float | None, stable: float | None) -> Word:
     """Return the word from what fades under alpha/r and under alpha/sqrt(r): see ``RULE``."""
     if plain is None or stable is None or math.isinf(plain):
@@ -90,10 +95,11 @@ def judge(plain: float | None, stable: float | None) -> Word:
 
 
 RULE = (
-    f"Each scaling is held against itself: it fades if its highest rank gains more than {FADED:.0%} less than its own "
-    "best lower rank. Holds if alpha/r fades and alpha/sqrt(r) does not; does not hold if alpha/r does not fade, or if "
-    "alpha/sqrt(r) fades at least as much; undecided if both fade, alpha/sqrt(r) less, if no lower rank gained "
-    "anything, or if alpha/r diverged at the highest rank."
+    "Judged by the gain over the untouched model on average over a run's evaluations, as at the end all may have "
+    "learned what there is. Each scaling is held against itself: it fades if its highest rank gains more than "
+    f"{FADED:.0%} less than its own best lower rank. Holds if alpha/r fades and alpha/sqrt(r) does not; does not hold "
+    "if alpha/r does not fade, or if alpha/sqrt(r) fades at least as much; undecided if both fade, alpha/sqrt(r) less, "
+    "if no lower rank gained anything, or if alpha/r diverged at the highest rank."
 )
 
 
@@ -112,7 +118,7 @@ def run(request: Request, progress: Progress) -> Finding:
             label = f"{name} r={rank}"
             trial = bench.trial(label, target, data, lr=bench.rate(Adapter()), watch=norms, may_diverge=True)
             found[name, rank] = (trial, norms)
-    gains = {key: trial.gain for key, (trial, _) in found.items()}
+    gains = {key: average(trial) for key, (trial, _) in found.items()}
     faded = {name: fading(ranks, {r: gains[name, r] for r in ranks}) for name, _ in SCALINGS}
     plain, stable = faded.values()
     firsts = {name: [found[name, r][1].first for r in ranks] for name, _ in SCALINGS}
@@ -149,9 +155,25 @@ def run(request: Request, progress: Progress) -> Finding:
             ),
             Table(
                 "Runs",
-                ("scaling", "rank", "first gradient norm", "adapter / layer output at the end", "final NLL", "gain"),
+                (
+                    "scaling",
+                    "rank",
+                    "first gradient norm",
+                    "adapter / layer output at the end",
+                    "final NLL",
+                    "gain",
+                    "average gain",
+                ),
                 tuple(
-                    (name, rank, n.first, n.activation[-1][1] if n.activation else None, t.nll, t.gain)
+                    (
+                        name,
+                        rank,
+                        n.first,
+                        n.activation[-1][1] if n.activation else None,
+                        t.nll,
+                        t.gain,
+                        gains[name, rank],
+                    )
                     for (name, rank), (t, n) in found.items()
                 ),
             ),
@@ -167,7 +189,7 @@ def run(request: Request, progress: Progress) -> Finding:
 
 def _told(name: str, ranks: tuple[int, ...], gains: dict[tuple[str, int], float], share: float | None) -> str:
     listed = ", ".join("diverged" if math.isinf(g := gains[name, r]) else f"{g:.3f}" for r in ranks)
-    at = f"{name} gained {listed} nats at rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
+    at = f"{name} gained {listed} nats on average at rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
     if share is None:
         return f"{at}: nothing at a lower rank to compare with."
     if math.isinf(share):

@@ -7,12 +7,12 @@ import statistics
 
 from rankwise.adapters.full import Full
 from rankwise.analysis.bench import Bench, Trial
+from rankwise.analysis.facts import few_facts, guessing, told
 from rankwise.analysis.finding import Axis, Finding, Panel, Word, decide
 from rankwise.analysis.measures.spectra import summary
 from rankwise.analysis.request import Request
 from rankwise.analysis.spectrum_panels import measured_panels, measured_table
 from rankwise.analysis.updates import Update
-from rankwise.data.code_book import CODE_NATS
 from rankwise.methods import lora
 from rankwise.studies.progress import Progress
 
@@ -21,7 +21,6 @@ CLAIM = (
     "(the project's seed article on rank stabilization)."
 )
 APART = 0.05
-FACTS_PER_BATCH = 2  # facts to learn, in batches: few enough to be seen ten times in a quick run
 RULE = (
     f"Decided on gains, not on spectra. Two signs, each by more than {APART:.0%} of full fine-tuning's gain: at the "
     "lowest rank LoRA recovers less on facts than on style; and going to the highest rank adds more on facts than on "
@@ -35,9 +34,8 @@ def trained(request: Request, progress: Progress) -> Finding:
     """Full fine-tuning and LoRA at a ladder of ranks, on a style task and on a facts task."""
     tasks = dict(zip(("style", "facts"), request.tasks("town-crier", "code-book"), strict=True))
     bench = Bench(request, progress)
-    if "code-book" in tasks.values():
-        # Facts seen once are not learned: a run over many would measure how fast the form of a code is picked up.
-        bench.limit("code-book", FACTS_PER_BATCH * int(request.setting("batch")))
+    for data in set(tasks.values()):
+        few_facts(bench, data)
     names = bench.modules()
     ranks = request.ranks_or((1, 8), (1, 16))
     progress.plan(len(tasks) * (1 + len(ranks)), 0)
@@ -62,7 +60,7 @@ def trained(request: Request, progress: Progress) -> Finding:
         for kind in tasks
         if f"full, {kind}" in groups
     }
-    floor = _guessing(bench) if tasks["facts"] == "code-book" else None
+    floor = guessing(bench, tasks["facts"])
     learned = floor is None or full["facts"].nll < floor
     rows = tuple(
         {"rank": rank, "share": share, "arm": f"{kind} ({tasks[kind]})"}
@@ -125,19 +123,11 @@ def judge(style: dict[int, float] | None, facts: dict[int, float] | None, learne
     return decide(less and helps, not (less or helps))
 
 
-def _guessing(bench: Bench) -> float:
-    """Return the NLL per target token of a reader who knows the form of the codes and none of them."""
-    examples = bench.splits("code-book").selection
-    return CODE_NATS * len(examples) / sum(sum(example.target_mask) for example in examples)
-
-
 def _why(recovered: dict[str, dict[int, float]], nll: float, floor: float | None) -> str:
     parts = [
         f"{kind} " + ", ".join(f"{share:.0%} at rank {rank}" for rank, share in shares.items())
         for kind, shares in recovered.items()
     ]
-    told = f"LoRA recovers of full fine-tuning's gain: {'; '.join(parts) or 'nothing, for there was none'}."
-    if floor is None:
-        return told
-    verdict = "facts were learned" if nll < floor else "no fact was learned"
-    return f"{told} Full fine-tuning's loss on facts is {nll:.3f} against {floor:.3f} for guessing: {verdict}."
+    return f"LoRA recovers of full fine-tuning's gain: {'; '.join(parts) or 'nothing, for there was none'}." + told(
+        nll, floor
+    )

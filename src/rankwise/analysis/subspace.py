@@ -87,7 +87,7 @@ def run(request: Request, progress: Progress) -> Finding:
     shown = names[len(names) // 2]
     rows = sorted({1, 2, min(4, low), low})
     columns = sorted({1, 2, 4, min(8, high), min(16, high), high} & set(range(1, high + 1)))
-    grid = similarity_grid(runs["low"][shown].svd[2], runs["high"][shown].svd[2], rows, columns)
+    grid = similarity_grid(runs["low"][shown].svd[0], runs["high"][shown].svd[0], rows, columns)
     heat = tuple(
         {"i": str(i), "j": str(j), "phi": grid[a][b]} for a, i in enumerate(rows) for b, j in enumerate(columns)
     )
@@ -113,10 +113,9 @@ def run(request: Request, progress: Progress) -> Finding:
             "A similarity of 1 means the same subspace and chance is max(i, j) / n. Directions that survive another "
             "seed belong to the task and the model; what is at chance is noise of that run, and rank spent on it is "
             "wasted. On the output side B starts from zero, so everything there was learned; on the input side the "
-            "update cannot leave the rows of A, which start random and stay near their start in a short run: likeness "
-            "there is capped at about (rank / n)^2 above chance in a short run "
-            "and grows with training. The same directions under another task belong "
-            "to the model rather than to the task. The amplification compares the update's size with what W has in "
+            "update cannot leave the rows of A, which start random and stay near their start in a short run, so that "
+            "likeness there grows with training. The same directions under another task belong to the model rather "
+            "than to the task. The amplification compares the update's size with what W has in "
             "the same directions: large values mean that the update strengthens what W hardly uses. "
             "Being below W's own top directions is arithmetic, since no others hold more; so the rule asks for half, "
             "and for more than random directions hold, as W has something in every direction. The last figure follows "
@@ -125,7 +124,7 @@ def run(request: Request, progress: Progress) -> Finding:
         ),
         panels=(
             Panel(
-                f"Similarity of rank {low} and rank {high}, input side, {short(shown)}",
+                f"Rank {low} and rank {high}, output side, {short(shown)} (chance: j / {W0[shown].shape[0]})",
                 "heat",
                 heat,
                 Axis("j", f"first j directions at rank {high}"),

@@ -117,7 +117,10 @@ def run(request: Request, progress: Progress) -> Finding:
             "with no more parameters; does not hold if in at most 1/3; otherwise undecided. The other half is "
             "arithmetic and decides nothing: low rank with magnitudes can do all that low rank can."
         ),
-        why=f"It does in {sum(ordered)} of {len(ordered)} modules.",
+        why=(
+            f"Low rank leaves a smaller residual than the best reconstruction of its size in {sum(ordered)} of "
+            f"{len(ordered)} modules."
+        ),
         interpretation=(
             "The residual is what no choice of the method's parameters can remove, as a share of full fine-tuning's "
             "update: 1 means that the method cannot follow at all, 0 that it could copy the update. It says nothing "
@@ -161,7 +164,7 @@ def run(request: Request, progress: Progress) -> Finding:
             "The optima of low rank and magnitudes and of scaled rows and columns are found by alternating two exact "
             "fits: upper bounds on the true ones.",
             "The survey counts Spectral Adapter as a combination and PiSSA is written as an extension; both can reach "
-            "exactly the same weights.",
+            "exactly the same weights. It counts SVDiff as a combination too; it reaches what SAM-PARSER does.",
             "A free entry is counted as two parameters, its place and its value.",
         ),
         numbers={"median": median, "share_in_order": sum(ordered) / len(ordered)},

@@ -73,7 +73,8 @@ def run(request: Request, progress: Progress) -> Finding:
             "Each point is one module at one checkpoint: how much the lengths of its rows changed on average against "
             "how far they turned. A rising cloud means that what turns further also grows; a falling one that the two "
             "trade off, which the paper takes as the finer kind of learning. Within one run both grow with the steps, "
-            "so a short run tends to rise for every method: the paper's points come from long runs on a vision model."
+            "so a short run tends to rise for every method: the paper's points come from long runs on a model of "
+            "pictures and text."
         ),
         panels=tuple(
             Panel(
