@@ -9,7 +9,7 @@ from rankwise.analysis.measures import reach
 from rankwise.analysis.measures.bounds import best_A, best_B, generalization_bounds, regression_loss
 from rankwise.analysis.measures.pareto import pareto_front
 from rankwise.analysis.measures.toys import block_network, cluster_path, clusters, merged_ranks, outliers, wasserstein
-from rankwise.analysis.measures.wins import count_wins
+from rankwise.analysis.measures.wins import count_beyond, count_wins, margin_of_gain
 
 F64 = torch.float64
 
@@ -29,6 +29,18 @@ def test_wins_are_strict_and_ties_are_nobodys():
     assert (count.wins, count.losses, count.ties) == (2, 1, 1)
     assert count.share == 0.5
     assert str(count) == "2 of 4 (1 ties)"
+
+
+def test_a_win_beyond_a_margin_and_how_likely_chance_brings_it():
+    inf = math.inf
+    triples = [(1.0, 2.0, 0.5), (1.0, 1.25, 0.25), (1.5, 1.25, 0.2), (inf, 4.0, 1.0), (inf, inf, 1.0)]
+    count = count_beyond(triples)
+    assert (count.wins, count.losses, count.ties) == (1, 2, 2), "exactly the margin is not beyond it; never is a loss"
+    assert count.p == 1.0
+    assert count_wins([(1.0, 2.0)] * 5 + [(2.0, 2.0)]).p == pytest.approx(2 / 32, rel=1e-12), "ties are left out"
+    assert count_wins([(2.0, 2.0)]).p == 1.0
+    assert margin_of_gain(3.0, 1.5, 1.0) == pytest.approx(0.04, rel=1e-12), "of the better one's gain"
+    assert margin_of_gain(1.0, 1.5, 2.0) == 0.0, "nothing gained, nothing to take a margin of"
 
 
 def test_the_bounds_are_ordered_and_scale_as_stated():

@@ -8,10 +8,8 @@ import torch
 
 from rankwise.adapters.inits import OLoRA, OLoRAControl
 from rankwise.analysis.cycles import judge as judge_cycles
-from rankwise.analysis.measures.wins import count_wins
-from rankwise.analysis.olora_dimension import bracket_words
-from rankwise.analysis.olora_duels import at_one_rate, duels, leads_of_controls
-from rankwise.analysis.olora_rules import ahead, count_steps, favored, sooner
+from rankwise.analysis.olora_duels import Shared, at_one_rate, duels, leads_of_controls
+from rankwise.analysis.olora_rules import favored
 from rankwise.analysis.study_files import steps_to
 from rankwise.analysis.which_matrices_study import contest, judge
 from rankwise.cli.main import main
@@ -105,8 +103,10 @@ def test_the_controls_keep_what_they_say(keep):
 
 
 def test_steps_to_a_threshold():
-    curve = [[5, 1.0], [10, 0.6], [15, 0.6]]
-    assert [steps_to(curve, t) for t in (1.0, 0.7, 0.5)] == [5, 10, None]
+    curve = [[5, 1.0], [10, 0.6], [15, 0.8]]
+    assert [steps_to(curve, 2.0, t) for t in (2.0, 1.5, 1.0, 0.6, 0.5)] == [0, 2.5, 5, 10, None]
+    assert steps_to(curve, 2.0, 0.7) == pytest.approx(8.75, rel=1e-12), "three quarters of the way from 1.0 to 0.6"
+    assert steps_to([[5, 2.5], [10, 1.5]], 2.0, 2.0 - 0.25) == 8.75, "from the last point above, not from the start"
 
 
 def _arm(name, method, scores, reference=False):
@@ -120,18 +120,21 @@ def _arm(name, method, scores, reference=False):
     return {"name": name, "method": method, "rank": rank, "learning_rates": rates}
 
 
-MODEL = {"cell": {"model": "m", "data": "d"}}
+MODEL = {"cell": {"model": "m", "data": "d"}, "base": {"selection_nll": 3.0}}
 
 
 def test_own_rates_and_a_shared_one_can_disagree():
     """OLoRA is ahead at LoRA's rate and behind when each has its own: the learning rate, not the init."""
     lora = _arm("lora-r4", "lora", {1e-4: 1.0, 1e-3: 0.5, 1e-2: None})
     olora = _arm("olora-r4", "olora", {1e-5: 0.7, 1e-4: 0.6, 1e-2: 0.1})
-    assert at_one_rate(olora, lora) == (2, (0.6, 1.0))
+    assert at_one_rate(olora, lora) == Shared(1e-4, 2, (0.6, 1.0))
     (duel,) = duels({"cell": {**MODEL, "arms": [_arm("full", "full", {1e-4: 0.1}, True), lora, olora]}})
     assert duel.own == (0.1, 0.5)
-    assert duel.shared == (0.6, 1.0)
-    assert duel.steps == (2, 2)
+    assert duel.shared == Shared(1e-4, 2, (0.6, 1.0))
+    assert duel.rates == (1e-2, 1e-3)
+    assert duel.tried == ((1e-5, 1e-2), (1e-4, 1e-2))
+    assert duel.lead == pytest.approx(0.4)
+    assert duel.lead_shared == pytest.approx(0.4)
 
 
 def test_a_shared_rate_that_was_stopped_early_is_read_where_both_were_scored():
@@ -139,11 +142,11 @@ def test_a_shared_rate_that_was_stopped_early_is_read_where_both_were_scored():
     olora = _arm("olora-r4", "olora", {1e-4: 0.6, 1e-2: 0.1})
     stopped = lora["learning_rates"][0]
     stopped.update(status="stopped", selection_nll=None, curve=stopped["curve"][:1])
-    assert at_one_rate(olora, lora) == (1, (1.6, 2.0))
+    assert at_one_rate(olora, lora) == Shared(1e-4, 1, (1.6, 2.0))
     olora["learning_rates"] = [dict(r, curve=[[2, 0.3]]) for r in olora["learning_rates"]]
     assert at_one_rate(olora, lora) is None
     (duel,) = duels({"cell": {**MODEL, "arms": [lora, olora]}})
-    assert (duel.shared, duel.shared_step) == (None, None)
+    assert (duel.shared, duel.lead_shared, duel.losses("shared")) == (None, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +190,16 @@ def test_the_olora_analysis_reads_its_study(study, tmp_path, capsys):
     assert set(found["numbers"]["own"]) >= {"olora", "pissa", "orthonormal", "spectrum"}
     for counts in (found["numbers"]["own"], found["numbers"]["shared"]):
         assert counts["olora"]["wins"] + counts["olora"]["losses"] == 2
-    assert found["numbers"]["steps"]["olora"]["wins"] + found["numbers"]["steps"]["olora"]["losses"] <= 2
+    for kind in ("own", "shared"):
+        assert found["numbers"]["beyond"][kind]["p"] >= 0.5
+    assert "(the search stopped poor rates)" in found["interpretation"], "this study searches by halving"
+    (cell_table,) = (t for t in found["tables"] if t["title"] == "Cell by cell")
+    results = json.loads((study / "results.json").read_text())["results"]
+    tried = {arm["name"]: [f"{r['lr']:g}" for r in arm["learning_rates"]] for arm in results["arms"]}
+    for row in (dict(zip(range(20), row, strict=False)) for row in cell_table["rows"]):
+        assert row[3] in tried[f"{row[2]}-r{row[1]}"]
+        assert row[5] in tried[f"lora-r{row[1]}"]
+        assert row[7] in set(tried[f"{row[2]}-r{row[1]}"]) & set(tried[f"lora-r{row[1]}"])
     assert {row[0].split(", ")[1] for row in found["tables"][0]["rows"]} >= {"all", "rank 4", "rank 8"}
     controls = found["numbers"]["controls"]
     assert controls["ranks"] == [4], "held against OLoRA at the rank that the controls have"
@@ -207,44 +219,18 @@ def test_gain_is_held_against_intrinsic_dimension(study, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("bracket", "words"), [((8192, None), "> 8192"), ((None, 32), "<= 32"), ((32, 512), "32 to 512")]
-)
-def test_a_bracket_is_shown_as_measured(bracket, words):
-    assert bracket_words(*bracket) == words
-
-
-@pytest.mark.parametrize(
-    ("pairs", "lower", "faster"),
+    ("olora", "orthonormal", "spectrum", "wins", "told"),
     [
-        ([(0.4, 0.5)] * 4 + [(0.6, 0.5)] * 2, "holds here", "holds here"),
-        ([(0.4, 0.5)] * 2 + [(0.6, 0.5)] * 4, "does not hold here", "does not hold here"),
-        ([(0.4, 0.5)] * 3 + [(0.6, 0.5)] * 3, "undecided", "undecided"),
-        ([(0.5, 0.5)] * 6, "does not hold here", "undecided"),  # ties are nobody's
-        ([(0.4, 0.5)] * 3, "undecided", "undecided"),  # too few
+        ([0.3], [0.3], [0.3], 1, "one cell"),
+        ([0.1, -0.2], [0.3, 0.3], [0.3, 0.3], 2, "no lead"),  # a mean of both signs that comes out below
+        ([0.9, -0.1, -0.1], [0.9, 0.3, 0.3], [0.3, 0.3, 0.3], 1, "no lead"),  # one cell brings the whole mean
+        ([0.3, 0.3], [0.1, 0.3], [0.0, 0.0], 2, "orthonormality and loudness alone"),
+        ([0.3, 0.3], [0.1, 0.1], [0.3, 0.2], 2, "the start's singular values"),
+        ([0.3, 0.3, -0.01], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1], 2, "W's directions are the reason"),
     ],
 )
-def test_the_words_of_the_olora_claim(pairs, lower, faster):
-    assert ahead(count_wins(pairs)) == lower
-    assert sooner(count_steps([(round(10 * a), round(10 * b)) for a, b in pairs])) == faster
-
-
-def test_a_loss_that_is_never_reached_is_a_loss():
-    assert str(count_steps([(None, 4), (4, 4), (2, 4)])) == "1 of 3 (1 ties)"
-    assert count_steps([(None, 4), (4, 4), (2, 4)]).losses == 1
-
-
-@pytest.mark.parametrize(
-    ("olora", "orthonormal", "spectrum", "told"),
-    [
-        ([0.3], [0.3], [0.3], "one cell"),
-        ([0.1, -0.2], [0.3, 0.3], [0.3, 0.3], "no lead"),
-        ([0.3, 0.3], [0.1, 0.3], [0.0, 0.0], "orthonormality and loudness alone"),
-        ([0.3, 0.3], [0.1, 0.1], [0.3, 0.2], "W's singular values"),
-        ([0.3, 0.3], [0.1, 0.1], [0.1, 0.1], "W's directions are the reason"),
-    ],
-)
-def test_what_the_controls_favor(olora, orthonormal, spectrum, told):
-    assert told in favored({"olora": olora, "orthonormal": orthonormal, "spectrum": spectrum})
+def test_what_the_controls_favor(olora, orthonormal, spectrum, wins, told):
+    assert told in favored({"olora": olora, "orthonormal": orthonormal, "spectrum": spectrum}, wins)
 
 
 def test_controls_are_means_over_cells_beside_olora_at_their_rank():
@@ -258,6 +244,8 @@ def test_controls_are_means_over_cells_beside_olora_at_their_rank():
     found = leads_of_controls(duels(cells))
     assert found["cells"] == 2
     assert found["means"] == pytest.approx({"orthonormal": 0.1, "spectrum": 0.0, "olora": 0.1})
+    assert found["ahead"] == 2
+    assert "orthonormality and loudness alone" in found["favored"]
 
 
 def _matrices(one, several, base=1.0):
@@ -333,7 +321,8 @@ def test_scores_from_elsewhere_are_counted(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["numbers"]["wins"] == {"wins": 5, "losses": 0, "ties": 1}
     assert found["numbers"]["by_model"] == {"m": found["numbers"]["wins"]}
-    assert found["word"] == "holds here"
+    assert found["word"] == "undecided", "5 of 5 by chance in one case of 16"
+    assert "at these shares about 8 duels" in found["why"]
     path.write_text("model,task,rank\n1,2,3\n")
     assert main(["analyze", "olora", "--study", str(path)]) == 2
     assert "lacks the column 'method'" in capsys.readouterr().err

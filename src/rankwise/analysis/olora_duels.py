@@ -3,31 +3,88 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
-from rankwise.analysis.olora_rules import favored
+from rankwise.analysis.measures.wins import Count, count_beyond, count_wins, margin_of_gain
+from rankwise.analysis.olora_rules import REACH, favored
 from rankwise.analysis.study_files import Results, best, steps_to
+
+Kind = Literal["own", "shared", "steps"]
+KINDS: dict[Kind, str] = {
+    "own": "lower loss at own rates",
+    "shared": "lower loss at one shared rate",
+    "steps": f"sooner at {REACH:.0%} of LoRA's gain",
+}
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Challenger and LoRA at one learning rate, scored up to ``step``; selection NLLs, the challenger's first."""
+
+    lr: float
+    step: int
+    nlls: Pair
 
 
 @dataclass(frozen=True)
 class Duel:
-    """One challenger against LoRA at one rank in one cell; selection NLLs, the challenger's first.
+    """One challenger against LoRA at one rank in one cell; of every pair the challenger's is first.
 
     Attributes:
-        own: at each one's best rate.
-        shared: at one rate for both, up to ``shared_step``; None when they have no rate in common.
-        steps: until LoRA's best is reached.
+        base: the untouched model's selection NLL.
+        own: selection NLLs, each at its own best rate.
+        rates: these rates.
+        tried: lowest and highest rate that each tried.
+        shared: at one rate for both; None when they have no rate in common.
+        steps: where each, at its own rate, comes down to 90 % of LoRA's gain, interpolated; None never does.
+        spacing: steps between two scores.
     """
 
     cell: str
     model: str
     rank: int
     method: str
-    own: tuple[float, float]
-    shared: tuple[float, float] | None
-    shared_step: int | None
-    steps: tuple[int | None, int | None]
+    base: float
+    own: Pair
+    rates: Pair
+    tried: tuple[Pair, Pair]
+    shared: Shared | None
+    steps: tuple[float | None, float | None]
+    spacing: float
+
+    @property
+    def lead(self) -> float:
+        """LoRA's NLL minus the challenger's, at own rates."""
+        return self.own[1] - self.own[0]
+
+    @property
+    def lead_shared(self) -> float | None:
+        """The same at the shared rate."""
+        return None if self.shared is None else self.shared.nlls[1] - self.shared.nlls[0]
+
+    def losses(self, kind: Kind) -> tuple[float, float, float] | None:
+        """Return what a duel of a kind compares, lower is better, with its margin; None where it cannot be fought."""
+        if kind == "steps":
+            if self.steps[1] is None:  # LoRA gained nothing: there is no 90 % of it
+                return None
+            own = float("inf") if self.steps[0] is None else self.steps[0]
+            return own, self.steps[1], self.spacing / 2
+        pair = self.own if kind == "own" else self.shared.nlls if self.shared else None
+        return None if pair is None else (*pair, margin_of_gain(self.base, *pair))
+
+
+def strictly(found: Iterable[Duel], kind: Kind) -> Count:
+    """Count strict wins."""
+    return count_wins(losses[:2] for duel in found if (losses := duel.losses(kind)))
+
+
+def beyond(found: Iterable[Duel], kind: Kind) -> Count:
+    """Count wins beyond the margin."""
+    return count_beyond(losses for duel in found if (losses := duel.losses(kind)))
 
 
 def duels(cells: dict[str, Results]) -> list[Duel]:
@@ -38,38 +95,44 @@ def duels(cells: dict[str, Results]) -> list[Duel]:
         baselines = {arm["rank"]: arm for arm in adapters if arm["method"] == "lora"}
         for arm in adapters:
             lora = baselines.get(arm["rank"])
-            if lora is None or arm is lora:
-                continue
-            one, two = best(arm), best(lora)
-            assert one is not None
-            assert two is not None
-            threshold = two["selection_nll"]
-            step, shared = at_one_rate(arm, lora) or (None, None)
-            steps = (steps_to(one["curve"], threshold), steps_to(two["curve"], threshold))
-            name = arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0]
-            found.append(
-                Duel(
-                    cell,
-                    results["cell"]["model"],
-                    arm["rank"],
-                    name,
-                    (one["selection_nll"], threshold),
-                    shared,
-                    step,
-                    steps,
-                )
-            )
+            if lora is not None and arm is not lora:
+                found.append(_duel(cell, results, arm, lora))
     return found
 
 
-def at_one_rate(arm: Results, lora: Results) -> tuple[int, tuple[float, float]] | None:
+def _duel(cell: str, results: Results, arm: Results, lora: Results) -> Duel:
+    one, two = best(arm), best(lora)
+    assert one is not None
+    assert two is not None
+    base = float(results["base"]["selection_nll"])
+    gain = base - two["selection_nll"]
+    threshold = base - REACH * gain if gain > 0 else -float("inf")
+    scored = [0, *(step for step, _ in two["curve"])]
+    return Duel(
+        cell=cell,
+        model=results["cell"]["model"],
+        rank=arm["rank"],
+        method=arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0],
+        base=base,
+        own=(one["selection_nll"], two["selection_nll"]),
+        rates=(one["lr"], two["lr"]),
+        tried=(_edges(arm), _edges(lora)),
+        shared=at_one_rate(arm, lora),
+        steps=(steps_to(one["curve"], base, threshold), steps_to(two["curve"], base, threshold)),
+        spacing=float(max(after - before for before, after in pairwise(scored))),
+    )
+
+
+def _edges(arm: Results) -> Pair:
+    rates = [r["lr"] for r in arm["learning_rates"]]
+    return min(rates), max(rates)
+
+
+def at_one_rate(arm: Results, lora: Results) -> Shared | None:
     """Compare at one learning rate that both tried: the one at which both went furthest, then the best for LoRA.
 
     A search by halving stops runs early, so the scores are the best up to the last step that both were scored at.
     Runs that diverged are left out.
-
-    Returns:
-        That step and the two NLLs; None without such a rate.
     """
     curves = [
         {r["lr"]: dict(r["curve"]) for r in a["learning_rates"] if r["curve"] and r["status"] != "diverged"}
@@ -84,8 +147,8 @@ def at_one_rate(arm: Results, lora: Results) -> tuple[int, tuple[float, float]] 
             found.append((-step, pair[1], lr, pair))
     if not found:
         return None
-    depth, _, _, pair = min(found)
-    return -int(depth), pair
+    depth, _, lr, pair = min(found)
+    return Shared(lr, -int(depth), pair)
 
 
 def _lowest(curve: dict[int, float], step: int) -> float:
@@ -94,12 +157,19 @@ def _lowest(curve: dict[int, float], step: int) -> float:
 
 def leads_of_controls(found: list[Duel]) -> dict[str, Any] | None:
     """Mean leads over LoRA of both controls and of OLoRA, over the cells and ranks that have all three; None: none."""
-    leads = {(d.cell, d.rank, d.method): d.own[1] - d.own[0] for d in found}
+    by_place = {(d.cell, d.rank, d.method): d for d in found}
     names = ("orthonormal", "spectrum", "olora")
     places = sorted({(d.cell, d.rank) for d in found})
-    both = [(c, r) for c, r in places if all((c, r, name) in leads for name in names)]
+    both = [(c, r) for c, r in places if all((c, r, name) in by_place for name in names)]
     if not both:
         return None
-    by_name = {name: [leads[c, r, name] for c, r in both] for name in names}
-    means = {name: statistics.mean(values) for name, values in by_name.items()}
-    return {"cells": len(both), "ranks": sorted({r for _, r in both}), "means": means, "favored": favored(by_name)}
+    leads = {name: [by_place[c, r, name].lead for c, r in both] for name in names}
+    wins = beyond((by_place[c, r, "olora"] for c, r in both), "own").wins
+    means = {name: statistics.mean(values) for name, values in leads.items()}
+    return {
+        "cells": len(both),
+        "ranks": sorted({r for _, r in both}),
+        "means": means,
+        "ahead": wins,
+        "favored": favored(leads, wins),
+    }

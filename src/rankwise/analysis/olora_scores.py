@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rankwise.analysis.finding import Axis, Finding, Panel, Table
 from rankwise.analysis.measures.wins import Count, count_wins
-from rankwise.analysis.olora_rules import CLAIM, ahead
+from rankwise.analysis.olora_rules import CLAIM, TEST, ahead, odds
 from rankwise.analysis.study_files import read_scores
 from rankwise.errors import UsageError
 
 RULE = (
-    "Holds if OLoRA has strictly the better score in at least 2/3 of the cells x ranks, does not hold if in at most "
-    "1/3, otherwise or with fewer than 4 of them undecided."
+    "A duel is one cell and rank, won by the strictly better score: such a table has no untouched model, so no gain to "
+    f"take a margin of. For the claim to hold {TEST}"
 )
 
 
@@ -45,7 +45,7 @@ def from_scores(path: Path) -> Finding:
         setup={"scores": str(path), "cells": len(keys)},
         word=ahead(count),
         rule=RULE,
-        why=f"OLoRA is ahead in {count}.",
+        why=f"OLoRA is ahead in {count}, LoRA in {count.losses} ({odds(count)}).",
         interpretation=(
             "These scores come from elsewhere: whether each method had its own best learning rate is not known here, "
             "and without that a count of wins compares learning rates as much as methods."

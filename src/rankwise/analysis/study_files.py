@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,19 @@ def best(arm: Results) -> Results | None:
     return min(done, key=lambda r: float(r["selection_nll"]), default=None)
 
 
-def steps_to(curve: list[list[float]], threshold: float) -> int | None:
-    """Return the first scored step at or below a loss; None when it never gets there."""
-    return next((int(step) for step, nll in curve if nll <= threshold), None)
+def steps_to(curve: Sequence[Sequence[float]], base: float, threshold: float) -> float | None:
+    """Return the step at which a curve of (step, loss) first comes down to a loss; None when it never does.
+
+    Between two scored steps it is interpolated linearly; step 0 is the untouched model with the loss ``base``.
+    """
+    if base <= threshold:
+        return 0.0
+    before, above = 0.0, base
+    for step, nll in curve:
+        if nll <= threshold:
+            return before + (step - before) * (above - threshold) / (above - nll)
+        before, above = step, nll
+    return None
 
 
 def _results(folder: Path) -> Results:

@@ -1,8 +1,9 @@
 """Preset ``olora``: does starting from W's own factors pay, and is it the QR that pays? (arXiv 2406.01775)
 
 LoRA, OLoRA, PiSSA and MiLoRA (where the catalogue has it) at two ranks, all at scale 1 (alpha = rank), so that one
-learning rate means one thing; and two controls of OLoRA's start at the lower rank. Every rate is trained to the end:
-the claim is read at each arm's own best rate and at the one that all arms share (`rankwise analyze olora --study DIR`).
+learning rate means one thing; and two controls of OLoRA's start Q_r R_r at the lower rank: random orthonormal factors
+with its norm, and with its singular values (which are no subset of W's). Every rate is trained to the end: the claim
+is read at each arm's own best rate and at the one that all arms share (`rankwise analyze olora --study DIR`).
 
 The quick study answers in about twenty minutes on two cores: three data sets as cells, runs of 8 steps, three rates
 an arm, one seed, no full fine-tuning (LoRA at the higher rank is the reference of the report), PiSSA and MiLoRA at
@@ -23,7 +24,7 @@ QUESTION = "Does starting from W's own factors beat plain LoRA, and how much of 
 CHALLENGERS = (("olora", "OLoRA"), ("pissa", "PiSSA"), ("milora", "MiLoRA"))
 CONTROLS: tuple[tuple[Literal["norm", "spectrum"], str, str], ...] = (
     ("norm", "orthonormal", "Random orthonormal"),
-    ("spectrum", "spectrum", "W's spectrum only"),
+    ("spectrum", "spectrum", "Start's singular values"),
 )
 
 

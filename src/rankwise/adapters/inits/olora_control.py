@@ -1,11 +1,12 @@
-"""Controls for OLoRA (arXiv 2406.01775): its start with W's directions, and then also W's spectrum, taken away.
+"""Controls for OLoRA (arXiv 2406.01775): its start without W's directions, and then without its spectrum too.
 
 OLoRA starts from Q_r R_r of W0 = Q R. These start from two random orthonormal frames (B0, P) instead:
 
-    keep="spectrum"   A0 = diag(sigma) P^T, sigma the singular values of Q_r R_r: W's spectrum, no direction of W
+    keep="spectrum"   A0 = diag(sigma) P^T, sigma the singular values of Q_r R_r: the start's, no direction of W
     keep="norm"       A0 = |sigma| / sqrt(r) P^T: orthonormality and loudness alone
 
-An experiment's control, not a published method. If one of them trains as well as OLoRA, the QR of W is not the reason.
+Sigma is no subset of W0's singular values. An experiment's control, not a published method. If one of them trains as
+well as OLoRA, the QR of W is not the reason.
 """
 
 from __future__ import annotations
