@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 
 from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, Word, decide
+from rankwise.analysis.measures.wins import MARGIN, margin_of_gain
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import Results, best, read_study, training
 from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
 ENOUGH = 3  # cells that a word needs
-MARGIN = 0.02  # of the gain over the untouched model: what counts as ahead
 EQUAL = 0.15  # ranks are whole: budgets within this share of the middle one count as equal
 PAPER = {"q": (70.4, 91.0), "k": (70.0, 90.8), "v": (73.0, 91.0), "o": (73.2, 91.3), "q-k": (71.4, 91.3)}
 PAPER |= {"q-v": (73.7, 91.3), "q-k-v-o": (73.7, 91.7)}
@@ -109,7 +109,7 @@ def contest(cell: str, rows: list[Row], results: Results) -> Row | None:
     one, several = low["one"], low["several"]
     if one is None or several is None:
         return None
-    margin = MARGIN * max(results["base"]["selection_nll"] - min(one["nll"], several["nll"]), 0.0)
+    margin = margin_of_gain(results["base"]["selection_nll"], one["nll"], several["nll"])
     lead = one["nll"] - several["nll"]
     ahead = "several" if lead > margin else "one" if -lead > margin else "neither"
     return {
