@@ -6,8 +6,8 @@ from typing import Any
 
 from rankwise.analysis.finding import Axis, Panel
 from rankwise.report.figures.base import data, edge_label
-from rankwise.report.figures.theme import ARMS, DASHES, INK, MUTED, PAPER, SHAPES, Layout
-from rankwise.report.ticks import few, log_ticks
+from rankwise.report.figures.theme import ARMS, DASHES, INK, MUTED, PAPER, Layout
+from rankwise.report.finding_channels import color_of, domain_of, legend_of, palette, shape_of, x_axis, y_axis
 
 HEAT = [PAPER.light, ARMS[0].light]
 MANY = 14  # more lines than this are thinner, without marks
@@ -44,7 +44,7 @@ def _panel(panel: Panel, width: int, layout: Layout) -> Any:
     if panel.rule is not None:
         y, text = panel.rule
         rule = alt.Chart(data([{panel.y.field: y}])).mark_rule(strokeDash=[4, 4], color=MUTED.light)
-        layers.append(rule.encode(y=_y(panel)))
+        layers.append(rule.encode(y=y_axis(panel)))
         layers.append(edge_label(text, x=alt.value("width"), y=alt.datum(y), align="right", dx=-2, dy=-8))
     return alt.layer(*layers).properties(title=panel.title, width=width, height=layout.height)
 
@@ -52,16 +52,16 @@ def _panel(panel: Panel, width: int, layout: Layout) -> Any:
 def _lines(panel: Panel, layout: Layout) -> list[Any]:
     import altair as alt
 
-    x, y = _x(panel), _y(panel)
-    domain = _domain(panel)
+    x, y = x_axis(panel), y_axis(panel)
+    domain = domain_of(panel)
     chart = alt.Chart(data(list(panel.rows)))
     if len(domain) > MANY:
         return [
-            chart.mark_line(strokeWidth=1.5, strokeJoin="round", aria=False).encode(x=x, y=y, **_color(panel, layout))
+            chart.mark_line(strokeWidth=1.5, strokeJoin="round", aria=False).encode(x=x, y=y, **color_of(panel, layout))
         ]
     if len(domain) > 1:
         return _several(panel, layout)
-    color = _color(panel, layout)
+    color = color_of(panel, layout)
     layers = [chart.mark_line(strokeWidth=2.0, strokeJoin="round", aria=False).encode(x=x, y=y, **color)]
     if len(panel.rows) <= MARKED:
         layers.append(chart.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, **color))
@@ -79,9 +79,9 @@ def _several(panel: Panel, layout: Layout) -> list[Any]:
     def even(first: float, last: float) -> list[float]:
         return [first + (last - first) * k / (len(domain) - 1) for k in range(len(domain))]
 
-    domain, field = _domain(panel), f"{panel.series}:N"
-    legend = _key(layout, symbolType="stroke", symbolSize=500)
-    colors, shapes = _palette(domain)
+    domain, field = domain_of(panel), f"{panel.series}:N"
+    legend = legend_of(layout, symbolType="stroke", symbolSize=500)
+    colors, shapes = palette(domain)
     looks = {
         "color": alt.Color(field, scale=alt.Scale(domain=domain, range=colors), legend=legend),
         "strokeDash": alt.StrokeDash(
@@ -91,7 +91,7 @@ def _several(panel: Panel, layout: Layout) -> list[Any]:
         ),
         "strokeWidth": alt.StrokeWidth(field, scale=alt.Scale(domain=domain, range=even(*WIDTHS)), legend=legend),
     }
-    x, y = _x(panel), _y(panel)
+    x, y = x_axis(panel), y_axis(panel)
     line = alt.Chart(data(list(panel.rows))).mark_line(strokeJoin="round", aria=False)
     layers = [line.encode(x=x, y=y, **looks)]
     if len(panel.rows) > MARKED:
@@ -106,9 +106,9 @@ def _several(panel: Panel, layout: Layout) -> list[Any]:
 def _points(panel: Panel, layout: Layout) -> list[Any]:
     import altair as alt
 
-    x, y = _x(panel), _y(panel)
+    x, y = x_axis(panel), y_axis(panel)
     chart = alt.Chart(data(list(panel.rows))).mark_point(filled=True, size=70, opacity=0.9)
-    layers = [chart.encode(x=x, y=y, **_color(panel, layout), **_shape(panel, layout))]
+    layers = [chart.encode(x=x, y=y, **color_of(panel, layout), **shape_of(panel, layout))]
     if len(panel.path) > 1:
         places = [{**row, "place": k} for k, row in enumerate(panel.path)]
         line = alt.Chart(data(places)).mark_line(strokeWidth=1.5, strokeDash=[2, 3], color=MUTED.light, aria=False)
@@ -124,8 +124,8 @@ def _bars(panel: Panel, layout: Layout) -> list[Any]:
     x = alt.X(f"{panel.x.field}:N", title=panel.x.title or None, sort=names, axis=axis)
     y = alt.Y(f"{panel.y.field}:Q", title=panel.y.title, scale=alt.Scale(zero=True))
     grouped = panel.series is not None and len(panel.rows) > len(names)  # else a series is a color only
-    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=_domain(panel))} if grouped else {}
-    return [alt.Chart(data(list(panel.rows))).mark_bar().encode(x=x, y=y, **_color(panel, layout), **offset)]
+    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=domain_of(panel))} if grouped else {}
+    return [alt.Chart(data(list(panel.rows))).mark_bar().encode(x=x, y=y, **color_of(panel, layout), **offset)]
 
 
 def _heat(panel: Panel, layout: Layout) -> list[Any]:
@@ -142,71 +142,3 @@ def _heat(panel: Panel, layout: Layout) -> list[Any]:
     chart = alt.Chart(data(rows)).encode(x=x, y=y)
     label = alt.condition(f"datum['{panel.value}'] > 0.6", alt.value(PAPER.light), alt.value(INK.light))
     return [chart.mark_rect().encode(color=shade), chart.mark_text().encode(text="text:N", color=label)]
-
-
-def _x(panel: Panel) -> Any:
-    """Lines are measured at few places, which have the ticks; points may be anywhere."""
-    import altair as alt
-
-    values = [float(row[panel.x.field]) for row in (*panel.rows, *panel.path)]
-    return _quantity(alt.X, panel.x, values, few(values) if panel.kind == "lines" else None)
-
-
-def _y(panel: Panel) -> Any:
-    import altair as alt
-
-    values = [float(row[panel.y.field]) for row in (*panel.rows, *panel.path)]
-    return _quantity(alt.Y, panel.y, [*values, panel.rule[0]] if panel.rule else values)
-
-
-def _quantity(channel: Any, axis: Axis, values: list[float], ticks: list[float] | None = None) -> Any:
-    import altair as alt
-
-    if ticks is None and axis.log:
-        ticks = log_ticks(min(values), max(values))
-    at = {"tickCount": 5} if ticks is None else {"values": ticks}
-    form = "d" if ticks is not None and all(tick.is_integer() for tick in ticks) else ".4~r"
-    scale = alt.Scale(type="log", nice=False, padding=8) if axis.log else alt.Scale(zero=False, nice=False, padding=8)
-    drawn = alt.Axis(**at, grid=channel is alt.Y, labelOverlap="greedy", format=form)
-    return channel(f"{axis.field}:Q", title=axis.title, scale=scale, axis=drawn)
-
-
-def _domain(panel: Panel) -> list[str]:
-    return list(dict.fromkeys(str(row[panel.series]) for row in panel.rows)) if panel.series else []
-
-
-def _color(panel: Panel, layout: Layout) -> dict[str, Any]:
-    """Return the color channel; a single series has the first color and no legend."""
-    import altair as alt
-
-    if panel.series is None:
-        return {"color": alt.value(ARMS[0].light)}
-    domain = _domain(panel)
-    scale = alt.Scale(domain=domain, range=_palette(domain)[0])
-    legend = _key(layout) if len(domain) > 1 else None
-    return {"color": alt.Color(f"{panel.series}:N", scale=scale, legend=legend)}
-
-
-def _shape(panel: Panel, layout: Layout) -> dict[str, Any]:
-    """Return the shape channel; none for a single series."""
-    import altair as alt
-
-    if panel.series is None:
-        return {}
-    domain = _domain(panel)
-    scale = alt.Scale(domain=domain, range=_palette(domain)[1])
-    legend = _key(layout) if len(domain) > 1 else None
-    return {"shape": alt.Shape(f"{panel.series}:N", scale=scale, legend=legend)}
-
-
-def _palette(domain: list[str]) -> tuple[list[str], list[str]]:
-    """Return the color and the shape of every series."""
-    count = range(len(domain))
-    return [ARMS[k % len(ARMS)].light for k in count], [SHAPES[k % len(SHAPES)] for k in count]
-
-
-def _key(layout: Layout, **symbols: Any) -> Any:
-    import altair as alt
-
-    columns = layout.legend_columns // 2 or 1
-    return alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=layout.label_limit, **symbols)
