@@ -1,13 +1,20 @@
 """Every analysis as a person types it, at the smallest scale, and what they get when they type it wrong."""
 
 import json
+import os
 import struct
 
 import pytest
+import torch
 
-from rankwise.analysis import ANALYSES
+from rankwise.adapters import attach, save
+from rankwise.analysis import ANALYSES, Request, analyze
 from rankwise.analysis.finding import decide, decide_share
+from rankwise.analysis.spectrum_saved import judge as judge_saved
 from rankwise.cli.main import main
+from rankwise.errors import UsageError
+from rankwise.methods import build
+from rankwise.models import load_base
 
 ONE_TASK = ["--steps", "2"]
 RUNS = {
@@ -84,6 +91,21 @@ def test_without_a_name_it_lists_them(capsys):
         (["subspace", "--scale", "smoke", "--ranks", "2,4,8"], "two numbers"),
         (["subspace", "--scale", "smoke", "--ranks", "2,64"], "ranks up to 32"),
         (["weights", "--scale", "smoke", "--ranks", "2,4"], "one number"),
+        (["cycles", "--scale", "smoke", "--ranks", "33"], "ranks up to 32"),
+        *(
+            ([name, "--scale", "smoke", "--ranks", ranks], "of every linear module of tiny; use ranks up to 64")
+            for name, ranks in (
+                ("weights", "100000"),
+                ("cycles", "100000"),
+                ("scale", "1,65"),
+                ("kernel", "1,65"),
+                ("forgetting", "65"),
+            )
+        ),
+        (["spectrum", "--train", "--scale", "smoke", "--ranks", "65"], "ranks up to 64"),
+        (["scale", "--ranks", ","], "--ranks is empty"),
+        (["scale", "--data", " , "], "--data is empty"),
+        (["intrinsic-dim", "--dimensions", ""], "--dimensions is empty"),
         (["kernel", "--scale", "smoke", "--ranks", "2"], "at least two"),
         (["spectrum", "--seed", "3"], "--seed needs --train or --adapter"),
         (["spectrum", "--adapter", "nowhere", "--train"], "give one of them"),
@@ -99,11 +121,88 @@ def test_without_a_name_it_lists_them(capsys):
 )
 def test_a_wrong_command_is_one_clear_sentence(typed, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rankwise.analysis.bench.train", _must_not_train)
     assert main(["analyze", *typed]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("rankwise: ")
     assert told in said
     assert list(tmp_path.iterdir()) == []
+
+
+def _must_not_train(*_, **__):
+    raise AssertionError("a wrong command trained")
+
+
+@pytest.mark.parametrize("place", ["taken", "taken/below", "locked/below", "n" * 300, "/proc/findings"])
+def test_a_place_that_cannot_hold_a_finding_is_refused_before_anything_is_loaded(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rankwise.analysis.bench.load_base", _must_not_train)
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "locked").mkdir(mode=0o555)
+    if place.startswith("locked") and os.access("locked", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert main(["analyze", "scale", "--scale", "smoke", "--out", place]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("rankwise: ")
+    assert "give another --out" in said[0]
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert {path.name for path in tmp_path.rglob("*")} == {"taken", "locked"}
+
+
+def test_ranks_above_some_modules_sides_still_train(tmp_path):
+    """Key and value of the tiny model are 32 wide, the others 64."""
+    typed = ["analyze", "scale", "--scale", "smoke", *ONE_TASK, "--ranks", "1,64", "--out", str(tmp_path)]
+    assert main(typed) == 0
+
+
+def _saved(method, folder, **options):
+    """Save an adapter of the tiny model whose trained tensors were all moved."""
+    handle = attach(load_base("tiny", dtype=torch.float32).model, build(method, **options))
+    stream = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in handle.trainable().values():
+            tensor += 0.1 * torch.randn(tensor.shape, generator=stream)
+    save(handle, folder)
+    return analyze("spectrum", Request(scale="smoke", adapter=folder, given=frozenset({"scale", "adapter"})))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "rank"),
+    [
+        ("lora", {"rank": 4}, 4),
+        ("lora", {"rank": 48}, 48),
+        ("vera", {"rank": 4}, 4),
+        ("loha", {"rank": 1}, 1),
+        ("loha", {"rank": 8}, None),
+        ("fourierft", {}, None),
+        ("ia3", {}, None),
+        ("dora", {"rank": 4}, None),
+    ],
+)
+def test_only_an_update_that_its_rank_bounds_is_held_against_it(method, options, rank, tmp_path):
+    found = _saved(method, tmp_path / "adapter", **options)
+    assert found.numbers["rank"] == rank
+    assert all(panel.rows for panel in found.panels), "the spectra are shown either way"
+    if rank is None:
+        assert found.word == "undecided"
+        assert found.numbers["share"] is None
+        assert "does not bound" in found.why
+    else:
+        assert 0 < found.numbers["share"] <= 1
+        assert max(found.numbers["rank_90_squares"].values()) <= rank
+        assert found.word == judge_saved(found.numbers["share"])
+
+
+def test_an_adapter_without_a_matrix_has_no_spectrum(tmp_path):
+    with pytest.raises(UsageError, match="no linear module"):
+        _saved("ln_tuning", tmp_path / "adapter")
+
+
+def test_the_words_of_a_saved_adapter():
+    shares = (0.25, 0.5, 0.6, 0.8, 0.81, 1.0, None)
+    holds, open_, fails = "holds here", "undecided", "does not hold here"
+    assert [judge_saved(share) for share in shares] == [holds, holds, open_, open_, fails, fails, open_]
 
 
 def test_a_saved_adapter_is_looked_at(tmp_path, capsys):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankwise.adapters import Adapter, Full
+from rankwise.adapters import Adapter, Full, orientation
 from rankwise.adapters.placements import linear_modules
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import Update, difference, spread, update_of, wide
@@ -80,7 +80,11 @@ class Trial:
 
 
 class Bench:
-    """A loaded base with its data; every run goes through :func:`rankwise.engine.train`."""
+    """A loaded base with its data; every run goes through :func:`rankwise.engine.train`.
+
+    Raises:
+        UsageError: a rank was given that is above the smaller side of every linear module: no update has it.
+    """
 
     def __init__(self, request: Request, progress: Progress) -> None:
         self.request, self.progress = request, progress
@@ -90,6 +94,7 @@ class Bench:
         self.base.model.eval()
         self.forward = Forward(self.base.model)
         self.linear = linear_modules(self.base.model)
+        self._bounded(request.ranks)
         self._splits: dict[str, Splits] = {}
         self._base_nll: dict[str, float] = {}
         self._limits: dict[str, Limits] = {}
@@ -213,25 +218,34 @@ class Bench:
             ],
         }
 
-    def fitting(self, ranks: tuple[int, ...], names: list[str]) -> tuple[int, ...]:
-        """Refuse ranks above the smaller side of a module that is looked at.
+    def _bounded(self, ranks: tuple[int, ...]) -> None:
+        largest = max((min(self.base_shape(name)) for name in self.linear), default=math.inf)
+        if ranks and max(ranks) > largest:
+            raise UsageError(
+                f"rank {max(ranks)} is above the smaller side of every linear module of {self.base.name}; "
+                f"use ranks up to {largest}."
+            )
+
+    def fitting(
+        self, ranks: tuple[int, ...], names: list[str], why: str = "where this analysis compares subspaces"
+    ) -> tuple[int, ...]:
+        """Refuse ranks above the smaller side of the narrowest module that is looked at; ``why`` they must fit there.
 
         Raises:
             UsageError: naming the module and the largest rank that works.
         """
-        for name in names:
+        for name in sorted(names, key=lambda name: min(self.base_shape(name)))[:1]:
             d_out, d_in = self.base_shape(name)
             if max(ranks) > min(d_out, d_in):
                 raise UsageError(
-                    f"rank {max(ranks)} is above the smaller side of {name} ({d_out} x {d_in}), where this analysis "
-                    f"compares subspaces; use ranks up to {min(d_out, d_in)}."
+                    f"rank {max(ranks)} is above the smaller side of {name} ({d_out} x {d_in}), {why}; "
+                    f"use ranks up to {min(d_out, d_in)}."
                 )
         return ranks
 
     def base_shape(self, name: str) -> tuple[int, int]:
         """Return (d_out, d_in) of a linear module."""
-        d_out, d_in = wide(self.linear[name]).shape
-        return d_out, d_in
+        return orientation.shape(self.linear[name])
 
 
 class _Both(Watch):

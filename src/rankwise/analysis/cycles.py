@@ -43,6 +43,7 @@ def run(request: Request, progress: Progress) -> Finding:
         raise UsageError(f"cycles works at one rank; give --ranks as one number, found {len(ranks)}.")
     data, other = request.tasks("word-problems", "code-book")
     bench = Bench(request, progress)
+    bench.fitting(ranks, list(bench.linear), "whose QR and SVD give the starts")
     known = {card.name for card in catalogue()}
     methods = [m for m in METHODS if m in known]
     order = [(data, other)[k % 2] for k in range(CYCLES)]

@@ -54,21 +54,24 @@ def analyze(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import listed, say_loading, typed
+    from rankwise.cli.options import say_loading, typed
     from rankwise.errors import UsageError
 
+    if name is not None:
+        folder = out or Path("runs") / f"analyze-{name}"
+        _writable(folder)
     values: dict[str, Any] = {
         "model": model,
-        "data": tuple(listed(data)) or None,
+        "data": tuple(_parts("data", data, "A,B")) or None,
         "scale": scale,
-        "ranks": _whole("ranks", listed(ranks)),
+        "ranks": _whole("ranks", _parts("ranks", ranks, "1,16")),
         "lr": lr,
         "steps": steps,
         "seed": seed,
         "adapter": adapter,
         "train": train or None,
         "study": study,
-        "dimensions": _whole("dimensions", listed(dimensions)),
+        "dimensions": _whole("dimensions", _parts("dimensions", dimensions, "32,256")),
         "samples": samples,
         "outputs": outputs,
     }
@@ -86,7 +89,6 @@ def analyze(
         typer.echo(json.dumps(questions) if json_ else "\n".join(lines))
         return 0
     request = Request(**given, given=frozenset(given))
-    folder = out or Path("runs") / f"analyze-{name}"
     with console.watching(folder, {}) as progress:
         finding = measure(name, request, progress)
     from rankwise.report.findings import setup_lines, shown_tables, write_finding
@@ -126,6 +128,36 @@ def _drawn(table: Any) -> Any:
     for row in rows[:TERMINAL_ROWS]:
         drawn.add_row(*map(escape, row))
     return drawn
+
+
+def _writable(folder: Path) -> None:
+    """Refuse an output folder that is none or cannot be written to, before anything is loaded; nothing is left there.
+
+    Raises:
+        UsageError: naming the path that is in the way.
+    """
+    import tempfile
+
+    from rankwise.errors import UsageError
+
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+        if not there.is_dir():
+            raise UsageError(f"{there} is a file, not a folder, so nothing can be written there; give another --out.")
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written to: {error.strerror or error}; give another --out.") from None
+
+
+def _parts(option: str, text: str | None, example: str) -> list[str]:
+    from rankwise.cli.options import listed
+    from rankwise.errors import UsageError
+
+    found = listed(text)
+    if text is not None and not found:
+        raise UsageError(f"--{option} is empty; give it as in --{option} {example}, or leave it out for the default.")
+    return found
 
 
 def _whole(option: str, texts: list[str]) -> tuple[int, ...] | None:

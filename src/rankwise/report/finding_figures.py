@@ -6,11 +6,14 @@ from typing import Any
 
 from rankwise.analysis.finding import Axis, Panel
 from rankwise.report.figures.base import data, edge_label
-from rankwise.report.figures.theme import ARMS, INK, MUTED, PAPER, SHAPES, Layout
+from rankwise.report.figures.theme import ARMS, DASHES, INK, MUTED, PAPER, Layout
+from rankwise.report.finding_channels import color_of, domain_of, legend_of, palette, shape_of, x_axis, y_axis
 
 HEAT = [PAPER.light, ARMS[0].light]
 MANY = 14  # more lines than this are thinner, without marks
 MARKED = 100  # points; more of them would hide their line
+WIDTHS = (3.4, 1.6)  # px, of the first of several lines and of the last
+SIZES = (95.0, 35.0)  # px squared, of their marks
 
 
 def draw_finding(panels: tuple[Panel, ...], layout: Layout) -> Any:
@@ -30,7 +33,7 @@ def draw_finding(panels: tuple[Panel, ...], layout: Layout) -> Any:
 
 def _apart(chart: Any) -> Any:
     """Give every panel its own colors and its own legend."""
-    own = {"color": "independent", "shape": "independent"}
+    own = {"color": "independent", "shape": "independent", "strokeDash": "independent", "strokeWidth": "independent"}
     return chart.resolve_scale(**own).resolve_legend(**own)
 
 
@@ -41,7 +44,7 @@ def _panel(panel: Panel, width: int, layout: Layout) -> Any:
     if panel.rule is not None:
         y, text = panel.rule
         rule = alt.Chart(data([{panel.y.field: y}])).mark_rule(strokeDash=[4, 4], color=MUTED.light)
-        layers.append(rule.encode(y=_quantity(alt.Y, panel.y)))
+        layers.append(rule.encode(y=y_axis(panel)))
         layers.append(edge_label(text, x=alt.value("width"), y=alt.datum(y), align="right", dx=-2, dy=-8))
     return alt.layer(*layers).properties(title=panel.title, width=width, height=layout.height)
 
@@ -49,25 +52,63 @@ def _panel(panel: Panel, width: int, layout: Layout) -> Any:
 def _lines(panel: Panel, layout: Layout) -> list[Any]:
     import altair as alt
 
-    x, y = _quantity(alt.X, panel.x), _quantity(alt.Y, panel.y)
-    series = _series(panel, layout)
-    many = len(_domain(panel)) > MANY
+    x, y = x_axis(panel), y_axis(panel)
+    domain = domain_of(panel)
     chart = alt.Chart(data(list(panel.rows)))
-    layers = [
-        chart.mark_line(strokeWidth=1.5 if many else 2.0, strokeJoin="round", aria=False).encode(x=x, y=y, **series[0])
-    ]
-    if len(panel.rows) <= MARKED and not many:
-        layers.append(chart.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, **series[0], **series[1]))
+    if len(domain) > MANY:
+        return [
+            chart.mark_line(strokeWidth=1.5, strokeJoin="round", aria=False).encode(x=x, y=y, **color_of(panel, layout))
+        ]
+    if len(domain) > 1:
+        return _several(panel, layout)
+    color = color_of(panel, layout)
+    layers = [chart.mark_line(strokeWidth=2.0, strokeJoin="round", aria=False).encode(x=x, y=y, **color)]
+    if len(panel.rows) <= MARKED:
+        layers.append(chart.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, **color))
+    return layers
+
+
+def _several(panel: Panel, layout: Layout) -> list[Any]:
+    """Draw series that stay visible where they coincide.
+
+    Later ones lie on top: they are dashed and thinner, with smaller marks, and so leave a rim of what is below. The
+    legend shows the lines.
+    """
+    import altair as alt
+
+    def even(first: float, last: float) -> list[float]:
+        return [first + (last - first) * k / (len(domain) - 1) for k in range(len(domain))]
+
+    domain, field = domain_of(panel), f"{panel.series}:N"
+    legend = legend_of(layout, symbolType="stroke", symbolSize=500)
+    colors, shapes = palette(domain)
+    looks = {
+        "color": alt.Color(field, scale=alt.Scale(domain=domain, range=colors), legend=legend),
+        "strokeDash": alt.StrokeDash(
+            field,
+            scale=alt.Scale(domain=domain, range=[DASHES[k % len(DASHES)] for k in range(len(domain))]),
+            legend=legend,
+        ),
+        "strokeWidth": alt.StrokeWidth(field, scale=alt.Scale(domain=domain, range=even(*WIDTHS)), legend=legend),
+    }
+    x, y = x_axis(panel), y_axis(panel)
+    line = alt.Chart(data(list(panel.rows))).mark_line(strokeJoin="round", aria=False)
+    layers = [line.encode(x=x, y=y, **looks)]
+    if len(panel.rows) > MARKED:
+        return layers
+    for name, color, shape, size in zip(domain, colors, shapes, even(*SIZES), strict=True):
+        rows = [row for row in panel.rows if str(row[panel.series or ""]) == name]
+        point = alt.Chart(data(rows)).mark_point(filled=True, opacity=1, color=color, shape=shape, size=size)
+        layers.append(point.encode(x=x, y=y))
     return layers
 
 
 def _points(panel: Panel, layout: Layout) -> list[Any]:
     import altair as alt
 
-    color, shape = _series(panel, layout)
-    x, y = _quantity(alt.X, panel.x), _quantity(alt.Y, panel.y)
+    x, y = x_axis(panel), y_axis(panel)
     chart = alt.Chart(data(list(panel.rows))).mark_point(filled=True, size=70, opacity=0.9)
-    layers = [chart.encode(x=x, y=y, **color, **shape)]
+    layers = [chart.encode(x=x, y=y, **color_of(panel, layout), **shape_of(panel, layout))]
     if len(panel.path) > 1:
         places = [{**row, "place": k} for k, row in enumerate(panel.path)]
         line = alt.Chart(data(places)).mark_line(strokeWidth=1.5, strokeDash=[2, 3], color=MUTED.light, aria=False)
@@ -82,10 +123,9 @@ def _bars(panel: Panel, layout: Layout) -> list[Any]:
     axis = alt.Axis(labelAngle=-30 if len(names) > 2 else 0, labelLimit=layout.label_limit, grid=False)
     x = alt.X(f"{panel.x.field}:N", title=panel.x.title or None, sort=names, axis=axis)
     y = alt.Y(f"{panel.y.field}:Q", title=panel.y.title, scale=alt.Scale(zero=True))
-    color, _ = _series(panel, layout)
     grouped = panel.series is not None and len(panel.rows) > len(names)  # else a series is a color only
-    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=_domain(panel))} if grouped else {}
-    return [alt.Chart(data(list(panel.rows))).mark_bar().encode(x=x, y=y, **color, **offset)]
+    offset = {"xOffset": alt.XOffset(f"{panel.series}:N", sort=domain_of(panel))} if grouped else {}
+    return [alt.Chart(data(list(panel.rows))).mark_bar().encode(x=x, y=y, **color_of(panel, layout), **offset)]
 
 
 def _heat(panel: Panel, layout: Layout) -> list[Any]:
@@ -102,34 +142,3 @@ def _heat(panel: Panel, layout: Layout) -> list[Any]:
     chart = alt.Chart(data(rows)).encode(x=x, y=y)
     label = alt.condition(f"datum['{panel.value}'] > 0.6", alt.value(PAPER.light), alt.value(INK.light))
     return [chart.mark_rect().encode(color=shade), chart.mark_text().encode(text="text:N", color=label)]
-
-
-def _quantity(channel: Any, axis: Axis) -> Any:
-    import altair as alt
-
-    scale = alt.Scale(type="log", nice=False, padding=8) if axis.log else alt.Scale(zero=False, nice=False, padding=8)
-    ticks = alt.Axis(tickCount=5, grid=channel is alt.Y, labelOverlap=True, format=".4~r")
-    return channel(f"{axis.field}:Q", title=axis.title, scale=scale, axis=ticks)
-
-
-def _domain(panel: Panel) -> list[str]:
-    return list(dict.fromkeys(str(row[panel.series]) for row in panel.rows)) if panel.series else []
-
-
-def _series(panel: Panel, layout: Layout) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the color and the shape channel; a single series has the first color and no legend."""
-    import altair as alt
-
-    if panel.series is None:
-        return {"color": alt.value(ARMS[0].light)}, {}
-    domain = _domain(panel)
-    key = alt.Legend(
-        title=None, orient="bottom", columns=layout.legend_columns // 2 or 1, labelLimit=layout.label_limit
-    )
-    colors = [ARMS[k % len(ARMS)].light for k in range(len(domain))]
-    shapes = [SHAPES[k % len(SHAPES)] for k in range(len(domain))]
-    legend = key if len(domain) > 1 else None
-    return (
-        {"color": alt.Color(f"{panel.series}:N", scale=alt.Scale(domain=domain, range=colors), legend=legend)},
-        {"shape": alt.Shape(f"{panel.series}:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend)},
-    )

@@ -48,7 +48,7 @@ def markdown(finding: dict[str, Any], figure: str) -> str:
     lines += [f"- {key}: {_value(value)}" for key, value in finding["setup"].items()]
     lines += ["", "```", finding["command"], "```", ""]
     for table in finding["tables"]:
-        lines += [f"## {table['title']}", "", "| " + " | ".join(table["columns"]) + " |"]
+        lines += [f"## {table['title']}", "", "| " + " | ".join(map(_cell, table["columns"])) + " |"]
         lines += ["|" + "---|" * len(table["columns"])]
         lines += ["| " + " | ".join(_cell(v) for v in row) + " |" for row in table["rows"][:MAX_ROWS]]
         if len(table["rows"]) > MAX_ROWS:
