@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rankwise.analysis import ANALYSES
@@ -39,12 +40,14 @@ def measure(page: str) -> bool:
         return False
     out = RUNS / f"analyze-{page}"
     print(f"{page}: rankwise analyze {' '.join(arguments)}", flush=True)
+    started = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "rankwise", "analyze", *arguments, "--out", str(out)], check=False)
     if done.returncode:
         print(f"{page}: failed with exit code {done.returncode}; its page is left as it was", flush=True)
         return False
     found = json.loads((out / "finding.json").read_text(encoding="utf-8"))
     found["command"] = " ".join(["rankwise", "analyze", *arguments])
+    found["seconds"] = round(time.monotonic() - started)
     write_text(HERE / f"{page}.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     (HERE / "figures").mkdir(exist_ok=True)
     shutil.copyfile(out / "figure.png", HERE / "figures" / f"{page}.png")
@@ -55,6 +58,7 @@ def pages() -> None:
     """Write every page from its JSON, and the index."""
     lines = ["# Claims, held against the default model", ""]
     lines += ["Written by `make analyses`. Each word is decided by the rule on its page; one seed, few steps.", ""]
+    lines += ["Times are of the whole command on two CPU cores, loading included; a study's own time is not in them.", ""]
     lines += ["Studies: [the four findings of LoRA without regret](lora-without-regret.md);"]
     lines += ["[why the loss jumps when LoRA is orthogonalized, and which event does not](orthogonalization.md);"]
     lines += [
@@ -62,16 +66,17 @@ def pages() -> None:
     ]
     lines += ["[three tasks one after another](stream.md).", ""]
     lines += ["Not a claim but a check of our own statistics: [coverage of the intervals](coverage.md).", ""]
-    lines += ["| claim | result | command |", "|---|---|---|"]
+    lines += ["| claim | result | command | time |", "|---|---|---|---|"]
     for page, arguments in PAGES.items():
         path = HERE / f"{page}.json"
         command = f"`rankwise analyze {' '.join(arguments)}`"
         if not path.exists():
-            lines.append(f"| {ANALYSES[arguments[0]].question} | not run yet | {command} |")
+            lines.append(f"| {ANALYSES[arguments[0]].question} | not run yet | {command} | |")
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
         write_text(HERE / f"{page}.md", markdown(found, f"figures/{page}.png"))
-        lines.append(f"| [{found['claim']}]({page}.md) | {found['word']} | {command} |")
+        took = f"{found['seconds']} s" if "seconds" in found else ""
+        lines.append(f"| [{found['claim']}]({page}.md) | {found['word']} | {command} | {took} |")
     write_text(HERE / "README.md", "\n".join([*lines, ""]))
 
 

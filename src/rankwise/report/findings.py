@@ -47,6 +47,8 @@ def markdown(finding: dict[str, Any], figure: str) -> str:
     lines += [f"Rule: {finding['rule']}", "", finding["interpretation"], "", "## Set-up", ""]
     lines += [f"- {key}: {_value(value)}" for key, value in finding["setup"].items()]
     lines += ["", "```", finding["command"], "```", ""]
+    if "seconds" in finding:
+        lines += [f"It took {finding['seconds']} seconds.", ""]
     for table in finding["tables"]:
         lines += [f"## {table['title']}", "", "| " + " | ".join(map(_cell, table["columns"])) + " |"]
         lines += ["|" + "---|" * len(table["columns"])]
