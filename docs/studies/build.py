@@ -58,7 +58,7 @@ def pages() -> None:
     """Write every page from its JSON, and the index."""
     lines = ["# Claims, held against the default model", ""]
     lines += ["Written by `make analyses`. Each word is decided by the rule on its page; one seed, few steps.", ""]
-    lines += ["Times are of the whole command on two CPU cores, loading included; a study's own time is not in them.", ""]
+    lines += ["Times are of the whole command on two CPU cores, loading included and a study's own not.", ""]
     lines += ["Studies: [the four findings of LoRA without regret](lora-without-regret.md);"]
     lines += ["[why the loss jumps when LoRA is orthogonalized, and which event does not](orthogonalization.md);"]
     lines += [
