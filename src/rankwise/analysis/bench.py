@@ -164,17 +164,19 @@ class Bench:
         trainee: Trainee | None = None,
         watch: Watch | None = None,
         may_diverge: bool = False,
+        curve: bool = False,
     ) -> Trial:
         """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
 
-        A given ``trainee`` is its maker's to close. A run that diverged is a result where ``may_diverge``: its gain is
-        minus infinity, it has no updates, and the finding names it.
+        The selection split is scored after the last step, and with ``curve`` on the way there too. A given ``trainee``
+        is its maker's to close. A run that diverged is a result where ``may_diverge``: its gain is minus infinity, it
+        has no updates, and the finding names it.
 
         Raises:
             RunError: the run diverged, and nothing can be said without it.
         """
         steps = steps or self.steps
-        every = min(int(self.request.setting("eval_every")), steps)
+        every = min(int(self.request.setting("eval_every")), steps) if curve else steps
         spec = TrainSpec(
             target=target,
             lr=lr or self.rate(target, steps),

@@ -80,7 +80,9 @@ def run(request: Request, progress: Progress) -> Finding:
     for label, what in arms.items():
         for factor in FACTORS:
             lr, kept = bench.rate(what) * factor, SourceScore(bench, source, read)
-            trial = bench.trial(f"{label} lr={lr:.1e}", what, target, look=names, lr=lr, watch=kept, may_diverge=True)
+            trial = bench.trial(
+                f"{label} lr={lr:.1e}", what, target, look=names, lr=lr, watch=kept, may_diverge=True, curve=True
+            )
             if not trial.diverged:
                 sizes.append((label, lr, *_directions(trial.last)))
             curve = {} if trial.diverged else dict(trial.curve)

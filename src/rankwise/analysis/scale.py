@@ -116,7 +116,9 @@ def run(request: Request, progress: Progress) -> Finding:
             norms = Norms(batch, int(request.setting("eval_every")), bench.steps)
             target = Adapter(rank=rank, alpha=ALPHA, scaling=scaling)
             label = f"{name} r={rank}"
-            trial = bench.trial(label, target, data, lr=bench.rate(Adapter()), watch=norms, may_diverge=True)
+            trial = bench.trial(
+                label, target, data, lr=bench.rate(Adapter()), watch=norms, may_diverge=True, curve=True
+            )
             found[name, rank] = (trial, norms)
     gains = {key: average(trial) for key, (trial, _) in found.items()}
     faded = {name: fading(ranks, {r: gains[name, r] for r in ranks}) for name, _ in SCALINGS}
