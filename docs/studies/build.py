@@ -2,7 +2,7 @@
 
 make analyses                            all of them, one after another (about 40 minutes on two idle cores)
 python docs/studies/build.py scale toys  some of them
-python docs/studies/build.py --index     only the pages and the index, from the JSON files that are there
+python docs/studies/build.py --index     only the pages, figures and the index, from the JSON files that are there
 
 `olora` and `which-matrices` read a finished study in runs/NAME-quick; without one they are left out, with a word.
 """
@@ -10,15 +10,14 @@ python docs/studies/build.py --index     only the pages and the index, from the 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from rankwise.analysis import ANALYSES
-from rankwise.files import write_text
-from rankwise.report.findings import markdown
+from rankwise.files import replacing, write_text
+from rankwise.report.findings import figure, markdown
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
@@ -49,8 +48,6 @@ def measure(page: str) -> bool:
     found["command"] = " ".join(["rankwise", "analyze", *arguments])
     found["seconds"] = round(time.monotonic() - started)
     write_text(HERE / f"{page}.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    (HERE / "figures").mkdir(exist_ok=True)
-    shutil.copyfile(out / "figure.png", HERE / "figures" / f"{page}.png")
     return True
 
 
@@ -75,6 +72,8 @@ def pages() -> None:
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
         write_text(HERE / f"{page}.md", markdown(found, f"figures/{page}.png"))
+        with replacing(HERE / "figures" / f"{page}.png") as temporary:
+            temporary.write_bytes(figure(found))
         took = f"{found['seconds']} s" if "seconds" in found else ""
         lines.append(f"| [{found['claim']}]({page}.md) | {found['word']} | {command} | {took} |")
     write_text(HERE / "README.md", "\n".join([*lines, ""]))

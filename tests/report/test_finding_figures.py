@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rankwise.analysis.finding import Axis, Panel
+from rankwise.analysis.finding import Axis, Finding, Panel
 from rankwise.report.figures.theme import NARROW, WIDE
 from rankwise.report.finding_figures import draw_finding
-from rankwise.report.findings import markdown
+from rankwise.report.findings import figure, markdown, write_finding
 from rankwise.report.svg import draw
 from rankwise.report.ticks import few, log_ticks
 
@@ -102,3 +105,20 @@ def test_a_bar_in_a_header_does_not_break_the_table() -> None:
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert [row.count("|") for row in rows] == [3, 3, 3]
     assert "¦U'WV¦, update's" in rows[0]
+
+
+@pytest.mark.parametrize(("ys", "align"), [((0.3, 0.88, 0.92), "left"), ((1.0, 0.6, 0.4), "right")])
+def test_the_reference_line_is_named_where_there_is_room(ys: tuple[float, ...], align: str) -> None:
+    rows = tuple({"x": x, "y": y, "arm": "a"} for x, y in enumerate(ys))
+    panel = Panel("title", "lines", rows, Axis("x", "x"), Axis("y", "y"), "arm", rule=(0.9, "reference"))
+    layers = draw_finding((panel,), WIDE).to_dict()["vconcat"][0]["hconcat"][0]["layer"]
+    assert [layer["mark"]["align"] for layer in layers if layer["mark"]["type"] == "text"] == [align]
+
+
+def test_a_picture_can_be_drawn_again_from_the_json(tmp_path: Path) -> None:
+    panel = lines((1, 4, 16), one=lambda r: 1 / r, two=lambda r: 2 / r)
+    path = tuple({"x": x, "y": 1.0} for x in (1, 16))
+    points = replace(panel, kind="points", path=path, rule=(0.5, "half"))
+    finding = Finding("toys", "c", {}, "undecided", "r", "w", "i", (panel, points))
+    write_finding(finding, tmp_path, "rankwise analyze toys")
+    assert figure(json.loads((tmp_path / "finding.json").read_text())) == (tmp_path / "figure.png").read_bytes()

@@ -46,6 +46,14 @@ class Panel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(row for row in self.rows if self._has_place(row)))
 
+    @classmethod
+    def from_dict(cls, plain: Row) -> Panel:
+        """Return the panel that :meth:`Finding.to_dict` wrote."""
+        axes = {name: Axis(**plain[name]) for name in ("x", "y")}
+        rows = {name: tuple(plain[name]) for name in ("rows", "path")}
+        rule = None if plain["rule"] is None else (plain["rule"][0], plain["rule"][1])
+        return cls(**{**plain, **axes, **rows, "rule": rule})
+
     def _has_place(self, row: Row) -> bool:
         found = (row[axis.field] for axis in (self.x, self.y))
         return all(not isinstance(value, float) or math.isfinite(value) for value in found)

@@ -45,8 +45,23 @@ def _panel(panel: Panel, width: int, layout: Layout) -> Any:
         y, text = panel.rule
         rule = alt.Chart(data([{panel.y.field: y}])).mark_rule(strokeDash=[4, 4], color=MUTED.light)
         layers.append(rule.encode(y=y_axis(panel)))
-        layers.append(edge_label(text, x=alt.value("width"), y=alt.datum(y), align="right", dx=-2, dy=-8))
+        side: dict[str, Any] = {"x": alt.value("width"), "align": "right", "dx": -2}
+        if _freer_on_the_left(panel, y):
+            side = {"x": alt.value(0), "align": "left", "dx": 4}
+        layers.append(edge_label(text, y=alt.datum(y), dy=-8, **side))
     return alt.layer(*layers).properties(title=panel.title, width=width, height=layout.height)
+
+
+def _freer_on_the_left(panel: Panel, y: float) -> bool:
+    """Whether what is drawn at the left edge keeps a greater distance from the reference line at ``y``."""
+    if panel.kind not in ("lines", "points"):
+        return False
+    xs = [float(row[panel.x.field]) for row in panel.rows]
+    left, right = (
+        min(abs(float(row[panel.y.field]) - y) for row, x in zip(panel.rows, xs, strict=True) if x == edge)
+        for edge in (min(xs), max(xs))
+    )
+    return left > right
 
 
 def _lines(panel: Panel, layout: Layout) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rankwise.analysis.finding import Finding, Row, Table
+from rankwise.analysis.finding import Finding, Panel, Row, Table
 from rankwise.files import replacing, write_json, write_text
 from rankwise.report.clean import clean
 from rankwise.report.templating import environment
@@ -38,6 +38,15 @@ def write_finding(finding: Finding, folder: Path, command: str) -> Path:
     page = folder / "finding.html"
     write_text(page, _page(plain, pictures, dark_rules(".chart")))
     return page
+
+
+def figure(finding: Row) -> bytes:
+    """Return the picture (PNG) of a finding's JSON, as :func:`write_finding` draws it."""
+    from rankwise.report.figures.theme import WIDE
+    from rankwise.report.finding_figures import draw_finding
+    from rankwise.report.svg import draw, png
+
+    return png(draw(draw_finding(tuple(Panel.from_dict(panel) for panel in finding["panels"]), WIDE)))
 
 
 def markdown(finding: dict[str, Any], figure: str) -> str:
