@@ -31,7 +31,8 @@ def run(request: Request, progress: Progress) -> Finding:
     if not contests:
         raise UsageError(f"{request.study} lacks arms of equal budget on one and on several matrices.")
     outcomes = [c["ahead"] for c in contests]
-    shown = [r for cell in cells for r in _equal(rows, cell)]
+    shown = [r for cell, results in cells.items() for r in _behind(_equal(rows, cell), results)]
+    ladders = _ladders(rows)
     return Finding(
         analysis="which-matrices",
         claim=(
@@ -50,24 +51,23 @@ def run(request: Request, progress: Progress) -> Finding:
             f"{outcomes.count('neither')} of {len(outcomes)} cells."
         ),
         interpretation=(
-            "The bars all have about the same number of trained parameters, each arm at its own best learning rate. "
-            f"{_ladder_words(rows)}In models with grouped queries k and v are narrower, so the same budget gives them "
-            "more rank."
+            "The arms behind the bars have about the same number of trained parameters, each its own best learning "
+            f"rate; 0 is the best of its cell. {_ladder_words(ladders)}In models with grouped queries k and v are "
+            "narrower, so the same budget gives them more rank."
         ),
         panels=(
             Panel(
-                "Selection NLL at equal budget (mean over cells)",
+                "Equal budget: how far behind the cell's best arm",
                 "bars",
-                tuple(_means(shown)),
+                tuple(shown),
                 Axis("matrices", ""),
-                Axis("nll", "nats per token"),
+                Axis("behind", "share of the best arm's gain"),
+                "cell",
             ),
             Panel(
                 "Selection NLL against rank",
                 "lines",
-                tuple(
-                    {**r, "arm": f"{r['matrices']}, {r['cell']}"} for r in sorted(rows, key=lambda r: int(r["rank"]))
-                ),
+                tuple({**r, "arm": f"{r['matrices']}, {r['cell']}"} for own in ladders for r in own),
                 Axis("rank", "rank", log=True),
                 Axis("nll", "selection NLL, nats per token"),
                 "arm",
@@ -131,16 +131,20 @@ def judge(outcomes: list[str]) -> Word:
     return decide(several, one)
 
 
-def _ladder_words(rows: list[Row]) -> str:
-    """Say what the highest rank gains over the lowest on the same matrices, where a cell has more than one rank."""
+def _ladders(rows: list[Row]) -> list[list[Row]]:
+    """Return the arms on the same matrices of one cell by ascending rank, where there is more than one rank."""
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda r: int(r["rank"])):
         groups.setdefault((row["cell"], row["matrices"]), []).append(row)
-    told = []
-    for (_, matrices), own in groups.items():
-        low, high = (pick(own, key=lambda r: int(r["rank"])) for pick in (min, max))
-        if low["rank"] != high["rank"]:
-            told.append(f"{matrices} {low['nll'] - high['nll']:+.3f} nats from rank {low['rank']} to {high['rank']}")
+    return [own for own in groups.values() if len(own) > 1]
+
+
+def _ladder_words(ladders: list[list[Row]]) -> str:
+    """Say what the highest rank gains over the lowest on the same matrices."""
+    told = [
+        f"{low['matrices']} {low['nll'] - high['nll']:+.3f} nats from rank {low['rank']} to {high['rank']}"
+        for low, *_, high in ladders
+    ]
     if not told:
         return ""
     return f"More rank on the same matrices wins: {'; '.join(told)} (the paper found rank 1 to 4 enough there). "
@@ -165,9 +169,11 @@ def _equal(rows: list[Row], cell: str) -> list[Row]:
     return [r for r in own if abs(r["trained"] - middle) <= EQUAL * middle]
 
 
-def _means(rows: list[Row]) -> list[Row]:
-    names = dict.fromkeys(r["matrices"] for r in rows)
-    return [{"matrices": n, "nll": statistics.mean(r["nll"] for r in rows if r["matrices"] == n)} for n in names]
+def _behind(rows: list[Row], results: Results) -> list[Row]:
+    """Add how far each arm of one cell is behind the best of them, as a share of its gain (0 if none gained)."""
+    lowest = min((r["nll"] for r in rows), default=0.0)
+    gain = results["base"]["selection_nll"] - lowest
+    return [{**r, "behind": (r["nll"] - lowest) / gain if gain > 0 else 0.0} for r in rows]
 
 
 def _paper(matrices: str) -> str:
