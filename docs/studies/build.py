@@ -1,6 +1,6 @@
 """Runs the analyses at the quick scale and writes their pages: NAME.md, NAME.json and figures/NAME.png, and the index.
 
-make analyses                            all of them, one after another (about 40 minutes on two idle cores)
+make analyses                            all of them, one after another (about half an hour on two idle cores)
 python docs/studies/build.py scale toys  some of them
 python docs/studies/build.py --index     only the pages, figures and the index, from the JSON files that are there
 
