@@ -43,6 +43,18 @@ def test_a_group_is_surveyed_at_the_methods_defaults():
     assert config.train_spec(config.arms[1], 1e-3, 0).eval_steps == (4, 8)
 
 
+@pytest.mark.parametrize("group", sorted(method_groups.GROUPS))
+def test_a_group_is_surveyed_at_small_ranks_on_the_tiny_model(group):
+    """Methods that choose their rank by the width (GaLore, Flora) included."""
+    config = resolve_study("methods", "smoke", {"methods": [group]})
+    ranks = {arm.method: arm.options["rank"] for arm in config.arms if "rank" in arm.options}
+    assert ranks
+    assert set(ranks.values()) <= {1, 2, 3, 4}
+    assert {arm.method for arm in config.arms} == {"full", *methods_named(group)} - set(
+        left_out([group], "smoke", "tiny")
+    )
+
+
 def test_single_methods_stay_a_study_with_a_verdict():
     config = resolve_study("methods", "quick", {"methods": ["lora", "vera"]})
     assert [arm.name for arm in config.arms] == ["full", "lora-r16", "vera"]

@@ -86,7 +86,8 @@ def arm_of(method: str, scale: str) -> Arm:
     parameters = inspect.signature(card(method).build).parameters
     options: dict[str, str | int | float] = {}
     if scale == "smoke" and "rank" in parameters:
-        options["rank"] = min(int(parameters["rank"].default), SMOKE_RANK)
+        usual = parameters["rank"].default  # None: the method chooses by the width
+        options["rank"] = SMOKE_RANK if usual is None else min(int(usual), SMOKE_RANK)
     return Arm(name=method.replace("_", "-"), label=method, method=method, options=options)
 
 
