@@ -250,6 +250,9 @@ def test_recipes_lie_beside_the_best_adapter(study):
 
 
 BAD = [
+    (["study", "rank", "--scale", "smoke", "--data", ","], "--data is empty; give it something, or leave it out"),
+    (["study", "methods", "--scale", "smoke", "--methods", ""], "--methods is empty"),
+    (["train", "--scale", "smoke", "--report-to", " , "], "--report-to is empty"),
     (["study", "withoutregret"], "did you mean 'without-regret'"),
     (["study", "rank", "--scale", "huge"], "unknown scale 'huge'"),
     (["study", "smoke", "--methods", "lorra"], "did you mean 'lora'"),

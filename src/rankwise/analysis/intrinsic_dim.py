@@ -50,9 +50,9 @@ class Dimension:
     size: int
 
 
-def usual_dimensions(scale: str, size: int) -> tuple[int, ...]:
-    """Return the dimensions that a scale tries: a small one, the limit of the claim, and one beyond it."""
-    return tuple(sorted({128 if scale == "smoke" else 2048, math.floor(LOW * size), math.ceil(BEYOND * size)}))
+def usual_dimensions(small: int, size: int) -> tuple[int, ...]:
+    """Return the dimensions tried for ``size`` weights: a small one, the limit of the claim, and one beyond it."""
+    return tuple(sorted({small, max(math.floor(LOW * size), 1), math.ceil(BEYOND * size)}))
 
 
 def moving(bench: Bench) -> tuple[list[str], int]:
@@ -98,7 +98,8 @@ def run(request: Request, progress: Progress) -> Finding:
     """Sweep the dimension for both projections and report d90 with its bracket."""
     (data,) = request.tasks("word-problems")
     bench = Bench(request, progress)
-    dimensions = request.dimensions or usual_dimensions(request.scale, moving(bench)[1])
+    small = 128 if request.scale == "smoke" else 2048
+    dimensions = request.dimensions or usual_dimensions(small, moving(bench)[1])
     progress.plan(1 + 2 * len(dimensions), 0)
     found = measured(bench, data, dimensions, KINDS)
     word, why = judge(found)

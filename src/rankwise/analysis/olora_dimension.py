@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 from rankwise.analysis.bench import Bench
 from rankwise.analysis.finding import Table
-from rankwise.analysis.intrinsic_dim import BEYOND, LOW, measured, moving
+from rankwise.analysis.intrinsic_dim import measured, moving, usual_dimensions
 from rankwise.analysis.measures.projection import Crossing
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import Results
@@ -28,8 +27,7 @@ def tried(request: Request, size: int) -> tuple[int, ...]:
 
     None of the quick study's three data sets came to half of the gain with 8,192 numbers, so no run goes below that.
     """
-    low = 16 if request.scale == "smoke" else 8192
-    return request.dimensions or tuple(sorted({low, max(math.floor(LOW * size), 1), math.ceil(BEYOND * size)}))
+    return request.dimensions or usual_dimensions(16 if request.scale == "smoke" else 8192, size)
 
 
 def against_dimension(

@@ -54,7 +54,7 @@ def analyze(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading, typed
+    from rankwise.cli.options import listed, say_loading, typed
     from rankwise.errors import UsageError
 
     if name is not None:
@@ -62,16 +62,16 @@ def analyze(
         _writable(folder)
     values: dict[str, Any] = {
         "model": model,
-        "data": tuple(_parts("data", data, "A,B")) or None,
+        "data": tuple(listed("data", data)) or None,
         "scale": scale,
-        "ranks": _whole("ranks", _parts("ranks", ranks, "1,16")),
+        "ranks": _whole("ranks", listed("ranks", ranks)),
         "lr": lr,
         "steps": steps,
         "seed": seed,
         "adapter": adapter,
         "train": train or None,
         "study": study,
-        "dimensions": _whole("dimensions", _parts("dimensions", dimensions, "32,256")),
+        "dimensions": _whole("dimensions", listed("dimensions", dimensions)),
         "samples": samples,
         "outputs": outputs,
     }
@@ -148,16 +148,6 @@ def _writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{folder} cannot be written to: {error.strerror or error}; give another --out.") from None
-
-
-def _parts(option: str, text: str | None, example: str) -> list[str]:
-    from rankwise.cli.options import listed
-    from rankwise.errors import UsageError
-
-    found = listed(text)
-    if text is not None and not found:
-        raise UsageError(f"--{option} is empty; give it as in --{option} {example}, or leave it out for the default.")
-    return found
 
 
 def _whole(option: str, texts: list[str]) -> tuple[int, ...] | None:

@@ -39,7 +39,7 @@ def chain(
     from rankwise.continual.chain import run_chain
     from rankwise.continual.stream import read_stream
 
-    own: dict[str, Any] = {"model": model, "scale": scale, "references": listed(references) or None}
+    own: dict[str, Any] = {"model": model, "scale": scale, "references": listed("references", references) or None}
     own["seeds"] = list(range(seeds)) if seeds is not None else None
     config = read_stream(stream, changes(setting, **own))
     folder = out or Path("runs") / f"{stream.stem}-{config.scale}"

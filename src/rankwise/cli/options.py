@@ -59,9 +59,18 @@ def say_json(values: Any) -> None:
     typer.echo(json.dumps(values, ensure_ascii=False, sort_keys=True))
 
 
-def listed(text: str | None) -> list[str]:
-    """Split a comma-separated option; empty when it was not given."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+def listed(option: str, text: str | None) -> list[str]:
+    """Split the text of a comma-separated option; empty when it was not given.
+
+    Raises:
+        UsageError: it was given and names nothing.
+    """
+    from rankwise.errors import UsageError
+
+    found = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not found:
+        raise UsageError(f"--{option} is empty; give it something, or leave it out for the default.")
+    return found
 
 
 def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:

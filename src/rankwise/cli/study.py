@@ -75,7 +75,7 @@ def study(
     from rankwise.studies.cells import study_cells
 
     first = 0 if seed is None else seed
-    models, datasets = listed(model), listed(data)
+    models, datasets = listed("model", model), listed("data", data)
     values = changes(
         setting,
         model=models[0] if models else None,
@@ -85,7 +85,7 @@ def study(
         seed=seed,
         reference=reference,
         cheapest_by=cheapest_by,
-        methods=listed(methods) or None,
+        methods=listed("methods", methods) or None,
     )
     if budget is not None:
         from rankwise.studies.budget import parse_budget
@@ -117,7 +117,7 @@ def study(
         console.err().print(why, highlight=False, markup=False)
     from rankwise.cli.conducting import conduct
 
-    command, trackers = typed("study"), listed(report_to)
+    command, trackers = typed("study"), listed("report-to", report_to)
     if len(cells) > 1:
         from rankwise.cli import many
 

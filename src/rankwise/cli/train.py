@@ -96,7 +96,7 @@ def train(
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
         typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
         return 0
-    with console.watching(folder, config.to_dict(), listed(report_to)) as progress:
+    with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)
     if json_:
         say_json(trained.to_dict())
