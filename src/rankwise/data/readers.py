@@ -31,7 +31,7 @@ def text_in(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it again as UTF-8") from error
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}; check its permissions") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}; check the path and its permissions") from error
     if not text.strip():
         raise UsageError(f"{file} is empty; it needs at least one example")
     return text
@@ -55,7 +55,9 @@ def _json(file: Path) -> Rows:
 def parse(text: str, where: str, expected: str) -> Any:
     """Read JSON text. Raises UsageError with the place, what is wrong there and what was ``expected``."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except _TwiceError as twice:
+        raise UsageError(f"{where}: {twice}; only one of them can be meant: remove or rename the other") from None
     except json.JSONDecodeError as error:
         place = "" if " line " in where else f" line {error.lineno}"
         raise UsageError(
@@ -66,10 +68,26 @@ def parse(text: str, where: str, expected: str) -> Any:
         raise UsageError(f"{where}: cannot be read as JSON, {reason}; expected {expected}") from error
 
 
+class _TwiceError(Exception):
+    """One object has a key twice; Python's reader would take the last value and say nothing."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        begins = json.dumps(dict(pairs[:1]), ensure_ascii=False, default=str)[:60].rstrip("}")
+        raise _TwiceError(f"the key {twice!r} comes twice in the object that begins {begins}")
+    return found
+
+
 def _csv(file: Path) -> Rows:
-    reader = csv.reader(io.StringIO(text_in(file), newline=""), strict=True)
+    text = text_in(file)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[tuple[int, list[str]]] = []
     start = 1
+    usual = csv.field_size_limit(len(text) + 1)  # the module's limit, 131,072 characters, is less than a long document
     try:
         for cells in reader:
             if cells:  # a blank line has none
@@ -77,6 +95,8 @@ def _csv(file: Path) -> Rows:
             start = reader.line_num + 1
     except csv.Error as error:
         raise UsageError(f"{file} line {start}: broken CSV: {error}; check the quotes of the row") from error
+    finally:
+        csv.field_size_limit(usual)
     (_, header), *body = lines
     header = [name.strip() or f"column {n}" for n, name in enumerate(header, start=1)]
     if len(header) == 1 and (separators := [mark for mark in ";\t|" if mark in header[0]]):
