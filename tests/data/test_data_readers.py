@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rankwise.data import load_examples
+from rankwise.data import hub, load_examples
+from rankwise.data.forms.text import text_of
 from rankwise.data.prompts import prompts_in
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
@@ -95,3 +96,85 @@ def test_folders_mix_kinds_of_file(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text(json.dumps({"question": "t", "answer": "a"}))
     splits = load_examples(str(tmp_path))
     assert (len(splits.train), len(splits.selection), len(splits.test)) == (18, 2, 1)
+
+
+# a number as a file has it, and the text that it becomes
+JSON_NUMBERS = {
+    "132.04": "132.04", "132.040": "132.04", "51.0": "51", "-0.0": "0", "1e23": "1e+23", "1E+23": "1e+23",
+    "0.00001": "1e-05", "1e-7": "1e-07", "123456789.125": "123456789.125", "0.1": "0.1", "1e400": "1e400",
+    "99999999999999999999999": "99999999999999999999999", "3.14159265358979323846": "3.14159265358979323846",
+    "12345678901234567890.0": "12345678901234567890", "1e99999999999999999999": "1e99999999999999999999",
+    "9" * 400: "9" * 400,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", JSON_NUMBERS)
+def test_a_json_number_keeps_its_digits(tmp_path: Path, written: str) -> None:
+    for path, text in ((tmp_path / "a.json", "[%s]"), (tmp_path / "a.jsonl", "%s\n")):
+        path.write_text(text % f'{{"question": "q", "answer": {written}}}')
+        ((where, row),) = rows_of(path)
+        assert text_of(row["answer"], "answer", where) == JSON_NUMBERS[written]
+
+
+def narrow():
+    """Columns of every kind of number, and what each of their values is as text."""
+    from decimal import Decimal
+
+    import numpy as np
+    import pyarrow as pa
+
+    values = [132.04, 1e23, 0.1, 51.0, 1 / 3]
+    by_hand = ["132.04", "1e+23", "0.1", "51", "0.33333334"]
+    turn = pa.list_(pa.struct([("role", pa.string()), ("content", pa.float32())]))
+    columns = {
+        "double": (pa.array(values), [*by_hand[:4], "0.3333333333333333"]),
+        "single": (pa.array(values, pa.float32()), by_hand),
+        "half": (pa.array(np.array([0.1, 132, 51, 0.5, 2], np.float16)), ["0.1", "132", "51", "0.5", "2"]),
+        "decimal": (
+            pa.array([Decimal(v) for v in ("132.04", "1.50", "100.00", "0.00", "-7.10")], pa.decimal128(20, 2)),
+            ["132.04", "1.5", "100", "0", "-7.1"],
+        ),
+        "whole": (pa.array([2**53 + 1, 0, -5, 10, 7]), [str(2**53 + 1), "0", "-5", "10", "7"]),
+        "listed": (pa.array([[v] for v in values], pa.list_(pa.float32())), by_hand),
+        "turns": (pa.array([[{"role": "a", "content": v}] for v in values], turn), by_hand),
+        "named": (pa.array([{"at": v} for v in values], pa.struct([("at", pa.float32())])), by_hand),
+        "mapped": (pa.array([[("k", v)] for v in values], pa.map_(pa.string(), pa.float32())), by_hand),
+    }
+    return pa.table({name: column for name, (column, _) in columns.items()}), {k: v for k, (_, v) in columns.items()}
+
+
+def leaf(value):
+    """The number inside."""
+    while isinstance(value, list | tuple | dict):
+        value = list(value.values())[-1] if isinstance(value, dict) else value[-1]
+    return value
+
+
+@pytest.mark.parametrize("source", ["parquet", "hub"])
+def test_arrow_numbers_have_the_digits_of_their_own_precision(tmp_path: Path, source: str) -> None:
+    import pyarrow.parquet
+
+    table, expected = narrow()
+    if source == "parquet":
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        rows = [row for _, row in rows_of(tmp_path / "a.parquet")]
+    else:
+        import datasets
+
+        kept = table.drop_columns(["mapped"])  # which the library has no feature for
+        split = datasets.Dataset(kept)
+        rows = [hub._exact(split)(row) for row in split]
+    for name in rows[0]:
+        assert [text_of(leaf(row[name]), name, "w") for row in rows] == expected[name], name
+
+
+def test_missing_and_broken_numbers_are_still_told(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pa.parquet.write_table(
+        pa.table({"a": pa.array([None, float("nan"), float("inf")], pa.float32())}), tmp_path / "a.parquet"
+    )
+    for (_, row), match in zip(rows_of(tmp_path / "a.parquet"), ("found NoneType", "is nan", "is inf"), strict=True):
+        with pytest.raises(UsageError, match=match):
+            text_of(row["a"], "a", "w")

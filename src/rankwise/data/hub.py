@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows
+from rankwise.data.numbers import exact_rows
 from rankwise.data.sources import SPLIT_WORDS, read_splits
 from rankwise.data.splitting import Found
 from rankwise.errors import UsageError
@@ -39,7 +41,8 @@ def load_hub(spec: str, style: CompletionStyle) -> Found:
         for name in (name for name in loaded if name in words):
             if split in splits:
                 raise UsageError(f"{spec}: more than one {split} split: {', '.join(loaded)}")
-            splits[split] = [(f"{spec} {name} row {n}", row) for n, row in enumerate(loaded[name], start=1)]
+            exact = _exact(loaded[name])
+            splits[split] = [(f"{spec} {name} row {n}", exact(row)) for n, row in enumerate(loaded[name], start=1)]
             if not splits[split]:
                 raise UsageError(f"{spec}: the {name} split is empty")
     if "train" not in splits and len(splits) == 1:
@@ -56,6 +59,12 @@ def _class_names(loaded: Any) -> tuple[str, ...]:
             if column.lower() == "label" and getattr(feature, "names", None):
                 return tuple(feature.names)
     return ()
+
+
+def _exact(split: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What gives the rows of a split their own digits, where it declares the types of its columns."""
+    features = getattr(split, "features", None)
+    return exact_rows(features.arrow_schema) if features else lambda row: row
 
 
 def _reachable() -> bool:

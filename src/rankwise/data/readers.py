@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.forms import Rows
+from rankwise.data.numbers import exact_rows, read_float
 from rankwise.errors import UsageError
 
 
@@ -55,7 +56,7 @@ def _json(file: Path) -> Rows:
 def parse(text: str, where: str, expected: str) -> Any:
     """Read JSON text. Raises UsageError with the place, what is wrong there and what was ``expected``."""
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return json.loads(text, object_pairs_hook=_object, parse_float=read_float)
     except _TwiceError as twice:
         raise UsageError(f"{where}: {twice}; only one of them can be meant: remove or rename the other") from None
     except json.JSONDecodeError as error:
@@ -119,7 +120,8 @@ def _parquet(file: Path) -> Rows:
 
     try:
         table = pyarrow.parquet.read_table(file, partitioning=None)
-        rows = table.to_pylist()
+        exact = exact_rows(table.schema)
+        rows = [exact(row) for row in table.to_pylist()]
     except pyarrow.ArrowException as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UsageError(f"{file}: not a readable Parquet file ({reason}); write it again") from error
