@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from rankwise.data.unicode import composed
+
 CompletionStyle = Literal["hashes", "think"]
 
 
@@ -30,8 +32,8 @@ class Example:
 
     @property
     def text(self) -> str:
-        """Canonical text: two examples are duplicates exactly when their texts are equal."""
-        turns = [[message.role, message.content] for message in self.messages]
+        """Canonical text: two examples are duplicates exactly when their texts are equal (see :func:`composed`)."""
+        turns = [[message.role, composed(message.content)] for message in self.messages]
         return json.dumps([self.chat, turns], ensure_ascii=False)
 
 

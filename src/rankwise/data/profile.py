@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rankwise.data.examples import Encoded, Example, ExampleSplits
 from rankwise.data.render import encode, shorten
+from rankwise.data.unicode import composed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -153,7 +154,7 @@ def _about_content(examples: ExampleSplits, splits: dict[str, SplitProfile], sam
         said.append(f"{examples.leaked:,} examples were in a held-out split too; they were removed from training")
     if same_prompt:
         said.append(f"{same_prompt:,} held-out prompts are also in train with another reply: is the split clean?")
-    replies = Counter(example.messages[-1].content for example in examples.train)
+    replies = Counter(composed(example.messages[-1].content) for example in examples.train)
     (reply, count), total = replies.most_common(1)[0], len(examples.train)
     if total > 1 and count > SAME_ANSWER * total:
         said.append(f"{count:,} of {total:,} training examples have the same reply ({reply[:40]!r})")

@@ -6,6 +6,7 @@ from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows, labels_in, read_rows
 from rankwise.data.forms.reading import Reading
 from rankwise.data.splitting import Found
+from rankwise.data.unicode import composed
 from rankwise.errors import UsageError
 
 SPLIT_WORDS = {
@@ -51,12 +52,23 @@ def read_splits(
 
 
 def _only_tested(rows: dict[str, Rows]) -> tuple[str, ...]:
-    return tuple(sorted(labels_in(rows["test"]) - labels_in(rows["train"]))) if "test" in rows else ()
+    if "test" not in rows:
+        return ()
+    trained = {composed(label) for label in labels_in(rows["train"])}
+    return tuple(label for label in _one_spelling(labels_in(rows["test"])) if composed(label) not in trained)
+
+
+def _one_spelling(labels: set[str]) -> list[str]:
+    """Each label once, sorted: where the rows spell its letters in two ways, the composed one."""
+    spelled: dict[str, str] = {}
+    for label in sorted(labels, key=lambda label: (label != composed(label), label)):
+        spelled.setdefault(composed(label), label)
+    return sorted(spelled.values())
 
 
 def _options(rows: dict[str, Rows]) -> tuple[str, ...]:
     """Every label of a classification in order; numbers in the order of numbers."""
-    found = set().union(*(labels_in(part) for part in rows.values()))
+    found = _one_spelling(set().union(*(labels_in(part) for part in rows.values())))
     if len(found) > MOST_LABELS:
         raise UsageError(
             f"{rows['train'][0][0]}: 'label' has {len(found):,} different values, too many to choose from; "
