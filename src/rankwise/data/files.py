@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.examples import CompletionStyle
-from rankwise.data.readers import READERS, parse, rows_of, text_in
+from rankwise.data.readers import READERS, parse, rows_in, text_in
 from rankwise.data.sources import SPLIT_WORDS, read_splits
 from rankwise.data.splitting import Found
 from rankwise.data.unicode import composed
@@ -16,7 +17,7 @@ SUFFIXES = tuple(READERS)
 LABELS = "labels.json"  # the options of a classification, beside its files
 
 
-def load_path(path: Path, style: CompletionStyle) -> Found:
+def load_path(path: Path, style: CompletionStyle, skip: Skipping = STRICT) -> Found:
     """Read a file (all rows as train, to be divided) or a folder (one file per split; others are left alone)."""
     if path.is_dir():
         files = split_files(path)
@@ -28,8 +29,8 @@ def load_path(path: Path, style: CompletionStyle) -> Found:
         raise UsageError(f"{path}: cannot read {kind}; use {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     else:
         files, folder = {"train": path}, path.parent
-    rows = {split: rows_of(file) for split, file in files.items()}
-    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS))
+    rows = {split: rows_in(file) for split, file in files.items()}
+    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS), skip=skip)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

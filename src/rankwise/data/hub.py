@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows
 from rankwise.data.numbers import exact_rows
@@ -19,7 +20,7 @@ from rankwise.errors import UsageError
 ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(:(?P<config>[\w.-]+))?")
 
 
-def load_hub(spec: str, style: CompletionStyle) -> Found:
+def load_hub(spec: str, style: CompletionStyle, skip: Skipping = STRICT) -> Found:
     """Read a hub data set. Any failure to get it is one UsageError that says how to go on without the hub."""
     match = ID.fullmatch(spec)
     if match is None:
@@ -49,7 +50,7 @@ def load_hub(spec: str, style: CompletionStyle) -> Found:
         splits = {"train": next(iter(splits.values()))}
     if not splits or ("train" not in splits and len(splits) < 2):
         raise UsageError(f"{spec}: no train split; it has {', '.join(loaded)}")
-    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded))
+    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded), skip=skip)
 
 
 def _class_names(loaded: Any) -> tuple[str, ...]:

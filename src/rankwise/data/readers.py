@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.bad_rows import BadRow
 from rankwise.data.forms import Rows
 from rankwise.data.numbers import exact_rows, read_float
 from rankwise.errors import UsageError
@@ -16,13 +17,26 @@ from rankwise.errors import UsageError
 
 def rows_of(file: Path) -> Rows:
     """All rows of one file, each with its place. Raises UsageError naming the line or row that is wrong."""
+    rows = rows_in(file)
+    for _, row in rows:
+        if isinstance(row, BadRow):
+            raise row.error
+    return rows
+
+
+def rows_in(file: Path) -> Rows:
+    """As :func:`rows_of`, with a :class:`BadRow` in the place of a row that is wrong by itself.
+
+    Raises UsageError for a file that cannot be read or holds no rows.
+    """
     items = READERS[file.suffix.lower()](file)
     if not items:
         raise UsageError(f"{file} holds no rows; it needs at least one example")
-    for where, row in items:
-        if not isinstance(row, Mapping):
-            raise UsageError(f"{where}: expected an object with named columns, found {type(row).__name__}")
-    return items
+    return [(where, row if isinstance(row, Mapping) else _no_object(where, row)) for where, row in items]
+
+
+def _no_object(where: str, row: Any) -> BadRow:
+    return BadRow(UsageError(f"{where}: expected an object with named columns, found {type(row).__name__}"))
 
 
 def text_in(file: Path) -> str:
@@ -41,7 +55,14 @@ def text_in(file: Path) -> str:
 def _jsonl(file: Path) -> Rows:
     # Split on \n only: JSON strings may hold U+2028 and friends, which str.splitlines would cut.
     lines = [(f"{file} line {n}", line) for n, line in enumerate(text_in(file).split("\n"), start=1) if line.strip()]
-    return [(where, parse(line, where, "one JSON object per line")) for where, line in lines]
+    return [(where, _line(line, where)) for where, line in lines]
+
+
+def _line(line: str, where: str) -> Any:
+    try:
+        return parse(line, where, "one JSON object per line")
+    except UsageError as error:
+        return BadRow(error)
 
 
 def _json(file: Path) -> Rows:
@@ -105,13 +126,18 @@ def _csv(file: Path) -> Rows:
     twice = [name for n, name in enumerate(header) if name in header[:n]]
     if twice:
         raise UsageError(f"{file}: two columns are named {twice[0]!r}; rename one")
-    for line, cells in body:
-        if len(cells) != len(header):
-            raise UsageError(
-                f"{file} line {line}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}); "
-                "put text that holds commas in double quotes"
-            )
-    return [(f"{file} line {line}", dict(zip(header, cells, strict=True))) for line, cells in body]
+    return [(f"{file} line {line}", _cells(header, cells, f"{file} line {line}")) for line, cells in body]
+
+
+def _cells(header: list[str], cells: list[str], where: str) -> dict[str, Any]:
+    if len(cells) == len(header):
+        return dict(zip(header, cells, strict=True))
+    return BadRow(
+        UsageError(
+            f"{where}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}); "
+            "put text that holds commas in double quotes"
+        )
+    )
 
 
 def _parquet(file: Path) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows, labels_in, read_rows
 from rankwise.data.forms.reading import Reading
@@ -18,9 +19,14 @@ MOST_LABELS = 200  # a "label" with more values than this is no classification
 
 
 def read_splits(
-    rows: dict[str, Rows], style: CompletionStyle, *, task: str = "", labels: tuple[str, ...] = ()
+    rows: dict[str, Rows],
+    style: CompletionStyle,
+    *,
+    task: str = "",
+    labels: tuple[str, ...] = (),
+    skip: Skipping = STRICT,
 ) -> Found:
-    """Read every split. ``task`` and ``labels`` matter to classifications only (see :class:`Reading`).
+    """Read every split. ``task`` and ``labels`` matter to classifications only; all arguments as :class:`Reading`'s.
 
     Without a train split (XCOPA), selection becomes train and a selection split is carved out of it.
     """
@@ -31,11 +37,12 @@ def read_splits(
     unseen = _only_tested(rows) if not labels else ()
     if unseen:
         notes.append(f"labels that the test split has and no training row: {', '.join(unseen)}")
-    reading = Reading(style, labels or _options(rows), task)
+    reading = Reading(style, labels or _options(rows), task, skip)
     read = {split: read_rows(found, reading) for split, found in rows.items()}
     for split, found in read.items():
         if found.unanswered:
-            notes.append(f"{found.unanswered} {split} rows left out: marked as having no label")
+            notes.append(f"{found.unanswered} {split} rows left out: marked as having no label or nothing to learn")
+        notes.extend(f"{split}: {note}" for note in found.bad)
     unread = tuple(dict.fromkeys(column for found in read.values() for column in found.unread))
     if unread:
         notes.append(f"columns not used: {', '.join(unread)}")
