@@ -124,6 +124,29 @@ def test_an_embedding_trains_on_and_every_factor_gets_its_gradient(peft, tmp_pat
     assert not factors["model.embed_tokens.A"].grad[:, untouched].any()
 
 
+@pytest.mark.parametrize("kept", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_over_any_base_file_an_adapter_of_unknown_origin_goes_through_every_command(peft, kept, tmp_path, capsys):
+    """PEFT saves the table under an adapted embedding: a base that was rounded on the way would be another one."""
+    from rankwise.cli.main import main
+
+    from .tools import base_folder
+
+    base = base_folder(tmp_path / "base", tied=False, dtype=kept)
+    options = {"r": 4, "init_lora_weights": False, "target_modules": ["q_proj", "embed_tokens"]}
+    theirs = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **options))
+    theirs.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    theirs.save_pretrained(tmp_path / "a", save_embedding_layers=True)
+    adapter = str(tmp_path / "a")
+    for command in (
+        ["export", adapter, "--for", "peft"],
+        ["compress", adapter, "--rank", "2", "--out", str(tmp_path / "c")],
+        ["merge", str(tmp_path / "base"), adapter, "--out", str(tmp_path / "m")],
+        ["eval", adapter, "--examples", "1", "--answers", "0"],
+        ["generate", "x", "--adapter", adapter, "--max-new-tokens", "1"],
+    ):
+        assert main(command) == 0, capsys.readouterr().err
+
+
 def test_several_adapters_in_one_folder_both_ways(peft, tmp_path):
     torch.manual_seed(5)
     theirs = peft.get_peft_model(LLAMA.make(), peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))

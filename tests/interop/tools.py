@@ -28,6 +28,16 @@ def live(tiny, adapter, folder, trained, dtype=torch.float64):
     return Live(Base(model, Letters(), tiny.name, "f" * 64), handle, tiny.name, folder, True)
 
 
+def moved(model, adapter, folder, move=0.2):
+    """A model with a byte tokenizer and an adapter whose factors have moved."""
+    handle = attach(model, adapter)
+    stream = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in handle.trainable().values():
+            p.add_(move * torch.randn(p.shape, generator=stream))
+    return Live(Base(model, byte_tokenizer(), "tiny", "f" * 64), handle, "tiny", folder, True)
+
+
 def base_folder(folder, kind="llama", *, tied=True, shard="60KB", dtype=torch.float32, seed=0):
     """A tiny model as files, in several shards."""
     model = tiny_model(seed, kind, tied=tied, dtype=dtype)

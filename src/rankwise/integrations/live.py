@@ -61,14 +61,18 @@ def saved_fingerprint(folder: Path) -> str:
 def trained_on(name: str, fingerprint: str, folder: Path, progress: Progress | None = None) -> tuple[Base, bool]:
     """Load base ``name`` in the dtype in which it has ``fingerprint``, and say whether that was known at all.
 
+    A base of unknown fingerprint is loaded as its files are: nothing is rounded that the adapter may not have seen so.
+
     Raises:
         UsageError: the base cannot be loaded, or is another one in every dtype.
     """
+    if not fingerprint:
+        return load_base(name, dtype="stored", progress=progress), False
     found = []
     for dtype in (torch.bfloat16, torch.float32):  # the default first; the same weights in float32 are another base
         base = load_base(name, dtype=dtype, progress=progress)
-        if not fingerprint or base.fingerprint == fingerprint:
-            return base, bool(fingerprint)
+        if base.fingerprint == fingerprint:
+            return base, True
         found.append(base.fingerprint[:12])
     raise UsageError(
         f"{folder} was trained on another base: fingerprint {fingerprint[:12]}, but {name} has {found[0]} in bfloat16 "

@@ -16,8 +16,11 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
-def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
+def load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, tuple[str, ...]]:
     """Load model and tokenizer from a local folder, without running any code from it.
+
+    Args:
+        dtype: of the parameters; None for :func:`stored_dtype`.
 
     Returns:
         The model (CPU), the tokenizer and notes.
@@ -25,13 +28,30 @@ def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, 
     Raises:
         UsageError: the folder is not a complete causal language model in safetensors; the message says why.
     """
-    check_folder(folder)
+    files = check_folder(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
             f"{folder} holds no tokenizer (tokenizer.json); copy it there from the model it was made from, "
             f"with tokenizer.save_pretrained({str(folder)!r})"
         )
-    return _load_checked(str(folder), dtype)
+    return _load_checked(str(folder), dtype or stored_dtype(folder, files))
+
+
+def stored_dtype(folder: Path, files: list[str]) -> torch.dtype:
+    """Return the dtype that holds every value of a model's files: bfloat16 only if nothing is rounded by it.
+
+    float16 becomes float32, which holds it exactly and which every processor computes with.
+    """
+    import torch
+    from safetensors import safe_open
+
+    kinds = set()
+    for name in files:
+        with safe_open(folder / name, framework="pt") as file:
+            kinds |= {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
+    if "F64" in kinds:
+        return torch.float64
+    return torch.float32 if kinds & {"F32", "F16"} else torch.bfloat16
 
 
 def check_folder(folder: Path) -> list[str]:

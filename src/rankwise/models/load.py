@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rankwise.errors import UsageError, unknown
 from rankwise.models.base import Base, fingerprint
@@ -25,7 +25,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def load_base(
     name: str | None = None,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Literal["stored"] | None = None,
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> Base:
@@ -35,7 +35,7 @@ def load_base(
         name: None or ``default`` for SmolLM2-135M-Instruct, ``tiny`` for a random tiny Llama with a byte
             tokenizer, a folder in the Hugging Face layout, or a hub id ``owner/name``. A folder wins over a
             hub id of the same spelling.
-        dtype: of the parameters, bfloat16 when left out.
+        dtype: of the parameters, bfloat16 when left out; ``stored`` for one that holds every value of the files.
         device: where to put it.
         progress: called with one sentence before a step that takes seconds; nothing is printed here.
 
@@ -44,16 +44,15 @@ def load_base(
     """
     import torch
 
-    dtype = dtype or torch.bfloat16
     place = _device(device)
-    base = _load(name, dtype, progress)
+    base = _load(name, None if dtype == "stored" else dtype or torch.bfloat16, progress)
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
     return base
 
 
-def _load(name: str | None, dtype: torch.dtype, progress: Callable[[str], None] | None) -> Base:
+def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:
     if name is None or name in ("default", NAME):
         return load_default(dtype, progress)
     if name == "tiny":
