@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,12 @@ def load_base(
         progress: called with one sentence before a step that takes seconds; nothing is printed here.
 
     Raises:
-        UsageError: no such model, or its files cannot be used; the message says what to do.
+        UsageError: no such model, its files cannot be used, or it does not read left to right; the message says what
+            to do.
     """
     import torch
+
+    from rankwise.models.probe import look
 
     dtype = dtype or torch.bfloat16
     place = _device(device)
@@ -50,7 +54,7 @@ def load_base(
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
-    return base
+    return base if base.name == "tiny" else replace(base, positions=look(base.model, base.name))
 
 
 def _load(name: str | None, dtype: torch.dtype, progress: Callable[[str], None] | None) -> Base:
