@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,16 +41,19 @@ def load_base(
         progress: called with one sentence before a step that takes seconds; nothing is printed here.
 
     Raises:
-        UsageError: no such model, or its files cannot be used; the message says what to do.
+        UsageError: no such model, its files cannot be used, or it does not read left to right; the message says what
+            to do.
     """
     import torch
+
+    from rankwise.models.probe import look
 
     place = _device(device)
     base = _load(name, None if dtype == "stored" else dtype or torch.bfloat16, progress)
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
-    return base
+    return base if base.name == "tiny" else replace(base, positions=look(base.model, base.name))
 
 
 def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:
