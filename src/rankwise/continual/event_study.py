@@ -19,7 +19,6 @@ from rankwise.data import Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
-from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -27,6 +26,7 @@ from rankwise.models import load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
+from rankwise.studies.result_file import write_document
 
 GROWABLE = frozenset({"arms", "duplications", "ranks", "learning_rates", "every", "seeds"})
 
@@ -84,7 +84,7 @@ def run_events(
                 "cost": {"seconds": time.monotonic() - started, "runs": len(rows)},
                 "provenance": provenance(command),
             }
-            write_json(folder.results_file, document)
+            write_document(folder.results_file, document)
     return document
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
 
 from rankwise.engine import RunResult
-from rankwise.errors import RunError
-from rankwise.files import write_json
+from rankwise.errors import RunError, UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.store import Ledger
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.measure import measure
+from rankwise.studies.result_file import read_document, write_document
 from rankwise.studies.runner import Runner
 
 
@@ -43,9 +42,10 @@ def _measured(
 ) -> tuple[dict[str, dict[str, float]], list[dict[str, str]]]:
     path = folder.path / "measured.json"
     try:
-        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
+        known: dict[str, dict[str, float]] = read_document(path)
+        known = known.get("arms", known)  # type: ignore[assignment]  # an earlier rankwise wrote the arms alone
+    except (FileNotFoundError, UsageError):
+        known = {}  # measured again
     judged = (config.reference_arm.name, *outcome.finalists)
     wanted = [name for name in judged if outcome.arms[name].best_lr is not None]
     missing = [name for name in wanted if name not in known] if config.measure else []
@@ -63,38 +63,5 @@ def _measured(
             runner.progress.note(f"{name} alone: {error}")
             faults.append({"run": f"{name} alone", "reason": str(error)})
     if missing:
-        write_json(path, known)
+        write_document(path, {"arms": known})
     return known, faults
-
-
-def _arm(
-    arm: ArmOutcome, reference: ArmOutcome, own: dict[str, float], measured: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    run, full = _longest(arm), _longest(reference)
-    theirs = measured.get(reference.arm.name, {})
-    size, full_size = _stored(run, arm), _stored(full, reference)
-    return {
-        # Per example, because an arm may have been stopped early.
-        "flops_ratio": (run.flops / run.examples) / (full.flops / full.examples) if run and full else None,
-        "trainable_ratio": run.trainable / full.trainable if run and full else None,
-        "seconds_per_step": own.get("seconds_per_step"),
-        "time_ratio": _ratio(own.get("seconds_per_step"), theirs.get("seconds_per_step")),
-        "peak_memory_bytes": own.get("peak_memory_bytes"),
-        "memory_ratio": _ratio(own.get("peak_memory_bytes"), theirs.get("peak_memory_bytes")),
-        "adapter_bytes": size,
-        "bytes_ratio": _ratio(size, full_size),
-    }
-
-
-def _longest(arm: ArmOutcome) -> RunResult | None:
-    runs = [r for r in arm.screening.values() if r is not None and r.status != "diverged" and r.examples]
-    return max(runs, key=lambda r: r.examples, default=None)
-
-
-def _stored(run: RunResult | None, arm: ArmOutcome) -> int | None:
-    """Bytes on disk: fp32 factors; full fine-tuning stores the model in 2 bytes a weight."""
-    return run.trainable * (2 if arm.arm.method == "full" else 4) if run else None
-
-
-def _ratio(a: float | None, b: float | None) -> float | None:
-    return a / b if a is not None and b else None
