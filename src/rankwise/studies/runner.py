@@ -77,7 +77,8 @@ class Runner:
             progress.note(text)
         base.model.eval()
         self.forward = Forward(base.model)
-        self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None
+        asked = config.exact_match
+        self.quiz = make_quiz(splits.test, base.tokenizer, asked, base.room) if asked else None
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
