@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rankwise.errors import UsageError, unknown
 from rankwise.models.base import Base, fingerprint
 from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.calls import read_only_note
 from rankwise.models.default import NAME, load_default
 from rankwise.models.folder import load_folder
 from rankwise.models.hub import load_hub
@@ -49,7 +51,8 @@ def load_base(
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
-    return base
+    note = read_only_note(base.model)
+    return replace(base, notes=(*base.notes, note)) if note else base
 
 
 def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:
