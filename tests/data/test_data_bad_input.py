@@ -45,6 +45,12 @@ FILES = {
     "JSON list called jsonl": ("a.jsonl", json.dumps([ROW, ROW]), "line 1: expected an object.*found list"),
     "nested too deeply": ("a.json", "[" * 100_000, "nested too deeply"),
     "a number of 5,000 digits": ("a.jsonl", '{"question": "q", "answer": ' + "7" * 5000 + "}", "number is too long"),
+    "a key twice in a line": (
+        "a.jsonl", GOOD + '{"question": "q", "answer": "a", "answer": "b"}\n',
+        r"a\.jsonl line 10: the key 'answer' comes twice in the object that begins .\"question\": \"q\"; only one"),
+    "a key twice in a turn": (
+        "a.json", '[{"messages": [{"role": "user", "content": "a", "content": "b"}]}]',
+        "a.json: the key 'content' comes twice in the object that begins .\"role\": \"user\""),
     "an object, not a list": ("a.json", '{"rows": []}', r"expected a list of objects or \{\"data\""),
     "a row that is a number": ("a.jsonl", GOOD + "3\n", "line 10: expected an object with named columns, found int"),
     "a row that is null": ("a.json", json.dumps([ROW, None]), "row 2: expected an object.*found NoneType"),

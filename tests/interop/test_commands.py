@@ -141,7 +141,7 @@ BAD = [
     (["compress", "nowhere", "--rank", "2", "--energy", "0.5"], "either a rank or an energy"),
     (["generate"], "one prompt or a --file"),
     (["generate", "a", "--file", "b"], "one prompt or a --file"),
-    (["generate", "--file", "nowhere.txt"], "cannot be read as text"),
+    (["generate", "--file", "nowhere.txt"], "nowhere.txt: cannot be read: No such file or directory; check the path"),
     (["generate", "a", "--raw", "--system", "b"], "--system belongs to the chat template"),
     (["generate", "a", "--model", "tiny", "--max-new-tokens", "0"], "--max-new-tokens must be at least 1, found 0"),
     (["eval", "--examples", "0"], "--examples must be at least 1"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
 
 Results = dict[str, Any]
@@ -45,24 +45,19 @@ def read_scores(path: Path) -> list[Score]:
     Raises:
         UsageError: no such file, a missing column, or a value that is not a number.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as a .csv of scores: {error}.") from error
-    if not rows:
-        raise UsageError(f"{path} holds no scores.")
-    value = "nll" if "nll" in rows[0] else "score"
-    if missing := [c for c in (*COLUMNS, value) if c not in rows[0]]:
+    rows = rows_of(path)
+    first = rows[0][1]
+    value = "nll" if "nll" in first else "score"
+    if missing := [c for c in (*COLUMNS, value) if c not in first]:
         raise UsageError(f"{path} lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)} and score or nll.")
     scores = []
-    for number, row in enumerate(rows, 2):
+    for where, row in rows:
         try:
             sign = 1.0 if value == "nll" else -1.0
             own = (f"{row['model']} on {row['task']}", row["model"], int(row["rank"]), row["method"].strip().lower())
             scores.append(Score(*own, sign * float(row[value])))
         except (TypeError, ValueError, AttributeError):
-            raise UsageError(f"{path}, line {number}: rank and {value} must be numbers.") from None
+            raise UsageError(f"{where}: rank and {value} must be numbers.") from None
     return scores
 
 

@@ -14,7 +14,10 @@ from rankwise.cli.options import Json, Model
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to ask; or give --file.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Prompts: a text file, one a line, or .jsonl with a 'prompt' in each.")
+        Path | None,
+        typer.Option(
+            help="Prompts: a text file, one a line, or .jsonl (.json, .csv, .parquet) with a 'prompt' in each row."
+        ),
     ] = None,
     adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; its base is used.")] = None,
     model: Model = None,
@@ -41,7 +44,9 @@ def generate(
     for option, value in (("--max-new-tokens", max_new_tokens), ("--batch", batch)):
         if value < 1:
             raise UsageError(f"{option} must be at least 1, found {value}.")
-    prompts = [prompt] if prompt is not None else _read(file)
+    from rankwise.data.prompts import prompts_in
+
+    prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
     from rankwise.data import Message
     from rankwise.data.render import prompt_ids
@@ -79,26 +84,3 @@ def generate(
         else:
             console.say(console.out(), f"> {clean_text(asked)}\n{clean_text(text)}\n")
     return 0
-
-
-def _read(file: Path | None) -> list[str]:
-    import json
-
-    from rankwise.errors import UsageError
-
-    assert file is not None  # one of prompt and file was given
-    try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text ({error}); give a text or .jsonl file.") from None
-    if file.suffix == ".jsonl":
-        found = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(str(json.loads(line)["prompt"]))
-            except (ValueError, KeyError, TypeError):
-                raise UsageError(f"{file}, line {number}: each line must be an object with a 'prompt'.") from None
-        lines = found
-    if not lines:
-        raise UsageError(f"{file} holds no prompt.")
-    return lines

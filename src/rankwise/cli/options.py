@@ -16,7 +16,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="'word-problems' (or word-problems:en, :vi), 'code-book', 'town-crier', 'reasoning-gym:NAME', a .json, "
-        ".jsonl, .csv or .parquet file, a folder, or a hub id."
+        ".jsonl, .csv or .parquet file, a folder, or a hub id; skip-bad-rows:NAME leaves out rows that cannot be used."
     ),
 ]
 Scale = Annotated[
@@ -82,8 +82,9 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
     import yaml
 
     from rankwise.errors import UsageError
+    from rankwise.studies.settings import merged
 
-    merged: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for setting in settings or []:
         name, equals, text = setting.partition("=")
         if not equals or not name:
@@ -92,12 +93,10 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UsageError(f"--set {name}: {text!r} is not a YAML value.") from None
-        here = merged
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            here = here.setdefault(parent, {})
-        here[leaf] = value
-    return {**merged, **{k: v for k, v in options.items() if v is not None}}
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        found = merged(found, value)
+    return {**found, **{k: v for k, v in options.items() if v is not None}}
 
 
 def method_options(found: Any, given: Collection[str]) -> dict[str, Any]:

@@ -74,6 +74,9 @@ def train(
 
     values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
     common = {"rank": rank, "alpha": alpha, "placement": placement}
+    for name in (*common, "lr"):
+        if name in values:
+            raise UsageError(f"{name} is no setting of the study; give --{name} instead of --set {name}=...")
     given: dict[str, Any] = {name: value for name, value in common.items() if value is not None}
     own = method_options(values.pop("method", {}), given)
     if from_ is not None and own:

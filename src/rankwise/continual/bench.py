@@ -73,6 +73,8 @@ class Bench:
     ) -> None:
         self.folder, self.ledger, self.base, self.progress = folder, ledger, base, progress
         self.dtype, self.checkpoint_seconds = dtype, checkpoint_seconds
+        for text in ledger.notes:
+            progress.note(text)
         base.model.eval()
         self.forward = Forward(base.model)
 
@@ -195,6 +197,10 @@ class Bench:
         def observe(record: dict[str, Any]) -> None:
             if record.get("event") == "resumed":
                 log.resumed(record["step"])
+                return
+            if record.get("event") == "restarted":
+                log.resumed(0)
+                self.progress.note(f"{job.label} starts again: {record['reason']}")
                 return
             log.append(record)
             if text := record.get("text"):

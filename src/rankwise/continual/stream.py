@@ -15,6 +15,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
 from rankwise.studies.config import Strict
+from rankwise.studies.settings import merged
 
 JOINT = "joint"
 REFERENCES = ("sequential", JOINT)
@@ -275,4 +276,4 @@ def read_stream(path: Path, changes: dict[str, Any] | None = None) -> Stream:
         raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict) or not isinstance(values.get("tasks"), list):
         raise UsageError(f"{path} must hold a list of tasks, each with an id and data, and strategies.")
-    return resolve_stream({**values, **(changes or {})}, where=str(path))
+    return resolve_stream(merged(values, changes or {}), where=str(path))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows
+from rankwise.data.numbers import exact_rows
 from rankwise.data.sources import SPLIT_WORDS, read_splits
 from rankwise.data.splitting import Found
 from rankwise.errors import UsageError
@@ -17,7 +20,7 @@ from rankwise.errors import UsageError
 ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(:(?P<config>[\w.-]+))?")
 
 
-def load_hub(spec: str, style: CompletionStyle) -> Found:
+def load_hub(spec: str, style: CompletionStyle, skip: Skipping = STRICT) -> Found:
     """Read a hub data set. Any failure to get it is one UsageError that says how to go on without the hub."""
     match = ID.fullmatch(spec)
     if match is None:
@@ -39,14 +42,15 @@ def load_hub(spec: str, style: CompletionStyle) -> Found:
         for name in (name for name in loaded if name in words):
             if split in splits:
                 raise UsageError(f"{spec}: more than one {split} split: {', '.join(loaded)}")
-            splits[split] = [(f"{spec} {name} row {n}", row) for n, row in enumerate(loaded[name], start=1)]
+            exact = _exact(loaded[name])
+            splits[split] = [(f"{spec} {name} row {n}", exact(row)) for n, row in enumerate(loaded[name], start=1)]
             if not splits[split]:
                 raise UsageError(f"{spec}: the {name} split is empty")
     if "train" not in splits and len(splits) == 1:
         splits = {"train": next(iter(splits.values()))}
     if not splits or ("train" not in splits and len(splits) < 2):
         raise UsageError(f"{spec}: no train split; it has {', '.join(loaded)}")
-    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded))
+    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded), skip=skip)
 
 
 def _class_names(loaded: Any) -> tuple[str, ...]:
@@ -56,6 +60,12 @@ def _class_names(loaded: Any) -> tuple[str, ...]:
             if column.lower() == "label" and getattr(feature, "names", None):
                 return tuple(feature.names)
     return ()
+
+
+def _exact(split: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What gives the rows of a split their own digits, where it declares the types of its columns."""
+    features = getattr(split, "features", None)
+    return exact_rows(features.arrow_schema) if features else lambda row: row
 
 
 def _reachable() -> bool:

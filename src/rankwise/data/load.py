@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from rankwise.data.bad_rows import PREFIX, Skipping
 from rankwise.data.code_book import code_book
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
 from rankwise.data.files import SUFFIXES, load_path
@@ -44,8 +45,9 @@ def load_data(
 
     ``spec`` is one of ``NAMES``, ``reasoning-gym:GENERATOR``, a local .json, .jsonl, .csv or .parquet file, a folder
     with train/test files, or a hub id ``owner/name[:config]``. ``max_length`` counts tokens. ``system`` is put before
-    conversations that have no system message and replaces the generated data's own. Raises UsageError for anything
-    a person can correct.
+    conversations that have no system message and replaces the generated data's own. ``skip-bad-rows:`` before a
+    file, folder or hub id leaves out rows that cannot be read or written by the chat template, and says how many.
+    Raises UsageError for anything a person can correct.
     """
     limits = Limits() if limits is None else limits
     _check(limits, max_length, completion_style)
@@ -53,7 +55,9 @@ def load_data(
     notes = list(examples.notes)
     encoded: dict[str, tuple[Encoded, ...]] = {}
     for split in ("train", "selection", "test"):
-        encoded[split], said = encode_split(getattr(examples, split), tokenizer, max_length=max_length, split=split)
+        encoded[split], said = encode_split(
+            getattr(examples, split), tokenizer, max_length=max_length, split=split, skip=examples.skip
+        )
         notes.extend(said)
     train, selection, test = encoded["train"], encoded["selection"], encoded["test"]
     return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test), examples.unseen)
@@ -82,7 +86,7 @@ def load_examples(
         splits = reasoning_gym(generator, limits, seed=seed, style=completion_style, system=system)
     else:
         splits = _with_system(three_splits(_find(spec, completion_style), limits, seed), system)
-    return _with_style_note(splits, completion_style)
+    return _with_style_note(replace(splits, skip=Skipping.of(spec)), completion_style)
 
 
 def is_generated(spec: str) -> bool:
@@ -90,8 +94,12 @@ def is_generated(spec: str) -> bool:
     return spec in NAMES or spec.startswith(REASONING_GYM)
 
 
-def _find(spec: str, style: CompletionStyle) -> Found:
+def _find(named: str, style: CompletionStyle) -> Found:
     """Examples of a path or a hub id. A local path wins over a hub id of the same spelling."""
+    skip = Skipping.of(named)
+    spec = skip.data
+    if skip.on and is_generated(spec):
+        raise UsageError(f"{spec} is made here and has no bad rows; leave {PREFIX} out")
     try:
         path = Path(spec).expanduser()
         there = bool(spec.strip()) and path.exists()
@@ -99,9 +107,9 @@ def _find(spec: str, style: CompletionStyle) -> Found:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"data {spec[:80]!r} cannot be used as a path: {reason}; give a file or a folder") from error
     if there:
-        return load_path(path, style)
+        return load_path(path, style, skip)
     if ID.fullmatch(spec) and path.suffix.lower() not in FILE_ENDINGS:
-        return load_hub(spec, style)
+        return load_hub(spec, style, skip)
     if path.name != spec or path.suffix.lower() in FILE_ENDINGS:
         raise UsageError(f"no such file or folder: {spec}{_near(path)}; check the path (now in {Path.cwd()})")
     names = (*NAMES, f"{REASONING_GYM}gsm_symbolic")

@@ -20,6 +20,7 @@ class Base:
         name: as the person gave it; :func:`load_base` of it gives this base again.
         fingerprint: see :func:`fingerprint`.
         notes: sentences a report must show, such as "rounded to 4 bits and back".
+        positions: tokens that its table of positions has room for; None where positions are computed, or not asked.
     """
 
     model: Any
@@ -27,6 +28,7 @@ class Base:
     name: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    positions: int | None = None
 
 
 def fingerprint(model: torch.nn.Module) -> str:

@@ -81,7 +81,16 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        RuntimeError,
+        AssertionError,
+        SafetensorError,
+    ) as error:
         raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
     # Transformers would fill these at random and only warn.
     absent = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])})

@@ -42,17 +42,22 @@ def load_base(
         progress: called with one sentence before a step that takes seconds; nothing is printed here.
 
     Raises:
-        UsageError: no such model, or its files cannot be used; the message says what to do.
+        UsageError: no such model, its files cannot be used, or it does not read left to right; the message says what
+            to do.
     """
     import torch
+
+    from rankwise.models.probe import look
 
     place = _device(device)
     base = _load(name, None if dtype == "stored" else dtype or torch.bfloat16, progress)
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
+    if base.name == "tiny":
+        return base
     note = read_only_note(base.model)
-    return replace(base, notes=(*base.notes, note)) if note else base
+    return replace(base, positions=look(base.model, base.name), notes=(*base.notes, *([note] if note else [])))
 
 
 def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:

@@ -35,7 +35,9 @@ def checkup(model: str, data: str) -> dict[str, Any]:
     examples = load_examples(data, limits=Limits() if is_generated(data) else ALL)
     # What a study would see, which refuses a set without anything to learn; splits are in random order already.
     seen = {
-        split: encode_split(getattr(examples, split)[:size], base.tokenizer, max_length=max_length, split=split)[0]
+        split: encode_split(
+            getattr(examples, split)[:size], base.tokenizer, max_length=max_length, split=split, skip=examples.skip
+        )[0]
         for split, size in SCALE["sizes"].items()
     }
     found = profile(examples, base.tokenizer, max_length=max_length)
@@ -55,7 +57,7 @@ def checkup(model: str, data: str) -> dict[str, Any]:
             "prompts_across_splits": found.same_prompt,
             "untouched_nll": round(evaluate(forward, scored).mean, 4),
             "untouched_nll_examples": len(scored),
-            "notes": list(examples.notes),
+            "notes": [*examples.notes, *found.notes],
         },
         "warnings": [*found.warnings, *_beyond(base, found)],
         "preview": preview(found.first, base.tokenizer),

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rankwise.adapters import Adapter, Full
 from rankwise.engine import TrainSpec
-from rankwise.errors import UsageError
+from rankwise.errors import unknown
 from rankwise.methods import build
+from rankwise.studies.settings import refusal
 
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
@@ -152,13 +153,19 @@ class StudyConfig(Strict):
             raise ValueError(f"arm names must be unique, found {', '.join(names)}")
         if self.reference == "full" and (self.arms[0].name != "full" or self.arms[0].method != "full"):
             raise ValueError("the first arm must be the reference, named and with method 'full'")
-        if set(self.learning_rates) != set(names):
-            raise ValueError("learning_rates needs one grid per arm and nothing else")
+        for name in self.learning_rates:
+            if name not in names:
+                raise unknown("arm in learning_rates", name, names)
+        if missing := [name for name in names if name not in self.learning_rates]:
+            raise ValueError(f"learning_rates needs one grid per arm, and has none for {', '.join(missing)}")
         for name, grid in self.learning_rates.items():
             if not grid or list(grid) != sorted(set(grid)) or grid[0] <= 0:
                 raise ValueError(f"learning_rates of {name} must be positive and ascending, found {list(grid)}")
         if self.seed in self.fresh_seeds or len(set(self.fresh_seeds)) != len(self.fresh_seeds):
-            raise ValueError("fresh_seeds must be distinct and must not hold the screening seed")
+            raise ValueError(
+                f"fresh_seeds must be distinct and must not hold the screening seed {self.seed}, found "
+                f"{list(self.fresh_seeds)}"
+            )
         if self.search == "grid" and self.halving != Halving():
             raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")
         if self.cheapest_by in MEASURED and not self.measure:
@@ -224,10 +231,4 @@ def parse_config(values: dict[str, Any]) -> StudyConfig:
     try:
         return StudyConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "study"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(StudyConfig.model_fields))
-            raise UsageError(f"unknown study setting {where!r}; a study has {known}.") from None
-        found = "" if first["type"] in ("missing", "value_error") else f", found {first['input']!r}"
-        raise UsageError(f"study setting {where}: {first['msg']}{found}.") from None
+        raise refusal(error, StudyConfig) from None

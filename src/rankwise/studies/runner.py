@@ -73,6 +73,8 @@ class Runner:
         self.config, self.folder, self.ledger = config, folder, ledger
         self.base, self.splits, self.progress = base, splits, progress
         self.keep_full = keep_full
+        for text in ledger.notes:
+            progress.note(text)
         base.model.eval()
         self.forward = Forward(base.model)
         self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None

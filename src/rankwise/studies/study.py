@@ -64,8 +64,9 @@ def run_study(
                 config = runner.config
             judgement = judge_study(config, outcome)
             answers = exact_match(config, outcome, runner.quiz, base_right(runner))
-            cost = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
-            found = results(config, base, splits, outcome, judgement, runner.failures(), cost["arms"])
+            cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
+            faults = runner.failures() + unmeasured
+            found = results(config, base, splits, outcome, judgement, faults, cost["arms"])
             found |= {"exact_match": answers, "rules": rules(config, outcome)}
             document = {
                 "results": found,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from rankwise.data.bad_rows import BadRow, settle
 from rankwise.data.examples import Example
 from rankwise.data.forms import (
     alpaca,
@@ -39,10 +41,11 @@ class Form:
     optional: tuple[str, ...] = ()
 
 
+TRIED = 20  # rows whose columns may tell the form; the first ones may be the odd ones
 # First match wins, so a form stands before any form whose columns it contains.
 FORMS = (
-    Form("messages", ("messages",), messages.build),
-    Form("sharegpt", ("conversations",), sharegpt.build, ("system",)),
+    Form("messages", ("messages",), messages.build, ("tools",)),
+    Form("sharegpt", ("conversations",), sharegpt.build, ("system", "tools")),
     Form("prompt/completion", ("prompt", "completion"), prompt_completion.build),
     Form("alpaca", ("instruction", "output"), alpaca.build, ("input", "system")),
     Form("xcopa", ("premise", "choice1", "choice2", "question", "label"), choice.build),
@@ -57,12 +60,13 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Read:
-    """Examples of one split, the form they came in, columns left unread, and rows without an answer left out."""
+    """Examples of one split, the form they came in, columns left unread, rows without an answer, notes on bad ones."""
 
     examples: tuple[Example, ...]
     form: str
     unread: tuple[str, ...] = ()
     unanswered: int = 0
+    bad: tuple[str, ...] = ()
 
 
 def detect(columns: list[str], where: str) -> Form:
@@ -93,32 +97,61 @@ def lower_keys(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def labels_in(rows: Rows) -> set[str]:
     """Distinct labels of rows in a classification form; nothing for other forms."""
-    if detect(list(rows[0][1]), rows[0][0]).build is not classification.build:
+    if form_of(rows).build is not classification.build:
         return set()
-    found = (classification.label_of(lower_keys(row, where).get("label"), (), where) for where, row in rows)
+    found: set[str | None] = set()
+    for where, row in rows:
+        with suppress(UsageError):  # reading the rows tells of it, with all others
+            found.add(classification.label_of(lower_keys(row, where).get("label"), (), where))
     return {label for label in found if label is not None}
+
+
+def form_of(rows: Rows) -> Form:
+    """The form of the first row that has one, near the top. Raises UsageError about the first row when none has."""
+    faults = []
+    for where, row in rows[:TRIED]:
+        try:
+            if isinstance(row, BadRow):
+                raise row.error
+            return detect(list(row), where)
+        except UsageError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def read_rows(rows: Rows, reading: Reading) -> Read:
     """Read rows that share one form, found from the first row.
 
-    Raises UsageError naming the row that cannot be read, or when no row has an answer.
+    Raises UsageError naming the row that cannot be read and how many there are (``reading.skip`` leaves them out), or
+    when no row has an answer.
     """
-    form = detect(list(rows[0][1]), rows[0][0])
+    form = form_of(rows)
     unread: dict[str, None] = {}
     examples = []
+    faults = []
     for where, row in rows:
-        lowered = lower_keys(row, where)
-        missing = [column for column in form.columns if column not in lowered]
-        if missing:
-            raise UsageError(
-                f"{where}: column {missing[0]!r} is missing; the first row has {', '.join(form.columns)}, "
-                f"this one has {', '.join(row) or 'none'}"
-            )
+        try:
+            example = form.build(_columns(form, row, where), where, reading)
+        except UsageError as error:
+            faults.append(error)
+            continue
         unread.update(dict.fromkeys(key for key in row if key.lower() not in form.columns + form.optional))
-        example = form.build(lowered, where, reading)
         if example is not None:
             examples.append(example)
+    bad = settle(faults, len(rows), "rows", reading.skip)
     if not examples:
         raise UsageError(f"{rows[0][0]}: neither this row nor any after it has an answer; give rows with labels")
-    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(examples))
+    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(faults) - len(examples), bad)
+
+
+def _columns(form: Form, row: Mapping[str, Any], where: str) -> Row:
+    """The row by lower-case names. Raises UsageError when it lacks a column of its form."""
+    if isinstance(row, BadRow):
+        raise row.error
+    lowered = lower_keys(row, where)
+    if missing := [column for column in form.columns if column not in lowered]:
+        raise UsageError(
+            f"{where}: column {missing[0]!r} is missing; the others have {', '.join(form.columns)}, "
+            f"this one has {', '.join(row) or 'none'}"
+        )
+    return lowered

@@ -10,6 +10,7 @@ from rankwise.data.examples import Example
 from rankwise.data.forms.reading import Reading
 from rankwise.data.forms.text import text_of
 from rankwise.data.styles import question_example
+from rankwise.data.unicode import composed
 from rankwise.errors import UsageError, unknown
 
 NO_GOLD = ("-", "-1")  # what SNLI, MNLI and GLUE write for a row without a label
@@ -54,6 +55,9 @@ def label_of(value: Any, options: tuple[str, ...], where: str) -> str | None:
         return None if label in NO_GOLD else label
     if label in options:
         return label
+    for option in options:
+        if composed(option) == composed(label):  # one class, whichever way its letters are spelled
+            return option
     if label in NO_GOLD:
         return None
     if label.isdecimal():
