@@ -2,6 +2,7 @@
 
 from rankwise.models.base import Base, fingerprint
 from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.calls import read_only_layers
 from rankwise.models.fits import check_rows, fitted, rows_of
 from rankwise.models.load import load_base
 from rankwise.models.tiny import tiny_model
@@ -15,6 +16,7 @@ __all__ = [
     "fitted",
     "folder_of",
     "load_base",
+    "read_only_layers",
     "rows_of",
     "tiny_model",
 ]

@@ -65,3 +65,36 @@ def _measured(
     if missing:
         write_document(path, {"arms": known})
     return known, faults
+
+
+def _arm(
+    arm: ArmOutcome, reference: ArmOutcome, own: dict[str, float], measured: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    run, full = _longest(arm), _longest(reference)
+    theirs = measured.get(reference.arm.name, {})
+    size, full_size = _stored(run, arm), _stored(full, reference)
+    return {
+        # Per example, because an arm may have been stopped early.
+        "flops_ratio": (run.flops / run.examples) / (full.flops / full.examples) if run and full else None,
+        "trainable_ratio": run.trainable / full.trainable if run and full else None,
+        "seconds_per_step": own.get("seconds_per_step"),
+        "time_ratio": _ratio(own.get("seconds_per_step"), theirs.get("seconds_per_step")),
+        "peak_memory_bytes": own.get("peak_memory_bytes"),
+        "memory_ratio": _ratio(own.get("peak_memory_bytes"), theirs.get("peak_memory_bytes")),
+        "adapter_bytes": size,
+        "bytes_ratio": _ratio(size, full_size),
+    }
+
+
+def _longest(arm: ArmOutcome) -> RunResult | None:
+    runs = [r for r in arm.screening.values() if r is not None and r.status != "diverged" and r.examples]
+    return max(runs, key=lambda r: r.examples, default=None)
+
+
+def _stored(run: RunResult | None, arm: ArmOutcome) -> int | None:
+    """Bytes on disk: fp32 factors; full fine-tuning stores the model in 2 bytes a weight."""
+    return run.trainable * (2 if arm.arm.method == "full" else 4) if run else None
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return a / b if a is not None and b else None
