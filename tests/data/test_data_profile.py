@@ -9,7 +9,7 @@ def item(question: str, answer: str = "a") -> Example:
 
 
 def many(count: int, start: int = 0) -> tuple[Example, ...]:
-    return tuple(item(f"question {n:03d}", f"reply {n:03d}") for n in range(start, start + count))
+    return tuple(item(f"question{n:03d}:", f"reply {n:03d}") for n in range(start, start + count))
 
 
 CLEAN = ExampleSplits(many(60), many(10, 100), many(30, 200))
@@ -47,7 +47,7 @@ def test_a_sample_is_measured_and_everything_counted(tokenizer) -> None:
 
 
 def test_prompts_that_leak_with_another_reply(tokenizer) -> None:
-    test = (*CLEAN.test, item("question 000", "other"), item("question 001", "reply 001"))
+    test = (*CLEAN.test, item("question000:", "other"), item("question001:", "reply 001"))
     assert profile(ExampleSplits(CLEAN.train, CLEAN.selection, test), tokenizer, max_length=64).same_prompt == 1
 
 
@@ -59,7 +59,7 @@ def test_prompts_that_leak_with_another_reply(tokenizer) -> None:
         (ExampleSplits(CLEAN.train, CLEAN.selection, CLEAN.test[:29]), "only 29 test examples"),
         (ExampleSplits(CLEAN.train * 2, CLEAN.selection, CLEAN.test), "60 of 120 train examples repeat"),
         (ExampleSplits(CLEAN.train, CLEAN.selection, CLEAN.test, leaked=3), "3 examples were in a held-out split too"),
-        (ExampleSplits(CLEAN.train, CLEAN.selection, (*CLEAN.test, item("question 000"))), "1 held-out prompts"),
+        (ExampleSplits(CLEAN.train, CLEAN.selection, (*CLEAN.test, item("question000:"))), "1 held-out prompts"),
         (
             ExampleSplits((*CLEAN.train, *[item("q" * 90)] * 4), CLEAN.selection, CLEAN.test),
             "4 of 64 train, 0 of 10 selection, 0 of 30 test examples are dropped",

@@ -47,7 +47,7 @@ def compress(
     note = None if json_ else lambda text: console.say(console.err(), text)
     live = open_live(adapter, base, progress=note)
     limits = Limits(16, 8, examples)
-    held = fitted(live.base, load_data(data, live.base.tokenizer, limits=limits)).test if data else None
+    held = fitted(live.base, load_data(data, live.base.tokenizer, limits=limits, form=live.form)).test if data else None
     done = run(live, target, rank=rank, energy=energy, examples=held)
     if json_:
         say_json(done.to_dict())

@@ -23,7 +23,8 @@ def eval_(
     """Score an adapter beside its bare base on the test split: loss per token and exact match, with intervals.
 
     The loss is the negative log-likelihood per trained token, in nats; the difference is paired, example by example.
-    Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
+    Examples are written as the adapter's training data were. Exact match decodes greedily and compares final answers
+    (after ####, after </think>, or a short reply).
     """
     import json
 
@@ -38,17 +39,17 @@ def eval_(
     from rankwise.data import Limits, load_data
     from rankwise.integrations.live import open_live
     from rankwise.integrations.scoring import score
-    from rankwise.models import fitted, load_base
+    from rankwise.models import fitted, load_base, read_form
 
     note = None if json_ else lambda text: console.say(console.err(), text)
     if adapter is not None:
         live = open_live(adapter, model, dtype=None, progress=note)
-        base, handle = live.base, live.handle
+        base, handle, form = live.base, live.handle, live.form
     else:
-        base, handle = load_base(model, progress=note), None
+        base, handle, form = load_base(model, progress=note), None, read_form(Path(model or "")) if model else None
     spec = data or "word-problems"
     splits = load_data(
-        spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length
+        spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length, form=form
     )  # the test split does not depend on the others' sizes
     splits = fitted(base, splits, front=handle.adapter.front if handle else 0)
     found = score(base, handle, splits.test, answers)

@@ -22,14 +22,18 @@ def generate(
     adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; its base is used.")] = None,
     model: Model = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")] = False,
+    raw: Annotated[
+        bool | None,
+        typer.Option("--raw/--chat", help="Continue the text as it is, or answer it as a turn; default: as trained."),
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
     batch: Annotated[int, typer.Option(help="Prompts decoded at once.")] = 16,
     json_: Json = False,
 ) -> int:
     """Generate greedily: one prompt streams to the terminal, a file of prompts is decoded in batches.
 
-    The chat template of the model is used unless --raw. The same prompt always gives the same text.
+    A prompt is written as the adapter's training data were, else as a turn by the chat template. The same prompt
+    always gives the same text.
     """
     import json
 
@@ -48,26 +52,26 @@ def generate(
 
     prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
-    from rankwise.data import Message
-    from rankwise.data.render import prompt_ids
+    from rankwise.data import InputForm, prompt_in
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
-    from rankwise.models import load_base
+    from rankwise.models import load_base, read_form
     from rankwise.report.clean import clean_text
 
     note = None if json_ else lambda text: console.say(console.err(), text)
     if adapter is not None:
-        base = open_live(adapter, model, dtype=None, progress=note).base
+        live = open_live(adapter, model, dtype=None, progress=note)
+        base, form = live.base, live.form
     else:
-        base = load_base(model, progress=note)
-    opening = (Message("system", system),) if system is not None else ()
-    ids = [
-        list(base.tokenizer(text)["input_ids"])
-        if raw
-        else prompt_ids((*opening, Message("user", text)), base.tokenizer)
-        for text in prompts
-    ]
+        base, form = load_base(model, progress=note), read_form(Path(model or "")) if model else None
+    if raw is not None:
+        form = InputForm(not raw, form.system if form and form.chat else None)
+    if system is not None and form is not None and not form.chat:
+        raise UsageError("--system belongs to conversations, but this adapter was trained on plain text; add --chat.")
+    if note and form is None and not base.tokenizer.chat_template:
+        note("no chat template: a line break follows the prompt; --raw continues the text as it is")
+    ids = [prompt_in(form, text, base.tokenizer, system) for text in prompts]
     if prompt is not None and not json_:
 
         def show(piece: str) -> None:

@@ -1,6 +1,7 @@
 """Where examples come from. Open with :func:`load_data`; it hands over tokens with a mask of what to learn."""
 
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
+from rankwise.data.input_form import InputForm, form_of, prompt_in, written_in
 from rankwise.data.load import NAMES, is_generated, load_data, load_examples, preview
 from rankwise.data.profile import Profile, SplitProfile, profile
 
@@ -10,14 +11,18 @@ __all__ = [
     "Encoded",
     "Example",
     "ExampleSplits",
+    "InputForm",
     "Limits",
     "Message",
     "Profile",
     "SplitProfile",
     "Splits",
+    "form_of",
     "is_generated",
     "load_data",
     "load_examples",
     "preview",
     "profile",
+    "prompt_in",
+    "written_in",
 ]

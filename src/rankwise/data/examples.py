@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.unicode import composed
+
+if TYPE_CHECKING:
+    from rankwise.data.input_form import InputForm
 
 CompletionStyle = Literal["hashes", "think"]
 
@@ -110,7 +113,8 @@ class ExampleSplits:
 class Splits:
     """Three tokenized splits: train; selection (learning rates, early stopping); test, which is read once.
 
-    ``fingerprint`` is the SHA-256 of all ids and masks; ``unseen`` as in :class:`ExampleSplits`.
+    ``fingerprint`` is the SHA-256 of all ids and masks; ``unseen`` as in :class:`ExampleSplits`; ``form`` is how the
+    training examples are written, None when they are not written alike.
     """
 
     train: tuple[Encoded, ...]
@@ -120,3 +124,4 @@ class Splits:
     notes: tuple[str, ...]
     fingerprint: str
     unseen: tuple[str, ...] = ()
+    form: InputForm | None = None

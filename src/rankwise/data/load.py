@@ -13,6 +13,7 @@ from rankwise.data.code_book import code_book
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
 from rankwise.data.files import SUFFIXES, load_path
 from rankwise.data.hub import ID, load_hub
+from rankwise.data.input_form import InputForm, form_of, written_in
 from rankwise.data.reasoning_gym import PREFIX as REASONING_GYM
 from rankwise.data.reasoning_gym import reasoning_gym
 from rankwise.data.render import encode_split
@@ -40,6 +41,7 @@ def load_data(
     max_length: int = 256,
     completion_style: CompletionStyle = "hashes",
     system: str | None = None,
+    form: InputForm | None = None,
 ) -> Splits:
     """Load, split and tokenize ``spec``.
 
@@ -47,11 +49,16 @@ def load_data(
     with train/test files, or a hub id ``owner/name[:config]``. ``max_length`` counts tokens. ``system`` is put before
     conversations that have no system message and replaces the generated data's own. ``skip-bad-rows:`` before a
     file, folder or hub id leaves out rows that cannot be read or written by the chat template, and says how many.
-    Raises UsageError for anything a person can correct.
+    Raises UsageError for anything a person can correct. ``form`` is that of the data an adapter was trained on: these
+    are written the same, in place of ``completion_style`` and ``system``.
     """
     limits = Limits() if limits is None else limits
+    if form is not None:
+        completion_style, system = form.completion_style, None
     _check(limits, max_length, completion_style)
     examples = load_examples(spec, seed=seed, limits=limits, completion_style=completion_style, system=system)
+    if form is not None:
+        examples = written_in(examples, form)
     notes = list(examples.notes)
     encoded: dict[str, tuple[Encoded, ...]] = {}
     for split in ("train", "selection", "test"):
@@ -60,7 +67,16 @@ def load_data(
         )
         notes.extend(said)
     train, selection, test = encoded["train"], encoded["selection"], encoded["test"]
-    return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test), examples.unseen)
+    return Splits(
+        train,
+        selection,
+        test,
+        spec,
+        tuple(notes),
+        fingerprint(train, selection, test),
+        examples.unseen,
+        form_of(examples.train, completion_style),
+    )
 
 
 def load_examples(

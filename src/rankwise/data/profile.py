@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rankwise.data.boundaries import about_boundaries
 from rankwise.data.examples import Encoded, Example, ExampleSplits
 from rankwise.data.render import encode_all, shorten
 from rankwise.data.unicode import composed
@@ -114,7 +115,8 @@ def profile(
     if first is None:
         raise ValueError("no training example has a token to learn")
     same_prompt = _same_prompt(examples)
-    said = (*_about_lengths(splits, max_length), *_about_content(examples, splits, same_prompt))
+    lengths, content = _about_lengths(splits, max_length), _about_content(examples, splits, same_prompt)
+    said = (*lengths, *about_boundaries(examples.train[:sample], tokenizer), *content)
     return Profile(splits, max_length, examples.leaked, same_prompt, first, said, tuple(notes))
 
 

@@ -33,7 +33,7 @@ from rankwise.engine.scoring import score
 from rankwise.engine.seat import Seat, attempted
 from rankwise.engine.stopping import StoppedError, Stopping
 from rankwise.engine.trainees import same_base
-from rankwise.models import Base
+from rankwise.models import Base, write_form
 
 
 class Pack:
@@ -227,6 +227,7 @@ class Pack:
             seat.run.state().write(seat.job.state_to)
         if seat.job.save_to is not None:
             seat.run.trainee.save(seat.job.save_to, self.base)
+            write_form(seat.job.save_to, self.splits.form)
         self._leave(seat, seat.run.result)
 
     def _score(self, seats: list[Seat], examples: Sequence[Encoded], take: Callable[[Seat, Score], None]) -> None:

@@ -25,6 +25,7 @@ from rankwise.files import new_folder, write_json, write_text
 from rankwise.integrations.export.plain import why_not_plain
 from rankwise.integrations.export.svd import Spectrum, of_dense, of_product
 from rankwise.integrations.live import Live, saved_fingerprint
+from rankwise.models import carry
 from rankwise.stats.single import Mean, per_token
 
 
@@ -101,6 +102,7 @@ def compress(
     nll = measure.score()
     with new_folder(out) as folder:
         save(handle, folder, base_model=live.name, base_fingerprint=saved_fingerprint(live.folder))
+        carry(live.folder, folder)
         done = Compressed(out, ranks, _error(spectra, ranks), nll, base_nll, curve)
         write_json(folder / "compression.json", {k: v for k, v in done.to_dict().items() if k != "folder"})
         write_text(folder / "README.md", _card(live, done))

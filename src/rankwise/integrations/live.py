@@ -11,9 +11,10 @@ import torch
 
 from rankwise.adapters import Handle, adapters_in, load
 from rankwise.adapters.reading import CONFIG, OURS, TENSORS, check_folder, read_json
+from rankwise.data import InputForm
 from rankwise.digests import states_digest
 from rankwise.errors import UsageError
-from rankwise.models import Base, load_base
+from rankwise.models import Base, load_base, read_form, rows_of, tokenizer_beside
 
 Progress = Callable[[str], None]
 
@@ -23,10 +24,12 @@ class Live:
     """A base with an adapter on it.
 
     Attributes:
-        base: model and tokenizer, the adapter attached.
+        base: model and tokenizer, the adapter attached; the tokenizer beside the adapter where there is another one.
         name: of the base, as the adapter or the person gave it.
         folder: the adapter's.
         checked: the base's fingerprint equals the one the adapter was trained on.
+        form: how its training data were written, None when that is not known.
+        notes: sentences on what lies beside the adapter and is used in place of the base's.
     """
 
     base: Base
@@ -34,6 +37,8 @@ class Live:
     name: str
     folder: Path
     checked: bool
+    form: InputForm | None = None
+    notes: tuple[str, ...] = ()
 
 
 def base_name(folder: Path, given: str | None) -> str:
@@ -98,11 +103,18 @@ def open_live(
 ) -> Live:
     """Load the base (weights as the adapter saw them, then widened to ``dtype``) and put the adapter on it.
 
+    Its tokenizer is the one that the adapter's input is written with; ``progress`` hears of one beside the adapter.
+
     Raises:
-        UsageError: wrong or unknown base, damaged adapter; see :func:`rankwise.load`.
+        UsageError: wrong or unknown base, damaged adapter or tokenizer; see :func:`rankwise.load`.
     """
     name = base_name(folder, given)
+    form = read_form(folder)
     base, checked = trained_on(name, saved_fingerprint(folder), folder, progress)
+    tokenizer, notes = tokenizer_beside(folder, base.tokenizer, rows_of(base.model))
+    if progress is not None:
+        for note in notes:
+            progress(note)
     model: Any = base.model if dtype is None else base.model.to(dtype)
     handle = load(model, folder)
-    return Live(replace(base, model=model), handle, name, folder, checked)
+    return Live(replace(base, model=model, tokenizer=tokenizer), handle, name, folder, checked, form, notes)

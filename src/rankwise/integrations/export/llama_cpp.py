@@ -37,6 +37,7 @@ class ForLlamaCpp(Target):
     name: ClassVar[str] = "gguf"
     program: ClassVar[str] = "llama.cpp"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16")
+    carries: ClassVar[bool] = False
     ignores: ClassVar[str] = "llama.cpp reads lora_alpha only: rsLoRA's and the patterns' scales are in B"
 
     def check(self, package: Package) -> None:

@@ -20,6 +20,7 @@ from rankwise.integrations.export.proof import Proof, prove, prove_in_double
 from rankwise.integrations.export.servers import ForSGLang, ForVLLM
 from rankwise.integrations.export.target import Package, Target
 from rankwise.integrations.live import Live, unverified
+from rankwise.models import carry
 from rankwise.models.saving import seal_rest
 
 TARGETS: dict[str, type[Target]] = {t.name: t for t in (ForPEFT, ForVLLM, ForSGLang, ForLlamaCpp)}
@@ -98,12 +99,14 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
     program.check(package)
     with new_folder(out) as folder:
         program.write(folder, package)
+        if program.carries:
+            carry(live.folder, folder)
         seal_rest(folder)
         errors = {module.path: module.error for module in modules}
         kind = dtype or str(package.modules[0].A.dtype).removeprefix("torch.")
         same = not any(errors.values()) and kind not in ("bfloat16", "float16")
         proof = _prove(live, program, folder, same=same)
-        notes = tuple(note for note in (program.ignores, *_notes(live, errors)) if note)
+        notes = tuple(note for note in (program.ignores, *_notes(live, errors), *_input(live, program)) if note)
         _accept(proof, exact=not any(errors.values()), narrow=kind in ("bfloat16", "float16"))
         done = Exported(target, out, package.rank, kind, errors, proof, notes, program.next_step(out))
         write_card(folder, live, done)
@@ -161,6 +164,12 @@ def _accept(proof: Proof, *, exact: bool, narrow: bool) -> None:
             f"at this rank the export is no nearer to the adapter than the bare base: {proof.sentence()}; nothing was "
             "kept. Use a larger --max-rank, or put it into the base with `rankwise merge`."
         )
+
+
+def _input(live: Live, program: Target) -> list[str]:
+    """Say where the tokenizer and the chat template beside the adapter are now."""
+    where = "" if program.carries else f"; {program.program} takes them from the base's file: convert it with these"
+    return [f"{note}{where}" for note in live.notes]
 
 
 def _notes(live: Live, errors: dict[str, float]) -> list[str]:

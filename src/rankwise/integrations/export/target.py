@@ -49,6 +49,7 @@ class Target(abc.ABC):
         most: largest rank it takes unless told otherwise, None for any.
         raise_most: how a person raises that, with ``{rank}``.
         decomposed: has DoRA's magnitudes.
+        carries: reads a tokenizer and a chat template from the adapter's folder.
         ignores: what it would have ignored without an error, and what was done about it.
     """
 
@@ -58,6 +59,7 @@ class Target(abc.ABC):
     raise_most: ClassVar[str] = ""
     decomposed: ClassVar[bool] = False
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "bfloat16", "float16")
+    carries: ClassVar[bool] = True
     ignores: ClassVar[str] = ""
 
     def check(self, package: Package) -> None:

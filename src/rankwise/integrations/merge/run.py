@@ -18,7 +18,7 @@ from rankwise.integrations.merge.identity import check_base
 from rankwise.integrations.merge.plan import Plan, make_plan, skeleton
 from rankwise.integrations.merge.shards import INDEX, TYPES, Shards, index, kind_of, names_in, open_shards, write
 from rankwise.integrations.merge.verify import Verified, fits, verify
-from rankwise.models import folder_of
+from rankwise.models import folder_of, put_input, rows_of
 from rankwise.models.folder import check_folder
 from rankwise.models.saving import seal_rest
 
@@ -99,6 +99,7 @@ def merge(
             progress(f"Writing {len(shards.files())} files")
         _write(folder, plan, shards, target)
         _copy_rest(source, folder, plan, dtype)
+        notes += put_input(adapter, source, folder, rows_of(model))
         proof, why_not = None, ""
         if check is False:
             why_not = "not asked for"
