@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rankwise.cli.options import Data, Json, Model
+from rankwise.cli.options import Data, Json, Model, command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def doctor(model: Model = None, data: Data = None, json_: Json = False) -> int:
     screen.print("[bold]warnings[/bold]" + ("" if found["warnings"] else ": none"))
     for warning in found["warnings"]:
         _line(screen, f"  - {warning}", style="yellow")
-    _line(screen, "Next: rankwise study" + (f" --data {data}" if data else ""))
+    _line(screen, f"Next: {command('study', model=model, data=data)}")
     return 0
 
 

@@ -28,7 +28,7 @@ def eval_(
     import json
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import command, say_loading
     from rankwise.errors import UsageError
 
     for option, value, least in (("--examples", examples, 1), ("--answers", answers, 0)):
@@ -62,7 +62,7 @@ def eval_(
             console.say(screen, f"{name}: exact match {right}")
     if found.difference is not None:
         console.say(screen, f"difference in NLL, adapter less base: {found.difference}")
-        console.say(screen, f"Next: rankwise export {adapter} --for peft")
+        console.say(screen, f"Next: {command('export', adapter, for_='peft', base=model)}")
     else:
-        console.say(screen, f"Next: rankwise train --data {spec}")
+        console.say(screen, f"Next: {command('train', model=model, data=data)}")
     return 0

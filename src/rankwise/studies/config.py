@@ -15,8 +15,11 @@ from rankwise.studies.settings import refusal
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+GROWABLE = frozenset(
+    {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
+    # These change no run, only how many are judged, and what is recommended and known about the runs there are.
+    | {"finalists", "cheapest_by", "measure"}
+)
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
