@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rankwise.adapters import Adapter, Full
 from rankwise.engine import TrainSpec
@@ -46,6 +46,13 @@ class Arm(Strict):
     options: dict[str, str | int | float] = {}
     adapter: dict[str, Any] | None = None
     batch: int | None = Field(default=None, ge=1)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _names_as_text(cls, options: Any) -> Any:
+        """A placement may be a list of module names; it is kept as the text that means the same."""
+        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
+        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
 
     def target(self) -> Adapter | Full:
         """Build the spec of what trains."""
