@@ -174,15 +174,24 @@ def fingerprint(*splits: tuple[Encoded, ...]) -> str:
 
 
 def preview(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, bool]]:
-    """Each token as text and whether it is a target. A character of several tokens shows at its last one."""
+    """Each token as text and whether it is a target. A character of several tokens shows at its last one.
+
+    A token is decoded after the one before it: tokenizers of the sentencepiece kind drop the space that begins a text.
+    """
+
+    def decoded(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
     shown: list[tuple[str, bool]] = []
     pending: list[int] = []
     for token, target in zip(encoded.input_ids, encoded.target_mask, strict=True):
         pending.append(token)
-        text = str(tokenizer.decode(pending, clean_up_tokenization_spaces=False))
+        known, text = decoded(before), decoded(before + pending)
+        text = text.removeprefix(known) if text.startswith(known) else decoded(pending)
         if text.endswith("\ufffd") and len(pending) < 4:  # UTF-8 needs at most 4 bytes for a character
             shown.append(("", target))
         else:
             shown.append((text, target))
-            pending.clear()
+            before, pending = pending, []
     return shown
+    before: list[int] = []
