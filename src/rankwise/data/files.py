@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rankwise.data.columns import Columns
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.readers import READERS, parse, rows_of, text_in
 from rankwise.data.sources import SPLIT_WORDS, read_splits
@@ -15,7 +16,7 @@ SUFFIXES = tuple(READERS)
 LABELS = "labels.json"  # the options of a classification, beside its files
 
 
-def load_path(path: Path, style: CompletionStyle) -> Found:
+def load_path(path: Path, style: CompletionStyle, columns: Columns | None = None) -> Found:
     """Read a file (all rows as train, to be divided) or a folder (one file per split; others are left alone)."""
     if path.is_dir():
         files = split_files(path)
@@ -28,7 +29,7 @@ def load_path(path: Path, style: CompletionStyle) -> Found:
     else:
         files, folder = {"train": path}, path.parent
     rows = {split: rows_of(file) for split, file in files.items()}
-    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS))
+    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS), columns=columns)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

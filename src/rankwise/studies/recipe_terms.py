@@ -12,6 +12,7 @@ from typing import Any
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.optimizers import AdamW, LoRAPlus
+from rankwise.data.columns import spelled
 from rankwise.data.hub import ID as HUB_DATA
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
@@ -126,6 +127,8 @@ def make_recipe(config: StudyConfig, results: dict[str, Any], name: str, targets
         heading.append("'tiny' is rankwise's random test model: put a real model in its place.")
     if config.completion_style != "hashes":
         heading.append(f"rankwise wrote worked solutions in the {config.completion_style!r} style; do so in your data.")
+    if config.columns:
+        heading.append(f"rankwise read the columns as {spelled(config.columns)}: say the same in your data.")
     if not is_local(config.data) and not HUB_DATA.fullmatch(config.data):
         heading.append(f"{config.data!r} is made by rankwise: put your own rows into train.jsonl.")
     return Recipe(

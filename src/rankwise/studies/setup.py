@@ -29,6 +29,7 @@ def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:
         max_length=config.max_length,
         completion_style=config.completion_style,
         system=config.system,
+        columns=config.columns,
     )
     return base, splits
 

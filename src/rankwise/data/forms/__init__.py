@@ -14,11 +14,15 @@ from rankwise.data.forms import (
     classification,
     mawps,
     messages,
+    preference,
     prompt_completion,
     question_answer,
     sharegpt,
+    squad,
     svamp,
 )
+from rankwise.data.forms.pairs import pair
+from rankwise.data.forms.proposal import propose
 from rankwise.data.forms.reading import Reading
 from rankwise.errors import UsageError
 
@@ -30,13 +34,16 @@ Rows = list[tuple[str, Mapping[str, Any]]]  # each row with its place, such as "
 class Form:
     """One shape of row: its name, the columns it needs, how a row becomes an example, and columns it may also read.
 
-    ``build`` returns None for a row that is marked as having no answer.
+    ``build`` returns None for a row that is marked as having no answer. ``label`` is a classification's column of
+    labels, ``note`` what a reader of the report should know of the form.
     """
 
     name: str
     columns: tuple[str, ...]
     build: Callable[[Row, str, Reading], Example | None]
     optional: tuple[str, ...] = ()
+    label: str = ""
+    note: str = ""
 
 
 # First match wins, so a form stands before any form whose columns it contains.
@@ -50,8 +57,25 @@ FORMS = (
     Form("svamp", ("body", "question", "equation", "answer"), svamp.build),
     Form("question/explanation/answer", ("question", "explanation", "answer"), question_answer.build_explained),
     Form("question/answer", ("question", "answer"), question_answer.build),
-    Form("sentence/label", ("sentence", "label"), classification.build),
-    Form("text/label", ("text", "label"), classification.build),
+    Form("sentence/label", ("sentence", "label"), classification.build, label="label"),
+    Form("text/label", ("text", "label"), classification.build, label="label"),
+    Form(
+        "prompt/chosen", ("prompt", "chosen"), preference.asked("prompt"), ("rejected", "system"), note=preference.NOTE
+    ),
+    Form(
+        "question/chosen",
+        ("question", "chosen"),
+        preference.asked("question"),
+        ("rejected", "system"),
+        note=preference.NOTE,
+    ),
+    Form("chosen/rejected", ("chosen", "rejected"), preference.build, note=preference.NOTE),
+    Form("squad", ("context", "question", "answers"), squad.build),
+    Form("instruction/response", ("instruction", "response"), pair("instruction", "response"), ("context", "system")),
+    Form("prompt/response", ("prompt", "response"), pair("prompt", "response"), ("context", "system")),
+    Form("input/output", ("input", "output"), pair("input", "output"), ("context", "system")),
+    Form("input/target", ("input", "target"), pair("input", "target"), ("context", "system")),
+    Form("text/category", ("text", "category"), classification.build_category, label="category"),
 )
 
 
@@ -63,23 +87,28 @@ class Read:
     form: str
     unread: tuple[str, ...] = ()
     unanswered: int = 0
+    note: str = ""
 
 
-def detect(columns: list[str], where: str) -> Form:
-    """The form whose columns are all there. Raises UsageError with the columns found, accepted and nearly meant."""
+def detect(row: Mapping[str, Any], where: str) -> Form:
+    """The form whose columns ``row`` has. Raises UsageError with what was found, may be meant, and can be typed."""
+    columns = [str(column) for column in row]
     lowered = {column.lower() for column in columns}
     for form in FORMS:
         if lowered.issuperset(form.columns):
             return form
-    accepted = "; ".join(", ".join(form.columns) for form in FORMS)
+    accepted = "; ".join(", ".join(form.columns) for form in FORMS if len(form.columns) <= 2)
     known = sorted({column for form in FORMS for column in form.columns})
     near = []
     for column in sorted(lowered.difference(known)):
         for match in difflib.get_close_matches(column, known, n=1, cutoff=0.7):
             near.append(f"{column!r} is close to {match!r}")
+    proposed = propose(row)
     raise UsageError(
         f"{where}: cannot tell what the columns mean; found {', '.join(columns) or 'none'}; "
-        f"accepted sets: {accepted}" + (f". Perhaps rename: {', '.join(near)}" if near else "")
+        + (f"say it, as with {proposed}; " if proposed else "")
+        + f"accepted sets: {accepted}"
+        + (f". Perhaps rename: {', '.join(near)}" if near else "")
     )
 
 
@@ -93,9 +122,10 @@ def lower_keys(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def labels_in(rows: Rows) -> set[str]:
     """Distinct labels of rows in a classification form; nothing for other forms."""
-    if detect(list(rows[0][1]), rows[0][0]).build is not classification.build:
+    column = detect(rows[0][1], rows[0][0]).label
+    if not column:
         return set()
-    found = (classification.label_of(lower_keys(row, where).get("label"), (), where) for where, row in rows)
+    found = (classification.label_of(lower_keys(row, where).get(column), (), where, column) for where, row in rows)
     return {label for label in found if label is not None}
 
 
@@ -104,7 +134,7 @@ def read_rows(rows: Rows, reading: Reading) -> Read:
 
     Raises UsageError naming the row that cannot be read, or when no row has an answer.
     """
-    form = detect(list(rows[0][1]), rows[0][0])
+    form = detect(rows[0][1], rows[0][0])
     unread: dict[str, None] = {}
     examples = []
     for where, row in rows:
@@ -121,4 +151,4 @@ def read_rows(rows: Rows, reading: Reading) -> Read:
             examples.append(example)
     if not examples:
         raise UsageError(f"{rows[0][0]}: neither this row nor any after it has an answer; give rows with labels")
-    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(examples))
+    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(examples), form.note)
