@@ -18,9 +18,9 @@ SURFACE = {
     "chain": "stream model scale references seeds out set json dry-run",
     "merge": "base adapter out dtype verify json",
     "export": "adapter for max-rank dtype base out json",
-    "compress": "adapter rank energy data examples base out json",
+    "compress": "adapter rank energy data columns examples base out json",
     "generate": "prompt file adapter model system raw max-new-tokens batch json",
-    "eval": "adapter model data examples answers max-length seed json",
+    "eval": "adapter model data columns examples answers max-length seed json",
     "methods": "name model composes json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
     "analyze": "name model data columns scale ranks lr steps seed adapter train study dimensions samples outputs "

@@ -219,6 +219,7 @@ class Bench:
             "seed": self.request.seed,
             "notes": [
                 *self.base.notes,
+                *(f"{name}: {note}" for name, splits in self._splits.items() for note in splits.notes),
                 *(f"The run {label} diverged and counts as having learned nothing." for label in self.diverged),
             ],
         }
