@@ -1,4 +1,6 @@
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from rankwise.data import Encoded, Example, Message, preview
 from rankwise.data.render import encode, encode_split
@@ -164,6 +166,22 @@ def test_todays_date_does_not_reach_the_ids() -> None:
     template = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}\n" + CHATML
     tokenizer = make_tokenizer(template)
     assert shown(encode(chat((U, "a"), (A, "b")), tokenizer), tokenizer).startswith("26 Jul 2024\n")
+
+
+def test_preview_keeps_the_spaces_of_a_tokenizer_that_drops_the_first_one() -> None:
+    """Sentencepiece writes a space before every word and takes the first away when it decodes."""
+    pieces = ["<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "\u2581", "\u2581red", "\u2581fox", ".", "e", "s"]
+    inner = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], byte_fallback=True))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    inner.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>", bos_token="<s>")
+    words = [pieces.index(piece) for piece in ("\u2581red", "\u2581fox", "e", "s", ".", "\u2581")]
+    ids = [0, *words, 2 + 0xC3, 2 + 0xA9, 1]
+    shown = preview(Encoded(tuple(ids), (False,) * len(ids)), tokenizer)
+    assert [text for text, _ in shown] == ["<s>", " red", " fox", "e", "s", ".", " ", "", "é", "</s>"]
+    assert "".join(text for text, _ in shown) == tokenizer.decode(ids)
 
 
 def test_preview_shows_a_character_once_at_its_last_byte(tokenizer) -> None:
