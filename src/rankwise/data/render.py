@@ -8,18 +8,18 @@ masked by pad id: many models pad with their end-of-turn token.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import jinja2
 
+from rankwise.data.clock import MOMENT, OTHER, standing
 from rankwise.data.examples import Encoded, Example, Message
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# Llama 3 templates print today's date unless given one, and the same data must give the same ids tomorrow.
-FIXED_DATE = "26 Jul 2024"
 
 
 class Rendered(NamedTuple):
@@ -86,15 +86,34 @@ def _learned(message: Message) -> bool:
     return message.learn and bool(message.content.strip())
 
 
-def _apply(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, generate: bool = False) -> str:
+def _apply(
+    messages: tuple[Message, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    generate: bool = False,
+    moment: datetime = MOMENT,
+) -> str:
     turns = [{"role": message.role, "content": message.content} for message in messages]
     try:
-        return str(
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate, date_string=FIXED_DATE)
-        )
+        with standing(moment) as today:
+            return str(
+                tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate, date_string=today)
+            )
     except jinja2.TemplateError as error:
         roles = ", ".join(message.role for message in messages) or "no turns"
         raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error
+
+
+def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return a sentence when the chat template prints the time in some example; one of each order of roles is tried."""
+    kinds = {tuple(message.role for message in example.messages): example for example in examples if example.chat}
+    written = (example.messages for example in kinds.values() if tokenizer.chat_template)
+    if not any(_apply(messages, tokenizer) != _apply(messages, tokenizer, moment=OTHER) for messages in written):
+        return ()
+    return (
+        f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so that "
+        "the ids stay as they are; other programs print today's",
+    )
 
 
 def _end_of(content: str, text: str, start: int, end: int) -> int:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
-from rankwise.data.render import encode_split
+from rankwise.data.render import date_note, encode_split
 from rankwise.engine import Forward, evaluate
 from rankwise.models import Base, check_rows, load_base
 from rankwise.studies.device import pick_device
@@ -56,7 +56,7 @@ def checkup(model: str, data: str) -> dict[str, Any]:
             "prompts_across_splits": found.same_prompt,
             "untouched_nll": round(evaluate(forward, scored).mean, 4),
             "untouched_nll_examples": len(scored),
-            "notes": list(examples.notes),
+            "notes": [*examples.notes, *date_note(examples.train, base.tokenizer)],
         },
         "warnings": [*found.warnings, *_beyond(base, found)],
         "preview": preview(found.first, base.tokenizer),
