@@ -86,6 +86,7 @@ def test_a_base_without_a_generation_config_gets_one_where_it_is_needed(folders,
         (folder / "kept").rename(folder / "base" / "generation_config.json")
     written = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert set(written["eos_token_id"]) == {TURN, TEXT}
+    assert "_from_model_config" not in written
 
 
 @pytest.mark.parametrize("target", TARGETS)

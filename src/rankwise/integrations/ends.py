@@ -28,6 +28,7 @@ def write_ends(folder: Path, tokenizer: Any, model: Any) -> tuple[str, ...]:
     else:
         own = getattr(model, "generation_config", None)
         stated = own.to_diff_dict() if own is not None else {}
+    stated.pop("_from_model_config", None)  # it is no longer what the model's config says
     named = stated.get("eos_token_id")
     named = list(named) if isinstance(named, list) else [] if named is None else [named]
     added = [end for end in end_ids(tokenizer) if end not in named]
