@@ -16,7 +16,7 @@ from rankwise.data.files import SUFFIXES, load_path
 from rankwise.data.hub import ID, load_hub
 from rankwise.data.reasoning_gym import PREFIX as REASONING_GYM
 from rankwise.data.reasoning_gym import reasoning_gym
-from rankwise.data.render import encode_split
+from rankwise.data.render import date_note, encode_split
 from rankwise.data.splitting import Found, three_splits
 from rankwise.data.town_crier import town_crier
 from rankwise.data.word_problems import LANGUAGES, word_problems
@@ -65,6 +65,7 @@ def load_data(
             getattr(examples, split), tokenizer, max_length=max_length, split=split, skip=examples.skip
         )
         notes.extend(said)
+    notes.extend(date_note((*examples.train, *examples.selection, *examples.test), tokenizer))
     train, selection, test = encoded["train"], encoded["selection"], encoded["test"]
     return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test), examples.unseen)
 

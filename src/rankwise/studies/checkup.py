@@ -10,7 +10,7 @@ from typing import Any
 
 from rankwise.adapters import Full
 from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
-from rankwise.data.render import encode_split
+from rankwise.data.render import date_note, encode_split
 from rankwise.engine import Forward, evaluate
 from rankwise.errors import unknown
 from rankwise.models import Base, check_rows, load_base
@@ -74,7 +74,7 @@ def checkup(model: str, data: str, settings: Mapping[str, Any] | None = None) ->
             "prompts_across_splits": found.same_prompt,
             "untouched_nll": round(evaluate(forward, scored).mean, 4),
             "untouched_nll_examples": len(scored),
-            "notes": [*examples.notes, *found.notes],
+            "notes": [*examples.notes, *found.notes, *date_note(examples.train, base.tokenizer)],
         },
         "warnings": [*found.warnings, *_beyond(base, found)],
         "preview": preview(found.first, base.tokenizer),

@@ -12,6 +12,7 @@ import torch
 
 from rankwise.errors import UsageError, unknown
 from rankwise.files import new_folder, write_json, write_text
+from rankwise.integrations.ends import tokenizer_in, write_ends
 from rankwise.integrations.export.run import DTYPES
 from rankwise.integrations.live import Progress, base_name, saved_fingerprint, unverified
 from rankwise.integrations.merge.identity import check_base
@@ -99,6 +100,9 @@ def merge(
             progress(f"Writing {len(shards.files())} files")
         _write(folder, plan, shards, target)
         _copy_rest(source, folder, plan, dtype)
+        tokenizer = tokenizer_in(folder)
+        if tokenizer is not None and (added := write_ends(folder, tokenizer, model)):
+            notes.append(f"a reply ends with {' or '.join(added)}, which generation_config.json says now")
         proof, why_not = None, ""
         if check is False:
             why_not = "not asked for"
