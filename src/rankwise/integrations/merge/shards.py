@@ -84,12 +84,20 @@ def _header(path: Path) -> dict[str, Any]:
     return header
 
 
-def write(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], make: Callable[[str], Tensor]) -> int:
-    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors."""
+def write(
+    path: Path,
+    entries: Mapping[str, tuple[str, tuple[int, ...]]],
+    make: Callable[[str], Tensor],
+    beside: Callable[[str], str] = str,
+) -> int:
+    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors.
+
+    Tensors for which ``beside`` gives the same word are made one after another.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     # Wide types first, so that every tensor is aligned.
-    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), name))
+    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), beside(name), name))
     for name in order:
         kind, shape = entries[name]
         size = _width(kind)

@@ -1,0 +1,50 @@
+"""Tensors that a model has under several names, of which its files need to hold only one."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Ties:
+    """The names of every parameter of a model, taken before an adapter is on it.
+
+    A module that a model reaches by several paths is one module: its first name stands for it. Different modules
+    that hold the same parameter are tied.
+    """
+
+    def __init__(self, model: Any) -> None:
+        everywhere: dict[int, list[str]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            everywhere.setdefault(id(parameter), []).append(name)
+        self._names = {name: names for names in everywhere.values() for name in names}
+        owners: dict[int, list[str]] = {}
+        for path, module in model.named_modules():
+            for leaf, parameter in module._parameters.items():
+                if parameter is not None:
+                    owners.setdefault(id(parameter), []).append(f"{path}.{leaf}" if path else leaf)
+        self._groups = [names for names in owners.values() if len(names) > 1]
+        ends = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+        self._ends = {f"{path}.weight" for path, module in model.named_modules() if id(module) in ends}
+
+    def in_files(self, name: str, files: Container[str]) -> str:
+        """Return the name of the same tensor that is in the files; ``name`` itself when none is."""
+        return next((n for n in (name, *self._names.get(name, ())) if n in files), name)
+
+    def changed(self, names: Iterable[str], whole: Mapping[str, Tensor]) -> list[list[str]]:
+        """Return the tied names of which some are changed and which are no longer the same then, the changed first."""
+        found = []
+        for group in self._groups:
+            some = [name for name in group if name in names]
+            replaced = [whole[name] for name in group if name in whole]
+            same = len(replaced) == len(group) and all(torch.equal(replaced[0], other) for other in replaced[1:])
+            if some and not same:
+                found.append([*some, *(name for name in group if name not in some)])
+        return found
+
+    def may_part(self, group: Iterable[str]) -> bool:
+        """Return whether the config can say that these are not tied: only of the embedding and the output head."""
+        return set(group) <= self._ends
