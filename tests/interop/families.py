@@ -37,6 +37,11 @@ SMALL: dict[str, Any] = {
 }
 _HEADS = {"num_key_value_heads": 4}  # every head has keys and values of its own
 _ONE_EXPERT = {"num_experts_per_tok": 1}
+_SIGLIP = {
+    "model_type": "siglip_vision_model",
+    **{"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"image_size": 32, "patch_size": 8, "vision_use_head": False},
+}
 _MAMBA2 = {"mamba_n_heads": 8, "mamba_d_state": 16}
 _SHARED = {**_HEADS, "num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid"] * 2}
 # What a family needs besides, or otherwise.
@@ -44,14 +49,15 @@ OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "youtu"), _HEADS),
     **dict.fromkeys(("glm_moe_dsa", "minicpm3", "dots3_note", "dots3_note_text"), _HEADS),
     **dict.fromkeys(("bamba", "granitemoehybrid"), _MAMBA2),
-    "gemma4_unified_assistant": {"num_kv_shared_layers": 0},
+    "gemma3": {"vision_config": _SIGLIP, "mm_tokens_per_image": 4},
     "gemma3n_text": {"num_kv_shared_layers": 0, "laurel_rank": 8, "activation_sparsity_pattern": None},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     "longcat_flash": {**_HEADS, "zero_expert_num": 2, "ffn_hidden_size": 48},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1, "state_size": 16},
-    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local", "lsh"]},
+    "roc_bert": {"shape_vocab_size": 264, "pronunciation_vocab_size": 264},
+    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local"] * 2},
     "zamba": _SHARED,
     "zamba2": {**_SHARED, "n_mamba_heads": 8},
     "zaya": _ONE_EXPERT,

@@ -33,7 +33,7 @@ class Plan:
         update: tensor that takes an update -> adapted module.
         whole: tensor -> what replaces it.
         added: name in the merged files that the base's files lack -> tensor.
-        untied: the output head was tied to the embedding and they are no longer the same.
+        apart: names that were one tensor, the changed ones first, and are no longer the same.
     """
 
     handle: Handle
@@ -43,13 +43,14 @@ class Plan:
     update: Mapping[str, str]
     whole: Mapping[str, Tensor]
     added: Mapping[str, str]
-    untied: bool
+    apart: list[list[str]]
     _last: tuple[Part, torch.dtype | None, Mapping[str, Tensor]] | None = field(default=None, init=False)
 
     @property
     def changed(self) -> set[str]:
-        """Names in the merged files of the tensors that are not the base's own."""
-        return {file for part in self._parts() for file in part.files} | set(self.added)
+        """Names in the merged files of what took an update or was replaced."""
+        added = {file for file, name in self.added.items() if name in self.update or name in self.whole}
+        return added | {file for part in self._parts() for file in part.files}
 
     def beside(self, file_name: str) -> str:
         """Return what tensors of the merged files that are made together have in common, to be sorted by."""
@@ -155,19 +156,28 @@ def make_plan(model: Any, adapter: Path, names: Names, ties: Ties, shards: Shard
     update = {name: path for path in handle.layers for name in _weights(handle, path)}
     whole = dict(handle.overlay.tensors) if handle.overlay else {}
     apart = ties.changed({*update, *whole}, whole)
-    for group in apart:
-        if not ties.may_part(group):
+    added = [name for name in whole if ties.in_files(name, names.of) not in names.of]
+    if apart:
+        free = Ties(_untied(model))
+        if fixed := [group for group in apart if free.together(group)]:
             raise UsageError(
-                f"{adapter} adapts {group[0]}, which is one tensor with {', '.join(group[1:])} in this "
-                f"{type(model).__name__}: each would need its own. Keep the adapter beside the base."
+                f"{adapter} changes {fixed[0][0]}, which is one tensor with {', '.join(fixed[0][1:])} in every "
+                f"{type(model).__name__}: they cannot differ. Keep the adapter beside the base."
             )
-    split = [name for group in apart for name in group]
-    added = {names.file_name(name): name for name in {*split, *whole} if name not in names.of}
-    if not apart:  # what replaces both of two that are tied stays tied
-        added = {file: name for file, name in added.items() if ties.in_files(name, names.of) == name}
-    plan = Plan(handle, names, ties, shards, update, whole, added, bool(apart))
+        # The config says of all of them or of none that they are tied.
+        added += [name for group in ties.groups if not free.together(group) for name in group if name not in names.of]
+    plan = Plan(handle, names, ties, shards, update, whole, {names.file_name(n): n for n in added}, apart)
     _check(plan, {*update, *whole})
     return plan
+
+
+def _untied(model: Any) -> Any:
+    """Build the skeleton that the merged files are read into when their config says that nothing is tied."""
+    from transformers import AutoModelForCausalLM
+
+    config = type(model.config).from_dict({**model.config.to_dict(), "tie_word_embeddings": False})
+    with quiet(), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
 
 
 def _weights(handle: Handle, path: str) -> list[str]:

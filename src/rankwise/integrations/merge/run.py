@@ -32,7 +32,7 @@ class Merged:
 
     Attributes:
         changed: tensors that took an update or were replaced.
-        untied: the output head has become a tensor of its own.
+        untied: tensors that were tied, such as the output head to the embedding, have become tensors of their own.
         proof: the logits check, None when it was not done (``why_not`` says why).
     """
 
@@ -93,8 +93,9 @@ def merge(
     notes = []
     if not saved:
         notes.append("the adapter does not say which base it was trained on: only shapes could be checked")
-    if plan.untied:
-        notes.append("the output head was tied to the embedding and only one of them changes: they are two tensors now")
+    if plan.apart:
+        one, *others = plan.apart[0]
+        notes.append(f"{one} was one tensor with {', '.join(others)}; they differ now, so the files hold both")
     with new_folder(out) as folder:
         if progress:
             progress(f"Writing {len(shards.files())} files")
@@ -113,7 +114,7 @@ def merge(
             notes += proof.remarks()
         kind = dtype or "as the base"
         done = Merged(
-            out, name, str(adapter), len(plan.changed), len(shards.entries) + len(plan.added), kind, plan.untied,
+            out, name, str(adapter), len(plan.changed), len(shards.entries) + len(plan.added), kind, bool(plan.apart),
             proof, why_not, tuple(notes),
         )  # fmt: skip
         write_text(folder / "README.md", _card(done))
@@ -158,7 +159,7 @@ def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> Non
         if path.is_file() and not skip:
             shutil.copyfile(path, folder / path.name)
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    if plan.untied:
+    if bool(plan.apart):
         config["tie_word_embeddings"] = False
     if dtype:
         config = {k: v for k, v in config.items() if k != "torch_dtype"} | {"dtype": dtype}

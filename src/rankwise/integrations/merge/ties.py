@@ -14,6 +14,9 @@ class Ties:
 
     A module that a model reaches by several paths is one module: its first name stands for it. Different modules
     that hold the same parameter are tied.
+
+    Attributes:
+        groups: the names of tied parameters.
     """
 
     def __init__(self, model: Any) -> None:
@@ -26,9 +29,7 @@ class Ties:
             for leaf, parameter in module._parameters.items():
                 if parameter is not None:
                     owners.setdefault(id(parameter), []).append(f"{path}.{leaf}" if path else leaf)
-        self._groups = [names for names in owners.values() if len(names) > 1]
-        ends = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
-        self._ends = {f"{path}.weight" for path, module in model.named_modules() if id(module) in ends}
+        self.groups = [names for names in owners.values() if len(names) > 1]
 
     def in_files(self, name: str, files: Container[str]) -> str:
         """Return the name of the same tensor that is in the files; ``name`` itself when none is."""
@@ -37,7 +38,7 @@ class Ties:
     def changed(self, names: Iterable[str], whole: Mapping[str, Tensor]) -> list[list[str]]:
         """Return the tied names of which some are changed and which are no longer the same then, the changed first."""
         found = []
-        for group in self._groups:
+        for group in self.groups:
             some = [name for name in group if name in names]
             replaced = [whole[name] for name in group if name in whole]
             same = len(replaced) == len(group) and all(torch.equal(replaced[0], other) for other in replaced[1:])
@@ -45,6 +46,6 @@ class Ties:
                 found.append([*some, *(name for name in group if name not in some)])
         return found
 
-    def may_part(self, group: Iterable[str]) -> bool:
-        """Return whether the config can say that these are not tied: only of the embedding and the output head."""
-        return set(group) <= self._ends
+    def together(self, names: Iterable[str]) -> bool:
+        """Return whether any two of these are one tensor."""
+        return any(len(set(group) & set(names)) > 1 for group in self.groups)
