@@ -46,6 +46,8 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
     Raises:
         UsageError: a factor holds NaN or infinity, or the adapter is merged.
     """
+    if not isinstance(handle, Handle):
+        raise UsageError(f"save needs the handle that attach or load returned, found a {type(handle).__name__}.")
     folder = Path(folder)
     if handle.merged:
         raise UsageError(f"adapter {handle.name!r} is merged into the base; unmerge it before saving.")

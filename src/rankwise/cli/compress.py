@@ -32,7 +32,7 @@ def compress(
     from rich.table import Table
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_json, say_loading
+    from rankwise.cli.options import command, say_json, say_loading
     from rankwise.errors import UsageError
 
     if (rank is None) == (energy is None):
@@ -67,5 +67,5 @@ def compress(
     ranks = sorted(set(done.ranks.values()))
     shown = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     console.say(screen, f"{done.folder}: rank {shown}, {done.error:.2%} of the update lost")
-    console.say(screen, f"Next: rankwise export {done.folder} --for vllm")
+    console.say(screen, f"Next: {command('export', done.folder, for_='vllm', base=base)}")
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Columns, Data, Json, MaxLength, Model
+from rankwise.cli.options import Columns, Data, Json, MaxLength, Model, command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,10 +48,8 @@ def doctor(
     screen.print("[bold]warnings[/bold]" + ("" if found["warnings"] else ": none"))
     for warning in found["warnings"]:
         _line(screen, f"  - {warning}", style="yellow")
-    said = {"--model": model, "--data": data, "--columns": columns, "--max-length": max_length}
-    words = [word for name, value in said.items() if value is not None for word in (name, str(value))]
-    words += [word for text in setting or [] for word in ("--set", text)]
-    _line(screen, f"Next: {shlex.join(['rankwise', 'study', *words])}")
+    words = command("study", model=model, data=data, columns=columns, max_length=max_length)
+    _line(screen, f"Next: {' '.join([words, *(f'--set {shlex.quote(text)}' for text in setting or [])])}")
     return 0
 
 

@@ -27,10 +27,9 @@ def eval_(
     Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
     """
     import json
-    import shlex
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import command, say_loading
     from rankwise.errors import UsageError
 
     for option, value, least in (("--examples", examples, 1), ("--answers", answers, 0)):
@@ -66,8 +65,7 @@ def eval_(
             console.say(screen, f"{name}: exact match {right}")
     if found.difference is not None:
         console.say(screen, f"difference in NLL, adapter less base: {found.difference}")
-        console.say(screen, f"Next: rankwise export {adapter} --for peft")
+        console.say(screen, f"Next: {command('export', adapter, for_='peft', base=model)}")
     else:
-        said = ["--data", spec, *(["--columns", columns] if columns else [])]
-        console.say(screen, f"Next: {shlex.join(['rankwise', 'train', *said])}")
+        console.say(screen, f"Next: {command('train', model=model, data=data, columns=columns)}")
     return 0

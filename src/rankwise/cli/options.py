@@ -62,6 +62,21 @@ def typed(command: str, otherwise: str | None = None) -> str:
     return shlex.join(["rankwise", *sys.argv[1:]]) if here else otherwise or f"rankwise {command}"
 
 
+def command(verb: str, *arguments: object, **options: object) -> str:
+    """Return a command to paste into a POSIX shell, with the options that were given, such as ``for_="peft"``.
+
+    >>> command("export", "my runs/best", for_="peft", base=None)
+    "rankwise export 'my runs/best' --for peft"
+    """
+    import shlex
+
+    words = ["rankwise", verb, *map(str, arguments)]
+    for name, value in options.items():
+        if value is not None:
+            words += ["--" + name.strip("_").replace("_", "-"), str(value)]
+    return shlex.join(words)
+
+
 def say_json(values: Any) -> None:
     """Print ``values`` as one line of JSON, names sorted, every script's letters as they are."""
     import json

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rankwise.adapters import Adapter, Full
 from rankwise.data.columns import parse_columns
@@ -20,8 +28,11 @@ ColumnsSetting = Annotated[
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+GROWABLE = frozenset(
+    {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
+    # These change no run, only how many are judged, and what is recommended and known about the runs there are.
+    | {"finalists", "cheapest_by", "measure"}
+)
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
@@ -48,6 +59,13 @@ class Arm(Strict):
     options: dict[str, str | int | float] = {}
     adapter: dict[str, Any] | None = None
     batch: int | None = Field(default=None, ge=1)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _names_as_text(cls, options: Any) -> Any:
+        """A placement may be a list of module names; it is kept as the text that means the same."""
+        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
+        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
 
     def target(self) -> Adapter | Full:
         """Build the spec of what trains."""

@@ -92,6 +92,7 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "name": arm.name,
         "label": arm.label,
         "method": arm.method,
+        "options": arm.options,
         "reference": arm is config.reference_arm,
         "batch": arm.batch or config.batch,
         **_spec(arm),
