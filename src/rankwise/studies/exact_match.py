@@ -83,7 +83,10 @@ def _arm(
         return {**facts, **blank, "sentence": f"{arm.arm.label} answers {share} of {right.shape[1]} questions."}
     found = paired_over_seeds(right, theirs)
     words = config.reference_words
-    if floor:
+    edge = next((one.arm.label for one in (reference, arm) if not one.bracketed), None)
+    if edge is not None:
+        says = f"no verdict, as the best learning rate of {edge} is at the edge of its grid"
+    elif floor:
         says = "accuracy is at the floor, so this comparison says nothing"
     elif found.p > CLEAR:
         says = "no difference is shown"
