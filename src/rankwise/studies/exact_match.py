@@ -9,6 +9,7 @@ import numpy as np
 
 from rankwise.engine import Quiz
 from rankwise.stats.mcnemar import paired_over_seeds
+from rankwise.stats.single import FLOOR
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.judgement import finished
@@ -16,7 +17,6 @@ from rankwise.studies.judgement import finished
 if TYPE_CHECKING:
     from rankwise.studies.runner import Runner
 
-FLOOR = 0.05  # below this on every side, a handful of lucky answers decides everything
 CLEAR = 0.05  # p-value under which a difference is called one
 
 
