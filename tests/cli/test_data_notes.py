@@ -54,10 +54,9 @@ def test_train_tells_it_and_keeps_it_in_the_runs_folder(trained, data, capsys):
 
 @pytest.mark.parametrize("command", ["eval", "compress", "doctor", "analyze"])
 def test_the_others_tell_it_too(command, trained, data, tmp_path, capsys):
-    (adapter,) = (path.parent for path in trained.rglob("adapter_config.json"))
     typed = {
-        "eval": ["eval", str(adapter), "--answers", "0"],
-        "compress": ["compress", str(adapter), "--rank", "2", "--out", str(tmp_path / "c")],
+        "eval": ["eval", str(trained), "--answers", "0"],
+        "compress": ["compress", str(trained), "--rank", "2", "--out", str(tmp_path / "c")],
         "doctor": ["doctor", "--model", "tiny", "--max-length", "200"],
         "analyze": ["analyze", "scale", "--scale", "smoke", "--ranks", "1,2", "--out", str(tmp_path / "a")],
     }[command]
