@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rankwise.cli.options import Data, Json, Model
+from rankwise.cli.options import Data, Json, Model, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,16 +15,13 @@ if TYPE_CHECKING:
 
 def doctor(model: Model = None, data: Data = None, json_: Json = False) -> int:
     """Check versions, devices, the model and the data; show one example with the tokens that are trained on."""
-    import json
-
-    import typer
 
     from rankwise.cli import console
     from rankwise.studies.checkup import checkup
 
     found = checkup(model or "default", data or "word-problems")
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say_json(found, sort=False)
         return 0
     screen = console.out()
     for section in ("environment", "model"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Data, Json, Model, Seed
+from rankwise.cli.options import Data, Json, Model, Seed, say_json
 
 
 def eval_(
@@ -25,7 +25,6 @@ def eval_(
     The loss is the negative log-likelihood per trained token, in nats; the difference is paired, example by example.
     Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
     """
-    import json
 
     from rankwise.cli import console
     from rankwise.cli.options import say_loading
@@ -52,7 +51,7 @@ def eval_(
     )  # the test split does not depend on the others' sizes
     found = score(base, handle, splits.test, answers)
     if json_:
-        typer.echo(json.dumps({"model": base.name, "data": spec, **found.to_dict()}, ensure_ascii=False))
+        say_json({"model": base.name, "data": spec, **found.to_dict()}, sort=False)
         return 0
     screen = console.out()
     for name, scores in (("base", found.base), ("adapter", found.adapter)):
