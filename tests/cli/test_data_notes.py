@@ -76,7 +76,7 @@ def test_eval_says_it_to_a_person_and_repeats_the_columns(data, capsys):
     assert main(["eval", "--model", "tiny", "--answers", "0", "--data", str(data), *COLUMNS]) == 0
     told = capsys.readouterr().out
     assert f"note: {dropped('test')}\n" in told
-    assert f"Next: rankwise train --data {data} --columns 'question={{ask}}?,answer=reply'" in told
+    assert f"Next: rankwise train --model tiny --data {data} --columns 'question={{ask}}?,answer=reply'" in told
 
 
 @pytest.mark.parametrize(("typed", "said"), [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Columns, Data, Json, MaxLength, Model, command
+from rankwise.cli.options import Columns, Data, Json, MaxLength, Model, command, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,6 @@ def doctor(
     json_: Json = False,
 ) -> int:
     """Check versions, devices, the model and the data; show one example with the tokens that are trained on."""
-    import json
     import shlex
 
     from rankwise.cli import console
@@ -37,7 +36,7 @@ def doctor(
     settings = changes(setting, columns=columns, max_length=max_length)
     found = checkup(model or "default", data or "word-problems", settings)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say_json(found, sort=False)
         return 0
     screen = console.out()
     for section in ("environment", "model"):

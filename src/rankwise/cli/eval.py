@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Columns, Data, Json, Model, Seed
+from rankwise.cli.options import Columns, Data, Json, Model, Seed, say_json
 
 
 def eval_(
@@ -26,7 +26,6 @@ def eval_(
     The loss is the negative log-likelihood per trained token, in nats; the difference is paired, example by example.
     Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
     """
-    import json
 
     from rankwise.cli import console
     from rankwise.cli.options import command, say_loading
@@ -53,7 +52,7 @@ def eval_(
     found = score(base, handle, held.test, answers)
     if json_:
         about = {"model": base.name, "data": spec, "notes": list(held.notes)}
-        typer.echo(json.dumps({**about, **found.to_dict()}, ensure_ascii=False))
+        say_json({**about, **found.to_dict()}, sort=False)
         return 0
     screen = console.out()
     for remark in held.notes:

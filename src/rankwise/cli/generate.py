@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Json, Model
+from rankwise.cli.options import Json, Model, say_json
 
 
 def generate(
@@ -31,7 +31,6 @@ def generate(
 
     The chat template of the model is used unless --raw. The same prompt always gives the same text.
     """
-    import json
 
     from rankwise.cli import console
     from rankwise.cli.options import say_loading
@@ -83,7 +82,7 @@ def generate(
     texts = greedy(base, ids, max_new_tokens=max_new_tokens, batch=batch)
     for asked, text in zip(prompts, texts, strict=True):
         if json_:
-            typer.echo(json.dumps({"prompt": asked, "text": text}, ensure_ascii=False))
+            say_json({"prompt": asked, "text": text}, sort=False)
         else:
             console.say(console.out(), f"> {clean_text(asked)}\n{clean_text(text)}\n")
     return 0

@@ -47,7 +47,6 @@ def train(
 
     Writes the adapter in PEFT format into --out; the same command continues a run that was cut short.
     """
-    import json
 
     from rich.markup import escape
 
@@ -101,7 +100,10 @@ def train(
     screen = console.out()
     if dry_run:
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
-        typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
+        if json_:
+            say_json(plan, sort=False)
+        else:
+            typer.echo(f"{target!r}, lr {rate:g}, into {folder}")
         return 0
     with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)

@@ -76,6 +76,7 @@ class Runner:
         self.keep_full = keep_full
         for text in ledger.notes:
             progress.note(text)
+        drop_checkpoints(folder, ledger)
         base.model.eval()
         self.forward = Forward(base.model)
         asked = config.exact_match
@@ -229,3 +230,10 @@ class Runner:
 
 def _singly(runs: Sequence[RunCost]) -> list[list[int]]:
     return [[int(run.label)] for run in runs]
+
+
+def drop_checkpoints(folder: StudyFolder, ledger: Ledger) -> None:
+    """Remove the checkpoints of runs that have ended: a kill may come between the two."""
+    for run in ledger.runs():
+        if run.status in ("done", "diverged"):
+            (folder.run_folder(run.key) / CHECKPOINT).unlink(missing_ok=True)

@@ -97,6 +97,7 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
         base_model=live.name,
     )
     program.check(package)
+    _check_finite(package, dtype)
     with new_folder(out) as folder:
         program.write(folder, package)
         write_ends(folder, live.base.tokenizer, live.base.model)
@@ -133,6 +134,14 @@ def _check_rank(modules: list[Plain], most: int, program: Target, live: Live) ->
         f"the adapter is exact at rank {large.rank}{doubled}, and {program.program} was to be given at most {most}; "
         f"{', or '.join(choices)}."
     )
+
+
+def _check_finite(package: Package, dtype: str | None) -> None:
+    for module in package.modules:
+        if not (module.A.isfinite().all() and module.B.isfinite().all()):
+            kind = dtype or str(module.A.dtype).removeprefix("torch.")
+            other = " or bfloat16" if kind == "float16" else ""
+            raise UsageError(f"the factors of {module.path}, scale included, do not fit {kind}; use float32{other}.")
 
 
 def _prove(live: Live, program: Target, folder: Path, *, same: bool) -> Proof:

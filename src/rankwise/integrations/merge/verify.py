@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rankwise.adapters import Handle, load, orientation
 from rankwise.adapters.experts import AdaptedExperts
 from rankwise.errors import RunError
-from rankwise.integrations.export.proof import logits, text_ids
+from rankwise.integrations.export.proof import live_logits, logits, text_ids
 from rankwise.integrations.merge.shards import Shards
 from rankwise.models import Base
 from rankwise.models.folder import load_folder
@@ -99,7 +99,7 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     ids = text_ids(Base(model, tokenizer, str(base), ""))
     bare = _run(model, ids)
     handle = load(model, adapter)
-    live = _run(model, ids)
+    live = _run(model, ids, live_logits)
     _add(handle)
     sums = _run(model, ids)
     with torch.no_grad():
@@ -137,10 +137,10 @@ def _add(handle: Handle) -> None:
             layer.enabled.remove(handle.name)
 
 
-def _run(model: Any, ids: Tensor) -> Tensor:
+def _run(model: Any, ids: Tensor, of: Callable[[Any, Tensor], Tensor] = logits) -> Tensor:
     model.eval()
     with torch.no_grad():
-        return logits(model, ids)
+        return of(model, ids)
 
 
 def _gap(one: Tensor, two: Tensor) -> float:
