@@ -55,6 +55,14 @@ def test_a_changed_setting_of_a_task_is_named(change, words, tmp_path):
         opened(tmp_path, tasks=[TASKS[0], {**TASKS[1], **change}, TASKS[2]])
 
 
+def test_data_that_changed_under_a_name_are_refused(tmp_path):
+    opened(tmp_path)
+    config = stream()
+    other = loaded(config) | {"vi": Loaded(config.tasks[1], (), (), (), "another print", ())}
+    with pytest.raises(UsageError, match="data of task 'vi' changed under the stream"):
+        open_stream(StudyFolder(tmp_path), config.to_dict(), other)
+
+
 def test_columns_belong_to_a_task_and_are_written_only_where_they_are(tmp_path):
     columns = {"prompt": "a", "completion": "b"}
     told = [{**TASKS[0], "columns": "prompt=a,completion=b"}, *TASKS[1:]]
