@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankwise.digests import BLANK, KEY, Hasher, of_parts
+from rankwise.digests import BLANK, KEY, of_bytes, of_parts
 
 KINDS = {
     torch.float64: "F64",
@@ -43,13 +43,17 @@ def write(
     entries: Mapping[str, Entry],
     make: Callable[[str], Tensor],
     metadata: Mapping[str, str] | None = None,
+    beside: Callable[[str], str] = str,
 ) -> int:
-    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors."""
+    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors.
+
+    Tensors of one width for which ``beside`` gives the same word are made one after another.
+    """
     own = {"format": "pt", **(metadata or {})}
     header: dict[str, Any] = {"__metadata__": {**own, KEY: BLANK}}
     end = 0
     # Wide types first, so that every tensor is aligned.
-    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), name))
+    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), beside(name), name))
     for name in order:
         kind, shape = entries[name]
         size = _width(kind)
@@ -69,7 +73,7 @@ def write(
             if len(raw) != stop - begin:
                 raise AssertionError(f"{name}: {len(raw)} bytes do not fill its place of {stop - begin}")
             file.write(raw)
-            parts[name] = (kind, shape, Hasher(raw).hexdigest())
+            parts[name] = (kind, shape, of_bytes(raw))
         file.seek(8 + text.index(f'"{KEY}":"{BLANK}"'.encode()) + len(f'"{KEY}":"'))
         file.write(of_parts(parts, own).encode())
     return end
@@ -83,7 +87,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
     """Return the digest that a file of ``tensors`` would carry."""
-    return of_parts({name: (*entry_of(value), Hasher(bytes_of(value)).hexdigest()) for name, value in tensors.items()})
+    return of_parts({name: (*entry_of(value), of_bytes(bytes_of(value))) for name, value in tensors.items()})
 
 
 def _width(kind: str) -> int:

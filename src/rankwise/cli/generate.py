@@ -54,7 +54,7 @@ def generate(
     say_loading()
     from rankwise.data import Example, Message
     from rankwise.data.control import control_tokens
-    from rankwise.data.render import prompt_ids
+    from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
@@ -68,10 +68,13 @@ def generate(
         base = load_base(model, progress=note)
     opening = (Message("system", system),) if system is not None else ()
     turns = [(*opening, Message("user", text)) for text in prompts]
-    ids = [prompt_ids(asked, base.tokenizer, chat=not raw, keep=keep) for asked in turns]
+    if note and not raw:
+        for said in date_note([Example(turns[0])], base.tokenizer):
+            note(said)
     spelled = {name for asked in turns for name in control_tokens(base.tokenizer).spelled(Example(asked))}
-    if note is not None and spelled and not keep:
+    if note and spelled and not keep:
         note(f"Read as text: {', '.join(sorted(spelled))}. With --keep-control-tokens they are control tokens.")
+    ids = [prompt_ids(asked, base.tokenizer, chat=not raw, keep=keep) for asked in turns]
     if prompt is not None and not json_:
 
         def show(piece: str) -> None:
