@@ -19,7 +19,7 @@ SURFACE = {
     "merge": "base adapter out dtype verify json",
     "export": "adapter for max-rank dtype base out json",
     "compress": "adapter rank energy data columns examples base out json",
-    "generate": "prompt file adapter model system raw max-new-tokens batch json",
+    "generate": "prompt file adapter model system raw keep-control-tokens max-new-tokens batch json",
     "eval": "adapter model data columns examples answers max-length seed json",
     "methods": "name model composes json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",

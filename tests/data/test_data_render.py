@@ -85,10 +85,10 @@ def test_plain_examples_ignore_the_template(tokenizer) -> None:
     assert shown(encode(example, tokenizer), tokenizer) == "2+2=[4<|im_end|>]"
 
 
-@pytest.mark.parametrize("prompt", ["hi", "<|im_start|>hi"])
-def test_one_bos(prompt: str) -> None:
+@pytest.mark.parametrize(("prompt", "keep"), [("hi", False), ("<|im_start|>hi", True)])
+def test_one_bos(prompt: str, keep: bool) -> None:
     tokenizer = make_tokenizer(bos=True)
-    plain = encode(Example((Message(U, prompt), Message(A, "yo")), chat=False), tokenizer)
+    plain = encode(Example((Message(U, prompt), Message(A, "yo")), chat=False), tokenizer, keep=keep)
     assert shown(plain, tokenizer) == "<|im_start|>hi[yo<|im_end|>]"
     assert encode(chat((U, "hi"), (A, "yo")), tokenizer).input_ids.count(tokenizer.bos_token_id) == 2  # two turns
 

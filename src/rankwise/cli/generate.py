@@ -23,6 +23,10 @@ def generate(
     model: Model = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep-control-tokens", help="Let prompts hold control tokens (<|im_end|>); else they are text."),
+    ] = False,
     max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
     batch: Annotated[int, typer.Option(help="Prompts decoded at once.")] = 16,
     json_: Json = False,
@@ -48,6 +52,7 @@ def generate(
     prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
     from rankwise.data import Example, Message
+    from rankwise.data.control import control_tokens
     from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
@@ -61,15 +66,14 @@ def generate(
     else:
         base = load_base(model, progress=note)
     opening = (Message("system", system),) if system is not None else ()
+    turns = [(*opening, Message("user", text)) for text in prompts]
     if note and not raw:
-        for said in date_note([Example((*opening, Message("user", prompts[0])))], base.tokenizer):
+        for said in date_note([Example(turns[0])], base.tokenizer):
             note(said)
-    ids = [
-        list(base.tokenizer(text)["input_ids"])
-        if raw
-        else prompt_ids((*opening, Message("user", text)), base.tokenizer)
-        for text in prompts
-    ]
+    spelled = {name for asked in turns for name in control_tokens(base.tokenizer).spelled(Example(asked))}
+    if note and spelled and not keep:
+        note(f"Read as text: {', '.join(sorted(spelled))}. With --keep-control-tokens they are control tokens.")
+    ids = [prompt_ids(asked, base.tokenizer, chat=not raw, keep=keep) for asked in turns]
     if prompt is not None and not json_:
 
         def show(piece: str) -> None:

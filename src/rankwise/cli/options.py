@@ -16,7 +16,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="'word-problems' (or word-problems:en, :vi), 'code-book', 'town-crier', 'reasoning-gym:NAME', a .json, "
-        ".jsonl, .csv or .parquet file, a folder, or a hub id; skip-bad-rows:NAME leaves out rows that cannot be used."
+        ".jsonl, .csv or .parquet file, a folder, or a hub id; skip-bad-rows:NAME leaves out rows that cannot be used, "
+        "keep-control-tokens:NAME lets their words hold control tokens."
     ),
 ]
 Columns = Annotated[

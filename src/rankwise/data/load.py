@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from rankwise.data.bad_rows import PREFIX, Skipping
+from rankwise.data.bad_rows import KEEP, PREFIX, Skipping
 from rankwise.data.code_book import code_book
 from rankwise.data.columns import Columns, parse_columns
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
@@ -49,7 +49,8 @@ def load_data(
     ``spec`` is one of ``NAMES``, ``reasoning-gym:GENERATOR``, a local .json, .jsonl, .csv or .parquet file, a folder
     with train/test files, or a hub id ``owner/name[:config]``. ``max_length`` counts tokens. ``system`` is put before
     conversations that have no system message and replaces the generated data's own. ``skip-bad-rows:`` before a
-    file, folder or hub id leaves out rows that cannot be read or written by the chat template, and says how many.
+    file, folder or hub id leaves out rows that cannot be read or written by the chat template, and says how many;
+    ``keep-control-tokens:`` lets their words hold control tokens, which else are text (:mod:`rankwise.data.control`).
     ``columns`` says which of a file's columns, or which template, is read as what (:mod:`rankwise.data.columns`).
     ``only_test`` tokenizes, and speaks of, the test split only. Raises UsageError for anything a person can correct.
     """
@@ -131,6 +132,8 @@ def _find(named: str, style: CompletionStyle, columns: Columns | None) -> Found:
     spec = skip.data
     if skip.on and is_generated(spec):
         raise UsageError(f"{spec} is made here and has no bad rows; leave {PREFIX} out")
+    if skip.keep and is_generated(spec):
+        raise UsageError(f"{spec} is made here and spells no control tokens; leave {KEEP} out")
     try:
         path = Path(spec).expanduser()
         there = bool(spec.strip()) and path.exists()
