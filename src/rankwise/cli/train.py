@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Steps
+from rankwise.cli.options import Batch, Columns, Data, DryRun, Json, MaxLength, Model, Out, ReportTo, Scale, Seed, Steps
 
 
 def train(
@@ -24,6 +24,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate; default 1e-4 for full, 1e-3 for LoRA.")] = None,
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
+    max_length: MaxLength = None,
     scale: Scale = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -43,14 +45,13 @@ def train(
 ) -> int:
     """Train one adapter (or all weights) and score it on held-out data.
 
-    Writes the adapter in PEFT format; the same command continues a run that was cut short.
+    Writes the adapter in PEFT format into --out; the same command continues a run that was cut short.
     """
-    import json
 
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading
+    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading, typed
     from rankwise.errors import UsageError
 
     if from_ is not None:
@@ -63,6 +64,7 @@ def train(
     elif arm_ is not None:
         raise UsageError("--arm names an arm of a study; it needs --from DIR.")
     say_loading()
+    from rankwise.cli.after_training import evaluation, slower
     from rankwise.engine.event_summary import line, summarize
     from rankwise.methods import build
     from rankwise.studies.dynamics import update_words
@@ -72,7 +74,8 @@ def train(
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
 
-    values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
+    where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
+    values = changes(setting, **where, steps=steps, batch=batch, seed=seed)
     common = {"rank": rank, "alpha": alpha, "placement": placement}
     for name in (*common, "lr"):
         if name in values:
@@ -97,14 +100,18 @@ def train(
     screen = console.out()
     if dry_run:
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
-        typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
+        if json_:
+            say_json(plan, sort=False)
+        else:
+            typer.echo(f"{target!r}, lr {rate:g}, into {folder}")
         return 0
     with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)
     if json_:
         say_json(trained.to_dict())
     elif trained.result.status != "done":
-        screen.print(escape(f"{trained.result.reason}; try --lr {rate / 3:.0e}"), highlight=False)
+        for text in (f"{trained.result.reason}.", f"Next: {slower(typed('train'), rate, folder)}"):
+            screen.print(escape(text), highlight=False, soft_wrap=True)
     else:
         result = trained.result
         assert result.test is not None
@@ -115,6 +122,7 @@ def train(
             *(f"event {line(entry)}" for entry in summarize(result.events)),
             *update_words(result),
             f"saved in {trained.path}",
+            f"Next: {evaluation(config, target, folder)}",
         ]
         for text in lines:
             screen.print(escape(text), highlight=False, soft_wrap=True)

@@ -53,11 +53,10 @@ class Ended:
 
     def where(self) -> dict[str, str]:
         """Model and data of this study, as options; those that a command takes anyway are left out."""
-        if not self.asked:
-            found = {name: self.typed.get(f"--{name}") for name in ("model", "data")}
-            return {name: value for name, value in found.items() if value}
         usual = {"model": "default", "data": "word-problems"}
-        return {name: self.asked[name] for name in usual if self.asked[name] != usual[name]}
+        found = {name: self.asked.get(name) or self.typed.get(f"--{name}") for name in usual}
+        found |= {name: self.typed.get(f"--{name.replace('_', '-')}") for name in ("columns", "max_length")}
+        return {name: value for name, value in found.items() if value and value != usual.get(name)}
 
     def here(self, command: Typed) -> Typed:
         """Return a command that extends this study: in its folder, unless a budget has fixed its plan."""

@@ -85,9 +85,9 @@ def _of_the_best(ended: Ended) -> NextStep | None:
     best = _best(ended.results) if ended.results.get("survey") else ""
     if not best:
         return None
-    kept = ended.typed.only("--model", "--data", "--reference", "--seed").options
+    kept = ended.typed.only("--model", "--data", "--columns", "--max-length", "--reference", "--seed").options
     if ended.from_python:
-        kept = tuple(("--" + name, value) for name, value in ended.where().items())
+        kept = Typed().to(**ended.where()).options
     command = Typed("methods", (("--scale", ended.study["scale"]), ("--methods", best), *kept))
     return NextStep("Ask which of the best ones matches full fine-tuning:", str(ended.elsewhere(command, "best")))
 
@@ -248,4 +248,4 @@ def _round(rate: float) -> float:
 
 
 def _flat(options: dict[str, str]) -> list[str]:
-    return [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -20,6 +20,7 @@ from rankwise.stats.contrast import regret
 from rankwise.stats.multiplicity import holm
 from rankwise.stats.scores import Scores
 from rankwise.studies.cells import Cell
+from rankwise.studies.result_file import read_document
 
 Json = dict[str, Any]
 LEVEL = 0.05
@@ -62,7 +63,7 @@ def _open(folder: Path) -> dict[str, Side]:
     """Return the finished studies in a folder by cell."""
     summary = folder / "cells.json"
     if summary.exists() and not (folder / "results.json").exists():
-        names = json.loads(summary.read_text(encoding="utf-8"))["cells"]
+        names = read_document(summary).get("cells", [])
         return {name: _side(folder / name, f"{folder}/{name}") for name in names}
     side = _side(folder, str(folder))
     return {Cell(str(side.config.get("model")), str(side.config.get("data"))).slug: side}
@@ -71,8 +72,8 @@ def _open(folder: Path) -> dict[str, Side]:
 def _side(path: Path, name: str) -> Side:
     study = StudyFolder(path)
     try:
-        results: Json = json.loads(study.results_file.read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError):
+        results: Json = read_document(study.results_file)["results"]
+    except (FileNotFoundError, KeyError):
         raise UsageError(f"{path} has no finished study; repeat its command first.") from None
     if kind := results.get("kind"):
         raise UsageError(
@@ -142,7 +143,10 @@ def _incomparable(first: Side, other: Side) -> str | None:
 
 
 def _differences(first: Side, other: Side) -> dict[str, Json]:
-    """Return other - first for every arm that both ran on fresh seeds, p-values by Holm over the arms."""
+    """Return other - first for every arm that both ran on fresh seeds, p-values by Holm over the arms.
+
+    There is no verdict where one of the two has its best learning rate at the edge of its grid.
+    """
     shared = [name for name in other.arms if name in first.arms]
     found = {name: regret(other.arms[name], first.arms[name], first.base) for name in shared}
     adjusted = holm([float(found[name].p_value()) for name in shared])
@@ -151,12 +155,19 @@ def _differences(first: Side, other: Side) -> dict[str, Json]:
         low, high = (float(end) for end in found[name].interval())
         estimate = float(found[name].estimate)
         word = "no difference shown" if p > LEVEL else "lower" if estimate < 0 else "higher"
+        if not (_bracketed(first, name) and _bracketed(other, name)):
+            word = "no verdict"
         seeds = "paired" if set(first.arms[name].seeds) == set(other.arms[name].seeds) else "separate"
         out[name] = {
             "estimate": estimate, "low": low, "high": high, "p": p, "word": word, "seeds": seeds,
             "for_these_seeds": found[name].for_these_seeds,
         }  # fmt: skip
     return out
+
+
+def _bracketed(side: Side, name: str) -> bool:
+    """Whether the arm's best learning rate there lies inside its grid."""
+    return next(bool(arm["bracketed"]) for arm in side.results["arms"] if arm["name"] == name)
 
 
 def _settings(sides: list[Side]) -> list[Json]:
