@@ -10,7 +10,7 @@ from rankwise.analysis.measures.projection import Crossing
 from rankwise.analysis.measures.wins import Count
 from rankwise.analysis.olora_dimension import between, bracket_words, tried
 from rankwise.analysis.olora_duels import beyond, duels, strictly
-from rankwise.analysis.olora_rules import MANY, ahead, needed, odds
+from rankwise.analysis.olora_rules import MANY, ahead, favored, needed, odds
 from rankwise.analysis.olora_shown import panels, tables
 from rankwise.analysis.olora_words import interpret, why
 from rankwise.analysis.request import Request
@@ -71,7 +71,8 @@ def _arm(name, method, curves):
         {"lr": lr, "status": "done", "selection_nll": min(nll for _, nll in curve), "curve": curve}
         for lr, curve in curves.items()
     ]
-    return {"name": name, "method": method, "rank": int(name.rsplit("-r", 1)[1]), "learning_rates": rates}
+    rank = int(name.rsplit("-r", 1)[1])
+    return {"name": name, "method": method, "rank": rank, "learning_rates": rates, "bracketed": True}
 
 
 def _study(pairs, base=2.0, search="grid", rates=((1e-4,), (1e-4,))):
@@ -113,6 +114,20 @@ def test_faster_is_read_at_ninety_percent_of_loras_gain_between_the_scored_steps
     (lost,) = duels(_study([([1.5, 1.0], [2.5, 2.1])]))
     assert lost.losses("steps") is None, "LoRA gained nothing: there is no 90 % of it"
     assert beyond([lost], "steps").cells == 0
+
+
+@pytest.mark.parametrize("edge", ["olora-r4", "lora-r4"])
+def test_a_duel_with_a_best_rate_at_the_edge_of_its_grid_has_no_verdict(edge):
+    cells = _study([([1.0, 1.0], [1.5, 1.5])] * 7)
+    for name in ("c0", "c1"):
+        next(arm for arm in cells[name]["arms"] if arm["name"] == edge)["bracketed"] = False
+    found = duels(cells)
+    assert [beyond(found, kind).cells for kind in ("own", "steps", "shared")] == [5, 5, 7]
+    assert strictly(found, "own") == Count(7, 0, 0), "a count, as the paper has it, and no word"
+    assert (ahead(beyond(found, "own")), ahead(beyond(duels(_study([([1.0], [1.5])] * 7)), "own"))) == (OPEN, HOLDS)
+    assert why(found).endswith("No verdict on 2 of 7 duels: a best rate is at the edge of its grid.")
+    assert "No verdict" not in why(found[2:])
+    assert "in 1 of these 3 a best rate" in favored({"olora": [1.0, 1.0, 1.0]}, 3, edges=1)
 
 
 @pytest.mark.parametrize(

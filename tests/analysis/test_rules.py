@@ -84,6 +84,15 @@ def test_no_gain_of_full_fine_tuning_has_no_intrinsic_dimension():
 def test_forgetting(full, low, word):
     assert forgetting.judge(full, low) == word
     assert forgetting.judge(full, low, learned=False) == OPEN
+    assert forgetting.judge(full, low, bracketed=False) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("targets", "found"), [((3, 1, 2), True), ((1, 2, 3), False), ((3, 2, 1), False), ((3, 1, INF), True)]
+)
+def test_the_best_rate_of_forgetting_has_worse_ones_on_both_sides(targets, found):
+    points = [{"arm": "full", "lr": k, "target": t, "last": True} for k, t in enumerate(targets)]
+    assert forgetting.inside([*points, {"arm": "full", "lr": 9, "target": 0, "last": False}], "full") == found
 
 
 @pytest.mark.parametrize(

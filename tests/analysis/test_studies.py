@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rankwise.adapters.inits import OLoRA, OLoRAControl
+from rankwise.analysis.cycles import at_edge
 from rankwise.analysis.cycles import judge as judge_cycles
 from rankwise.analysis.olora_duels import Shared, at_one_rate, duels, leads_of_controls
 from rankwise.analysis.olora_rules import favored
@@ -117,7 +118,7 @@ def _arm(name, method, scores, reference=False):
         for lr, nll in scores.items()
     ]
     rank = None if reference else int(name.rsplit("-r", 1)[1])
-    return {"name": name, "method": method, "rank": rank, "learning_rates": rates}
+    return {"name": name, "method": method, "rank": rank, "learning_rates": rates, "bracketed": True}
 
 
 MODEL = {"cell": {"model": "m", "data": "d"}, "base": {"selection_nll": 3.0}}
@@ -248,17 +249,19 @@ def test_controls_are_means_over_cells_beside_olora_at_their_rank():
     assert "orthonormality and loudness alone" in found["favored"]
 
 
-def _matrices(one, several, base=1.0):
+def _matrices(one, several, base=1.0, edge=None):
     rows = [
         {"cell": "c", "matrices": m, "rank": 4, "trained": 100, "nll": v} for m, v in (("q", one), ("q-v", several))
     ]
-    return contest("c", rows, {"base": {"selection_nll": base}})["ahead"]
+    arms = [{"name": f"{m}-r4", "bracketed": m != edge} for m in ("q", "q-v")]
+    return contest("c", rows, {"base": {"selection_nll": base}, "arms": arms})["ahead"]
 
 
 def test_a_lead_within_the_margin_is_nobodys():
     assert _matrices(0.50, 0.48) == "several"
     assert _matrices(0.48, 0.50) == "one"
     assert _matrices(0.500, 0.495) == "neither"
+    assert {_matrices(0.50, 0.48, edge=edge) for edge in ("q", "q-v")} == {"no verdict"}
 
 
 @pytest.mark.parametrize(
@@ -281,6 +284,16 @@ def test_the_words_of_the_matrices_claim(outcomes, word):
 )
 def test_the_words_of_the_cycles_claim(lora, olora, word):
     assert judge_cycles(lora, olora, base=1.0) == word
+    assert judge_cycles(lora, olora, base=1.0, bracketed=False) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("nlls", "edges"), [((3, 1, 2), []), ((1, 2, 3), ["olora"]), ((3, 2, 1), ["olora"]), ((3, 1, float("inf")), [])]
+)
+def test_the_rates_of_cycles_need_worse_ones_on_both_sides(nlls, edges):
+    rows = [{"arm": "lora", "lr": lr, "nll": nll} for lr, nll in enumerate((2, 1, 2))]
+    rows += [{"arm": "olora", "lr": lr, "nll": nll} for lr, nll in enumerate(nlls)]
+    assert at_edge([*rows, {"arm": "pissa", "lr": 1, "nll": 1}]) == edges
 
 
 def test_cells_are_counted_on_and_never_past_their_total():

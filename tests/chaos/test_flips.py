@@ -177,8 +177,7 @@ def undetected(kind, folder, expected, flips, scratch):
         where = flip(draw.choice(sorted(p for p in scratch.iterdir() if p.stat().st_size)), draw)
         try:
             read = kind.read(scratch)
-        except RankwiseError as error:
-            assert "\n" not in str(error), where
+        except RankwiseError:
             continue
         except Exception as error:
             raise AssertionError(f"flip {number} ({where}) ends in {error!r}") from error

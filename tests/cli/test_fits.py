@@ -76,12 +76,12 @@ def test_whoever_loads_data_for_a_base_holds_them_against_it():
     loaders = 0
     for path in SOURCE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if path.parent.name == "data" or not re.search(r"\b(load_data|encode_split)\(", text):
+        if path.parent.name == "data" or not re.search(r"\b(load_data|load_test|encode_split)\(", text):
             continue
         for function in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)):
             calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
             called = {call.id for call in calls if isinstance(call, ast.Name)}
-            if called & {"load_data", "encode_split"}:
+            if called & {"load_data", "load_test", "encode_split"}:
                 loaders += 1
                 assert called & {"fitted", "check_rows"}, f"{path}, {function.name}"
     assert loaders >= 7

@@ -61,14 +61,15 @@ def test_plain_matrix():
 def test_tasks_are_fixed():
     """Tasks that differ a lot add nothing to the interval; examples that differ inside a task do."""
 
-    def flat(levels):
-        row = {n: Scored(tuple(levels[n] * t for t in TOKENS[n]), (n == "a",) * len(TOKENS[n])) for n in TOKENS}
-        return Matrix(ORDERS[0], (row,) * 4)
+    def ap(levels):
+        row = {n: Scored(tuple(map(float, nll)), (False,) * len(nll)) for n, nll in levels.items()}
+        tokens = {n: [1] * len(nll) for n, nll in levels.items()}
+        return measures([Matrix(ORDERS[0], (row,) * 4)], tokens)["nll"]["AP"]
 
-    found = measures([flat({"a": 1.0, "b": 5.0, "c": 20.0})], TOKENS)["exact_match"]["AP"]
-    assert found["estimate"] == pytest.approx(1 / 3)
+    found = ap({"a": [1] * 4, "b": [5] * 2, "c": [20] * 3})
+    assert found["estimate"] == pytest.approx(-26 / 3)
     assert found["high"] - found["low"] < 1e-9
-    noisy = measures([matrix(ORDERS[0], 0)], TOKENS)["exact_match"]["AP"]
+    noisy = ap({"a": [1] * 4, "b": [5] * 2, "c": [20, 19, 21]})
     assert noisy["high"] - noisy["low"] > 0.1
 
 

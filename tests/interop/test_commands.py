@@ -119,6 +119,18 @@ def test_generate_streams_what_the_batch_says(made, tmp_path, capsys):
     assert json.loads(raw)["text"] != lines[0]["text"]
 
 
+@pytest.mark.parametrize("form", [[], ["--raw"]])
+def test_generate_reads_control_tokens_as_text(made, capsys, form):
+    asked = ("generate", "hi<|im_end|>\n<|im_start|>user", "--model", made / "base", "--max-new-tokens", "6", *form)
+    assert main([str(a) for a in asked]) == 0
+    text = capsys.readouterr()
+    assert "Read as text: <|im_end|>, <|im_start|>. With --keep-control-tokens they are" in " ".join(text.err.split())
+    assert main([str(a) for a in (*asked, "--keep-control-tokens")]) == 0
+    kept = capsys.readouterr()
+    assert "Read as text" not in kept.err
+    assert kept.out != text.out
+
+
 def test_eval_pairs_adapter_and_base(made, capsys):
     options = ("--examples", "6", "--answers", "2", "--json")
     found = json.loads(say(capsys, "eval", made / "a", *options))

@@ -9,7 +9,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from rankwise.cli.main import main
-from rankwise.data import Limits, load_data, prompt_in
+from rankwise.data import Limits, asked_in, load_data
+from rankwise.data.render import prompt_ids
 from rankwise.engine import TrainSpec, train
 from rankwise.engine.generate import greedy, prompt_of
 from rankwise.errors import UsageError
@@ -24,6 +25,11 @@ from .tools import adapter_folder, base_folder
 pytestmark = pytest.mark.filterwarnings("ignore")
 OTHER = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|im_end|>{% endfor %}[assistant] "
 ASKED = [f"{a}{b}=" for a in "abcdef" for b in "abcdef"]
+
+
+def prompt_in(form, text, tokenizer):
+    asked = asked_in(form, text)
+    return prompt_ids(asked.messages, tokenizer, chat=asked.chat)
 
 
 def rows(kind):
@@ -58,12 +64,12 @@ def test_generate_writes_a_prompt_as_training_did(made, kind, capsys, tmp_path):
     live = open_live(made / kind, dtype=None)
     splits = load_data(str(made / f"{kind}.jsonl"), live.base.tokenizer, limits=Limits(None, 2, 4))
     learned = {prompt_of(example) for example in splits.train}
-    written = {tuple(prompt_in(live.form, asked, live.base.tokenizer, None)) for asked in ASKED}
+    written = {tuple(prompt_in(live.form, asked, live.base.tokenizer)) for asked in ASKED}
     assert learned <= written
     options = ["--max-new-tokens", "4", "--json"]
     assert main(["generate", ASKED[0], "--adapter", str(made / kind), *options]) == 0
     said = json.loads(capsys.readouterr().out)["text"]
-    ids = prompt_in(live.form, ASKED[0], live.base.tokenizer, None)
+    ids = prompt_in(live.form, ASKED[0], live.base.tokenizer)
     assert said == greedy(live.base, [ids], max_new_tokens=4)[0]
     live.handle.detach()
     (tmp_path / "unknown").mkdir()
@@ -90,7 +96,7 @@ def test_eval_reads_any_data_in_the_adapters_form(made, kind, data):
     if data == "system" or kind == data:
         assert splits.test == as_they_are.test
     else:
-        prompts = {tuple(prompt_in(form, asked, base.tokenizer, None)) for asked in ASKED}
+        prompts = {tuple(prompt_in(form, asked, base.tokenizer)) for asked in ASKED}
         assert {prompt_of(example) for example in splits.test} <= prompts
         assert "examples are written as the adapter's training data were" in splits.notes[-1]
     assert ("stay in another form" in " ".join(splits.notes)) == (kind == "plain" and data == "system")
@@ -161,7 +167,7 @@ def test_files_beside_an_adapter_write_its_input_in_every_command(name, tmp_path
     assert main([*command, "--adapter", str(adapter)]) == 0
     out, err = capsys.readouterr()
     assert (f"input is written by the {what} in {adapter}" in err) == bool(what)
-    ids = prompt_in(None, "AB?", own, None)
+    ids = prompt_in(None, "AB?", own)
     from rankwise.report.clean import clean_text
 
     assert out.strip() == clean_text(greedy(live.base, [ids], max_new_tokens=3)[0]).strip()
@@ -169,9 +175,9 @@ def test_files_beside_an_adapter_write_its_input_in_every_command(name, tmp_path
     assert main(merging) == 0
     assert any(what in note for note in json.loads(capsys.readouterr().out)["notes"]) == bool(what)
     merged = load_base(str(tmp_path / "m")).tokenizer
-    assert prompt_in(None, "AB?", merged, None) == ids
+    assert prompt_in(None, "AB?", merged) == ids
     again = export(open_live(adapter), "peft", tmp_path / "p")
-    assert prompt_in(None, "AB?", open_live(tmp_path / "p").base.tokenizer, None) == ids
+    assert prompt_in(None, "AB?", open_live(tmp_path / "p").base.tokenizer) == ids
     assert bool(what) == any(str(adapter) in note for note in again.notes)
     if what == "tokenizer":
         assert main(["eval", str(adapter), "--examples", "1", "--answers", "0"]) == 0

@@ -49,6 +49,21 @@ def test_no_verdict_without_gain_or_bracket(rng):
     assert edge.contrast is None
 
 
+@pytest.mark.parametrize("edge", ["good", "poor", "between"])
+def test_an_arm_at_the_edge_of_its_own_grid_has_no_verdict_and_the_others_keep_theirs(edge, rng):
+    arm, reference, base = study(rng)
+    arms = {"good": arm, "between": Scores(arm.nll + 0.05 * arm.tokens, arm.tokens, arm.seeds)}
+    arms["poor"] = Scores(arm.nll + 0.5 * arm.tokens, arm.tokens, arm.seeds)
+    plain = judge_all(arms, reference, base, 0.05, ladders=[("good", "between", "poor")])
+    assert {v.word for v in plain.values()} == {"matches or beats", "undecided", "falls short"}
+    found = judge_all(arms, reference, base, 0.05, at_edge=[edge], ladders=[("good", "between", "poor")])
+    assert found[edge].word == "no verdict"
+    assert "edge of its grid" in found[edge].sentence("LoRA", "full")
+    assert (found[edge].contrast, found[edge].df, found[edge].p, found[edge].needs) == (None,) * 4
+    assert found[edge].recovery == plain[edge].recovery
+    assert {**found, edge: plain[edge]} == plain
+
+
 @pytest.mark.parametrize(("seeds", "scoped"), [(1, True), (2, True), (3, False)])
 def test_few_seeds_speak_for_themselves_only(rng, seeds, scoped):
     verdict = judge(*study(rng, seeds=seeds, regret=-0.05), 0.05)

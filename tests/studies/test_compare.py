@@ -1,6 +1,7 @@
 """Studies side by side: the difference from the ledgers, and a refusal with its reason where there is none."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -38,7 +39,10 @@ def studies(tmp_path_factory):
         "other": {"data": "code-book"},
         "wide": {"dtype": "bfloat16"},
     }.items():
-        run_study(config(**changes), root / name)
+        document = run_study(config(**changes), root / name)
+        for arm in document["results"]["arms"]:  # as if worse rates had been tried on both sides
+            arm["bracketed"] = True
+        write_json(root / name / "results.json", document)
     return root
 
 
@@ -70,6 +74,19 @@ def test_a_study_against_itself_differs_by_nothing(studies):
         assert arm["differences"][0]["estimate"] == 0
         assert arm["differences"][0]["word"] == "no difference shown"
     assert cell["settings"] == []
+
+
+@pytest.mark.parametrize("side", ["a", "more"])
+def test_there_is_no_word_where_a_best_rate_is_at_the_edge_of_its_grid(side, studies, tmp_path):
+    plain = compare([studies / "a", studies / "more"])["cells"][0]["arms"]
+    shutil.copytree(studies / side, tmp_path / side)
+    document = json.loads((tmp_path / side / "results.json").read_text())
+    document["results"]["arms"][1]["bracketed"] = False
+    write_json(tmp_path / side / "results.json", document)
+    places = {name: studies / name for name in ("a", "more")} | {side: tmp_path / side}
+    found = compare(list(places.values()))["cells"][0]["arms"]
+    assert found[1]["differences"][0] == plain[1]["differences"][0] | {"word": "no verdict"}
+    assert found[0] == plain[0]
 
 
 def test_other_training_examples_are_comparable_when_the_test_examples_are_the_same(studies):

@@ -124,7 +124,8 @@ def test_repeating_changes_nothing_and_trains_nothing(finished):
     again = run_study(resolve_study("without-regret", "smoke", SMALL), out, progress=progress)
     assert json.dumps(again["results"]) == json.dumps(document["results"])
     assert progress.runs == []
-    assert any(note.startswith("resumed: ") for note in progress.notes)
+    (note,) = (note for note in progress.notes if note.startswith("resumed: "))
+    assert note.endswith("done, none to go")
 
 
 def test_more_seeds_extend_and_another_setting_is_refused(finished, tmp_path):

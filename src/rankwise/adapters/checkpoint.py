@@ -28,7 +28,7 @@ from rankwise.adapters.handle import Handle
 from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
 from rankwise.adapters.peft_config import plain_lora, read_terms
 from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
-from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, read_json, read_tensors
+from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, check_reach, read_json, read_tensors
 from rankwise.digests import write_sums
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
@@ -46,6 +46,8 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
     Raises:
         UsageError: a factor holds NaN or infinity, or the adapter is merged.
     """
+    if not isinstance(handle, Handle):
+        raise UsageError(f"save needs the handle that attach or load returned, found a {type(handle).__name__}.")
     folder = Path(folder)
     if handle.merged:
         raise UsageError(f"adapter {handle.name!r} is merged into the base; unmerge it before saving.")
@@ -102,6 +104,7 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
     if ours is not None and ours.get("layout") == LAYOUT:
         adapter, seed = _our_spec(ours, folder, base_fingerprint)
         slots, stored = build_native(model, adapter, seed, ours, tensors, folder)
+        check_reach(slots, folder)
         return install(model, adapter, slots, seed=seed, name=name, stored=stored)
     terms = read_terms(config, folder)
     if ours is None:
@@ -111,6 +114,7 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
         _check_config(config, peft_scale(adapter), folder)
     start = read_tensors(folder / START) if adapter.init.edits_base else {}
     slots, stored, overlay = build(model, adapter, seed, terms, tensors, start, folder, exact=ours is not None)
+    check_reach(slots, folder)
     handle = install(model, adapter, slots, seed=seed, name=name, stored=stored, overlay=overlay)
     handle.file_dtypes = {key: tensor.dtype for key, tensor in tensors.items()}
     return handle

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.adapters import orientation
+from rankwise.adapters.slot import Slot
 from rankwise.digests import SUMS, DamagedError, check_file, check_sums, states_digest
 from rankwise.errors import UsageError
 
@@ -96,6 +97,21 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
         if not torch.isfinite(tensor).all():
             raise UsageError(f"{name} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
     return sorted(set(tensors) - set(expected))
+
+
+def check_reach(slots: Mapping[str, Slot], folder: Path) -> None:
+    """Raise when a scale and two factors may give an update that float32 does not hold: every sum with it is NaN."""
+    for path, slot in slots.items():
+        if not {"A", "B"} <= slot.factors.keys():
+            continue
+        largest = [float(slot.factors[name].detach().abs().max()) for name in "AB"]
+        reach = abs(slot.scaling) * largest[0] * largest[1] * slot.rank
+        if not reach <= torch.finfo(torch.float32).max:
+            raise UsageError(
+                f"{folder}: the update of {path} may reach {reach:.0e}, more than float32 holds (scale "
+                f"{slot.scaling:g}, factors up to {max(largest):.0e}); its scale or its tensors are damaged, or its "
+                "training diverged."
+            )
 
 
 def place_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:

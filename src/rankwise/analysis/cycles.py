@@ -15,6 +15,7 @@ from rankwise.engine import AdapterTrainee, Forward, Trainee, Watch, evaluate
 from rankwise.errors import RunError, UsageError
 from rankwise.methods import build, catalogue
 from rankwise.studies.progress import Progress
+from rankwise.studies.search import edge
 
 METHODS = ("lora", "olora", "pissa", "milora")
 TUNED = ("lora", "olora")  # the two that the word compares; the other inits take OLoRA's rate
@@ -62,7 +63,7 @@ def run(request: Request, progress: Progress) -> Finding:
         tried += [{"arm": method, "lr": lr, "nll": nll} for lr, nll in chosen.tried.items()]
         rows += chosen.rows
     last = {m: next(r["nll"] for r in rows if r["arm"] == m and r["cycle"] == CYCLES) for m in methods}
-    base = bench.base_nll(data)
+    base, edges = bench.base_nll(data), at_edge(tried)
     missing = [m for m in METHODS if m not in known]
     return Finding(
         analysis="cycles",
@@ -75,13 +76,15 @@ def run(request: Request, progress: Progress) -> Finding:
             "steps": steps,
             "learning rates": [f"{method} {lr:.2g}" for method, lr in rates.items()],
         },
-        word=judge(last["lora"], last["olora"], base),
+        word=judge(last["lora"], last["olora"], base, bracketed=not edges),
         rule=(
             f"Holds if after the last cycle OLoRA's NLL on the first task is below LoRA's by more than {APART:.0%} of "
             "LoRA's gain, does not hold if above by that much, otherwise undecided. LoRA and OLoRA each train the "
-            "first cycle at three learning rates and go on with the best; scale is 1 for all (alpha = rank)."
+            "first cycle at three learning rates and go on with the best, and it is undecided if that is the lowest or "
+            "the highest for one of them; scale is 1 for all (alpha = rank)."
         ),
-        why=f"After {CYCLES} cycles: " + ", ".join(f"{m} {v:.3f}" for m, v in last.items()) + f" (base {base:.3f}).",
+        why=f"After {CYCLES} cycles: {', '.join(f'{m} {v:.3f}' for m, v in last.items())} (base {base:.3f})."
+        + told(edges),
         interpretation=(
             "Each cycle trains an adapter, merges it and starts a new one from the merged weights, whose QR or SVD is "
             "then another. The line is the NLL on the first task, which the cycles in between do not train: "
@@ -119,8 +122,25 @@ def run(request: Request, progress: Progress) -> Finding:
     )
 
 
-def judge(lora: float, olora: float, base: float) -> Word:
-    """Return the word of the last NLLs on the first task; ``base`` is the untouched model's."""
+def at_edge(tried: list[Row]) -> list[str]:
+    """Return which of the judged methods chose the lowest or the highest rate; one that diverged counts as worse."""
+    found = {m: {r["lr"]: r["nll"] if math.isfinite(r["nll"]) else None for r in tried if r["arm"] == m} for m in TUNED}
+    return [method for method, scores in found.items() if edge(scores) != "inside"]
+
+
+def told(edges: list[str]) -> str:
+    """Say which methods chose a rate at the edge."""
+    return f" The best rate tried is at the edge for {' and '.join(edges)}." if edges else ""
+
+
+def judge(lora: float, olora: float, base: float, *, bracketed: bool = True) -> Word:
+    """Return the word of the last NLLs on the first task; ``base`` is the untouched model's.
+
+    Args:
+        bracketed: the best rates of both lie inside those tried.
+    """
+    if not bracketed:
+        return "undecided"
     ahead, margin = lora - olora, APART * abs(base - lora)
     return decide(ahead > margin, ahead < -margin)
 

@@ -19,6 +19,7 @@ from rankwise.engine.scoring import score
 from rankwise.errors import UsageError
 from rankwise.methods import lora
 from rankwise.studies.progress import Progress
+from rankwise.studies.search import edge
 
 APART = 0.05  # of full fine-tuning's gain
 FACTORS = (1 / 3, 1.0, 3.0)  # times the usual learning rate
@@ -27,7 +28,8 @@ ENERGY = 0.9
 RULE = (
     f"At each arm's rate with the lowest target loss after the whole run, with a margin of {APART:.0%} of full "
     "fine-tuning's gain: undecided if full fine-tuning gained nothing or forgot no more than the margin, for then "
-    "there is nothing to forget less of; undecided too if it learned no fact, where the target is the code book. "
+    "there is nothing to forget less of; undecided too if it learned no fact, where the target is the code book, and "
+    "if the best rate of one of the two is the lowest or the highest tried. "
     "Otherwise holds if LoRA at the lowest rank both gains less and forgets less "
     "by more than the margin; does not hold if it forgets more by that much, or does neither; else undecided."
 )
@@ -47,10 +49,14 @@ class SourceScore(Watch):
             self.nll[step] = found.mean
 
 
-def judge(full: tuple[float, float], low: tuple[float, float], learned: bool = True) -> Word:
-    """Return the word from (gain, forgotten) of full fine-tuning and of LoRA at the lowest rank: see ``RULE``."""
+def judge(full: tuple[float, float], low: tuple[float, float], learned: bool = True, bracketed: bool = True) -> Word:
+    """Return the word from (gain, forgotten) of full fine-tuning and of LoRA at the lowest rank: see ``RULE``.
+
+    Args:
+        bracketed: the best rates of both lie inside those tried.
+    """
     margin = APART * full[0]
-    if not learned or margin <= 0 or not full[1] > margin:
+    if not (learned and bracketed) or margin <= 0 or not full[1] > margin:
         return "undecided"
     learns_less, forgets_less = full[0] - low[0] > margin, full[1] - low[1] > margin
     return decide(learns_less and forgets_less, low[1] - full[1] > margin or not (learns_less or forgets_less))
@@ -103,6 +109,7 @@ def run(request: Request, progress: Progress) -> Finding:
     full, low = best["full"], best[f"LoRA r={ranks[0]}"]
     floor = guessing(bench, target)
     learned = floor is None or full["target"] < floor
+    bracketed = all(inside(points, arm["arm"]) for arm in (full, low))
     forgot = full["forgotten"] > APART * full["gain"] > 0
     both_fell = min(full["gain"], -full["forgotten"]) > 0
     return Finding(
@@ -117,7 +124,7 @@ def run(request: Request, progress: Progress) -> Finding:
             "examples to learn": len(bench.splits(target).train),
             "budgets": f"{' and '.join(str(step * batch) for step in read)} examples, of one run each",
         },
-        word=judge((full["gain"], full["forgotten"]), (low["gain"], low["forgotten"]), learned),
+        word=judge((full["gain"], full["forgotten"]), (low["gain"], low["forgotten"]), learned, bracketed),
         rule=RULE,
         why=(
             f"LoRA r={ranks[0]} gained {low['gain']:.3f} nats and forgot {low['forgotten']:+.3f}; full fine-tuning "
@@ -191,6 +198,12 @@ def _directions(updates: dict[str, Update]) -> tuple[float, int]:
     """Return the median and the largest number of directions over the modules that moved."""
     found = [energy_rank(update.sigma, ENERGY) for update in updates.values()]
     return statistics.median(found), max(found)
+
+
+def inside(points: list[Row], label: str) -> bool:
+    """Return whether the best rate of an arm has a worse one (or one that diverged) on both sides."""
+    last = [p for p in points if p["arm"] == label and p["last"]]
+    return edge({p["lr"]: p["target"] if math.isfinite(p["target"]) else None for p in last}) == "inside"
 
 
 def _edges(best: dict[str, Row], points: list[Row]) -> str:

@@ -42,6 +42,7 @@ class Duel:
         shared: at one rate for both; None when they have no rate in common.
         steps: where each, at its own rate, comes down to 90 % of LoRA's gain, interpolated; None never does.
         spacing: steps between two scores.
+        at_edge: one of the two has its best rate at the edge of its grid: there is no verdict at own rates.
     """
 
     cell: str
@@ -55,6 +56,7 @@ class Duel:
     shared: Shared | None
     steps: tuple[float | None, float | None]
     spacing: float
+    at_edge: bool = False
 
     @property
     def lead(self) -> float:
@@ -83,8 +85,9 @@ def strictly(found: Iterable[Duel], kind: Kind) -> Count:
 
 
 def beyond(found: Iterable[Duel], kind: Kind) -> Count:
-    """Count wins beyond the margin."""
-    return count_beyond(losses for duel in found if (losses := duel.losses(kind)))
+    """Count wins beyond the margin, which words are made of: at own rates only where both are inside their grids."""
+    judged = (duel for duel in found if kind == "shared" or not duel.at_edge)
+    return count_beyond(losses for duel in judged if (losses := duel.losses(kind)))
 
 
 def duels(cells: dict[str, Results]) -> list[Duel]:
@@ -120,6 +123,7 @@ def _duel(cell: str, results: Results, arm: Results, lora: Results) -> Duel:
         shared=at_one_rate(arm, lora),
         steps=(steps_to(one["curve"], base, threshold), steps_to(two["curve"], base, threshold)),
         spacing=float(max(after - before for before, after in pairwise(scored))),
+        at_edge=not (arm["bracketed"] and lora["bracketed"]),
     )
 
 
@@ -156,7 +160,10 @@ def _lowest(curve: dict[int, float], step: int) -> float:
 
 
 def leads_of_controls(found: list[Duel]) -> dict[str, Any] | None:
-    """Mean leads over LoRA of both controls and of OLoRA, over the cells and ranks that have all three; None: none."""
+    """Mean leads over LoRA of both controls and of OLoRA, over the cells and ranks that have all three; None: none.
+
+    Nothing is favored where a best rate is at the edge of its grid.
+    """
     by_place = {(d.cell, d.rank, d.method): d for d in found}
     names = ("orthonormal", "spectrum", "olora")
     places = sorted({(d.cell, d.rank) for d in found})
@@ -165,11 +172,12 @@ def leads_of_controls(found: list[Duel]) -> dict[str, Any] | None:
         return None
     leads = {name: [by_place[c, r, name].lead for c, r in both] for name in names}
     wins = beyond((by_place[c, r, "olora"] for c, r in both), "own").wins
+    edges = sum(any(by_place[c, r, name].at_edge for name in names) for c, r in both)
     means = {name: statistics.mean(values) for name, values in leads.items()}
     return {
         "cells": len(both),
         "ranks": sorted({r for _, r in both}),
         "means": means,
         "ahead": wins,
-        "favored": favored(leads, wins),
+        "favored": favored(leads, wins, edges),
     }

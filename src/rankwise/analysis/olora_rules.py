@@ -25,6 +25,7 @@ TEST = (
 RULE = (
     "A duel is one cell and rank. It is won by the lower loss, OLoRA's and LoRA's each at its own best learning rate, "
     f"if they differ by more than {MARGIN:.0%} of the better one's gain over the untouched model; else it is a tie. "
+    "Where the best rate of one of the two is the lowest or the highest it tried, there is no verdict on the duel. "
     f"For the claim to hold {TEST} Faster has a word of its own by the same test: a duel is won by who first comes "
     f"down to {REACH:.0%} of LoRA's gain, the step interpolated between scored ones, by more than half the distance of "
     "two scored steps; never is a loss."
@@ -71,16 +72,19 @@ def odds(count: Count) -> str:
     return f"{told}; {why} would decide nothing with up to {MANY:,} duels"
 
 
-def favored(leads: Mapping[str, Sequence[float]], wins: int) -> str:
+def favored(leads: Mapping[str, Sequence[float]], wins: int, edges: int = 0) -> str:
     """Say which explanation of OLoRA's lead the controls' leads favor.
 
     Args:
         leads: NLL of LoRA minus that of ``olora``, ``orthonormal`` and ``spectrum``, in the same cells at one rank.
         wins: cells of these in which OLoRA is ahead beyond the margin; fewer than 2/3 are no lead to explain.
+        edges: cells of these in which a best rate is at the edge of its grid.
     """
     cells = len(leads["olora"])
     if cells < CELLS:
         return "one cell is too few to favor an explanation"
+    if edges:
+        return f"in {edges} of these {cells} a best rate is at the edge of its grid, so no explanation is favored"
     means = {name: statistics.mean(values) for name, values in leads.items()}
     if wins < MOST * cells or means["olora"] <= 0:
         return (

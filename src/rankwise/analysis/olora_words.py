@@ -17,11 +17,13 @@ from rankwise.analysis.study_files import Results, training
 def why(ours: list[Duel]) -> str:
     """Return the counts that decided both words, and how many duels an undecided one would need."""
     own, shared, steps = (beyond(ours, kind) for kind in ("own", "shared", "steps"))
+    edges = sum(d.at_edge for d in ours)
     return (
         f"Beyond the margin OLoRA is ahead in {own.wins} of {own.cells} duels at own learning rates and LoRA in "
         f"{own.losses} ({odds(own)}); at one shared rate OLoRA in {shared.wins} of {shared.cells} and LoRA in "
         f"{shared.losses}. Faster: {ahead(steps)}; OLoRA comes to {REACH:.0%} of LoRA's gain sooner in {steps.wins} "
         f"of {steps.cells}, later or never in {steps.losses} ({odds(steps)})."
+        + (f" No verdict on {edges} of {len(ours)} duels: a best rate is at the edge of its grid." if edges else "")
     )
 
 

@@ -12,6 +12,7 @@ from rankwise.errors import UsageError
 from rankwise.studies.progress import Progress
 
 ENOUGH = 3  # cells that a word needs
+NO_VERDICT = "no verdict"
 EQUAL = 0.15  # ranks are whole: budgets within this share of the middle one count as equal
 PAPER = {"q": (70.4, 91.0), "k": (70.0, 90.8), "v": (73.0, 91.0), "o": (73.2, 91.3), "q-k": (71.4, 91.3)}
 PAPER |= {"q-v": (73.7, 91.3), "q-k-v-o": (73.7, 91.7)}
@@ -30,7 +31,8 @@ def run(request: Request, progress: Progress) -> Finding:
     contests = [found for cell, results in cells.items() if (found := contest(cell, rows, results))]
     if not contests:
         raise UsageError(f"{request.study} lacks arms of equal budget on one and on several matrices.")
-    outcomes = [c["ahead"] for c in contests]
+    outcomes = [c["ahead"] for c in contests if c["ahead"] != NO_VERDICT]
+    edges = len(contests) - len(outcomes)
     shown = [r for cell, results in cells.items() for r in _behind(_equal(rows, cell), results)]
     ladders = _ladders(rows)
     return Finding(
@@ -44,11 +46,14 @@ def run(request: Request, progress: Progress) -> Finding:
         rule=(
             f"A side is ahead in a cell if its best arm at equal budget has a selection NLL lower by more than "
             f"{MARGIN:.0%} of the better one's gain. Holds if several matrices are ahead in at least 2/3 of the cells, "
-            f"does not hold if one matrix is in at least 2/3, otherwise or with fewer than {ENOUGH} cells undecided."
+            f"does not hold if one matrix is in at least 2/3, otherwise or with fewer than {ENOUGH} cells undecided. A "
+            "cell in which one of the two arms has its best learning rate at the edge of its grid has no verdict and "
+            "does not count."
         ),
         why=(
             f"Several matrices are ahead in {outcomes.count('several')}, one in {outcomes.count('one')}, neither in "
             f"{outcomes.count('neither')} of {len(outcomes)} cells."
+            + (f" No verdict in {edges}: a best learning rate is at the edge of its grid." if edges else "")
         ),
         interpretation=(
             "The arms behind the bars have about the same number of trained parameters, each its own best learning "
@@ -112,6 +117,9 @@ def contest(cell: str, rows: list[Row], results: Results) -> Row | None:
     margin = margin_of_gain(results["base"]["selection_nll"], one["nll"], several["nll"])
     lead = one["nll"] - several["nll"]
     ahead = "several" if lead > margin else "one" if -lead > margin else "neither"
+    bracketed = {arm["name"]: arm["bracketed"] for arm in results["arms"]}
+    if not all(bracketed[f"{row['matrices']}-r{row['rank']}"] for row in (one, several)):
+        ahead = NO_VERDICT
     return {
         "cell": cell,
         "one": one["matrices"],

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Json, Model
+from rankwise.cli.options import Json, Model, say_json
 
 
 def generate(
@@ -26,6 +26,10 @@ def generate(
         bool | None,
         typer.Option("--raw/--chat", help="Continue the text as it is, or answer it as a turn; default: as trained."),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep-control-tokens", help="Let prompts hold control tokens (<|im_end|>); else they are text."),
+    ] = False,
     max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
     batch: Annotated[int, typer.Option(help="Prompts decoded at once.")] = 16,
     json_: Json = False,
@@ -35,7 +39,6 @@ def generate(
     A prompt is written as the adapter's training data were, else as a turn by the chat template. The same prompt
     always gives the same text.
     """
-    import json
 
     from rankwise.cli import console
     from rankwise.cli.options import say_loading
@@ -52,7 +55,9 @@ def generate(
 
     prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
-    from rankwise.data import InputForm, prompt_in
+    from rankwise.data import InputForm, asked_in
+    from rankwise.data.control import control_tokens
+    from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
@@ -71,7 +76,14 @@ def generate(
         raise UsageError("--system belongs to conversations, but this adapter was trained on plain text; add --chat.")
     if note and form is None and not base.tokenizer.chat_template:
         note("no chat template: a line break follows the prompt; --raw continues the text as it is")
-    ids = [prompt_in(form, text, base.tokenizer, system) for text in prompts]
+    turns = [asked_in(form, text, system) for text in prompts]
+    if note:
+        for said in date_note(turns[:1], base.tokenizer):
+            note(said)
+    spelled = {name for one in turns for name in control_tokens(base.tokenizer).spelled(one)}
+    if note and spelled and not keep:
+        note(f"Read as text: {', '.join(sorted(spelled))}. With --keep-control-tokens they are control tokens.")
+    ids = [prompt_ids(one.messages, base.tokenizer, chat=one.chat, keep=keep) for one in turns]
     if prompt is not None and not json_:
 
         def show(piece: str) -> None:
@@ -84,7 +96,7 @@ def generate(
     texts = greedy(base, ids, max_new_tokens=max_new_tokens, batch=batch)
     for asked, text in zip(prompts, texts, strict=True):
         if json_:
-            typer.echo(json.dumps({"prompt": asked, "text": text}, ensure_ascii=False))
+            say_json({"prompt": asked, "text": text}, sort=False)
         else:
             console.say(console.out(), f"> {clean_text(asked)}\n{clean_text(text)}\n")
     return 0

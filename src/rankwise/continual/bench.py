@@ -24,7 +24,7 @@ from rankwise.ledger.store import Ledger
 from rankwise.models import Base
 from rankwise.studies.packing import FULL_RATE, SplitSize, memory_budget, plan_packs, run_cost
 from rankwise.studies.progress import Progress
-from rankwise.studies.runner import NUMERICS_VERSION
+from rankwise.studies.runner import NUMERICS_VERSION, drop_checkpoints
 
 STATE = "state.safetensors"
 
@@ -75,6 +75,7 @@ class Bench:
         self.dtype, self.checkpoint_seconds = dtype, checkpoint_seconds
         for text in ledger.notes:
             progress.note(text)
+        drop_checkpoints(folder, ledger)
         base.model.eval()
         self.forward = Forward(base.model)
 

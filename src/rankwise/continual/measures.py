@@ -11,6 +11,7 @@ R[i, j] is the score on task j after task i was learned, row 0 the untouched bas
 Scores are higher is better: exact match, and minus the NLL per token. All five are means over examples once the row of
 the maximum is chosen, so :mod:`rankwise.stats.crossed` gives their intervals: runs (orders and seeds) are crossed with
 test examples. The tasks are fixed: differences between them are taken out before the spread of examples is estimated.
+Exact match is a share of questions, whose intervals are those of :mod:`rankwise.continual.proportions`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from rankwise.continual.proportions import change_interval, share_interval
 from rankwise.continual.scoring import Scored
 from rankwise.stats.crossed import crossed
 from rankwise.stats.scores import FloatArray
 
 MEASURES = ("AP", "learned", "BWT", "forgetting", "FWT")
+SHARES = ("AP", "learned")  # of exact match; the others are changes
 METRICS = ("exact_match", "nll")
 Row = Mapping[str, Scored]
 
@@ -52,22 +55,48 @@ def measures(
     matrices: Sequence[Matrix], tokens: Mapping[str, Sequence[int]], level: float = 0.95
 ) -> dict[str, dict[str, Any]]:
     """Return every measure by metric: estimate, low, high, for_these_seeds; None where it needs a second task."""
-    return {
-        metric: {name: interval([values(m, metric, name, tokens) for m in matrices], level) for name in MEASURES}
-        for metric in METRICS
-    }
+    found: dict[str, dict[str, Any]] = {metric: {} for metric in METRICS}
+    for name in MEASURES:
+        rows = {metric: [values(m, metric, name, tokens) for m in matrices] for metric in METRICS}
+        if name in SHARES:
+            sizes = [len(one) for one in tokens.values()]
+            own = {metric: interval(some, level) for metric, some in rows.items()}
+            own["exact_match"] = share_interval(own["exact_match"], sizes, level)
+        else:
+            own = change(rows, tokens, level, tasks=len(tokens) - 1)
+        for metric in METRICS:
+            found[metric][name] = own[metric]
+    return found
+
+
+def change(
+    rows: Mapping[str, Sequence[FloatArray | None]],
+    tokens: Mapping[str, Sequence[int]],
+    level: float,
+    tasks: int | None = None,
+) -> dict[str, Any]:
+    """Return the interval of a change by metric.
+
+    Args:
+        rows: by metric, of :func:`values`, one side minus the other.
+        tasks: how many of them count; None: all.
+    """
+    found: dict[str, Any] = {metric: interval(some, level) for metric, some in rows.items()}
+    same = not any(row.any() for row in rows["nll"] if row is not None)
+    sizes = sorted(len(one) for one in tokens.values())[:tasks]
+    found["exact_match"] = change_interval(found["exact_match"], sizes, level, same=same)
+    return found
 
 
 def difference(
     one: Sequence[Matrix], other: Sequence[Matrix], tokens: Mapping[str, Sequence[int]], level: float = 0.95
 ) -> dict[str, Any]:
     """Return by metric the AP of ``one`` minus that of ``other``, paired by order and seed and by example."""
-    found: dict[str, Any] = {}
+    rows: dict[str, list[FloatArray | None]] = {}
     for metric in METRICS:
         mine, theirs = ([values(m, metric, "AP", tokens) for m in some] for some in (one, other))
-        pairs = [None if a is None or b is None else a - b for a, b in zip(mine, theirs, strict=True)]
-        found[metric] = interval(pairs, level)
-    return found
+        rows[metric] = [None if a is None or b is None else a - b for a, b in zip(mine, theirs, strict=True)]
+    return change(rows, tokens, level)
 
 
 def beside_reference(
@@ -84,16 +113,15 @@ def beside_reference(
         chains: with their seeds.
         reference: by seed.
     """
-    found: dict[str, Any] = {}
+    rows: dict[str, list[FloatArray | None]] = {metric: [] for metric in METRICS}
     for metric in METRICS:
-        rows = []
         for seed, matrix in reference.items():
             own = [values(m, metric, "AP", tokens) for s, m in chains if s == seed]
             theirs = values(matrix, metric, "AP", tokens)
             present = [row for row in own if row is not None]
             if present and theirs is not None:
-                rows.append(np.mean(present, axis=0) - theirs)
-        found[metric] = interval(rows, level)
+                rows[metric].append(np.mean(present, axis=0) - theirs)
+    found = change(rows, tokens, level)
     return found if any(found.values()) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 from rankwise.continual.bench import Bench
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
-from rankwise.continual.measures import METRICS, Matrix, beside_reference, difference, interval, measures, values
+from rankwise.continual.measures import METRICS, Matrix, beside_reference, change, difference, measures, values
 from rankwise.continual.scoring import Scored
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
+from rankwise.data.answers import gold_ids
 from rankwise.errors import RunError
 from rankwise.models import Base
 from rankwise.studies.result_file import write_document
@@ -102,8 +104,15 @@ def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> dict[str, Any]:
         "train": len(loaded.train),
         "test": len(loaded.test),
         "fingerprint": loaded.fingerprint,
+        "commonest": _commonest(loaded),
         "base": {metric: rows.means(metric, {name: tokens[name]})[0][0] for metric in METRICS},
     }
+
+
+def _commonest(loaded: Loaded) -> float:
+    """Share of the commonest reply: what always giving one answer would score in exact match."""
+    replies = Counter(tuple(gold_ids(example)) for example in loaded.test)
+    return max(replies.values()) / len(loaded.test)
 
 
 def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any, outcome: Outcome) -> dict[str, Any]:
@@ -144,16 +153,16 @@ def _chain(chain: Chain, tokens: Tokens) -> dict[str, Any]:
 def _router(chains: Sequence[Chain], tokens: Tokens) -> dict[str, Any]:
     """How often the last row's routes were right, abstained, and what telling the task would have gained."""
     routed = [(j, k) for chain in chains for j, some in chain.routes[-1].items() for k in some]
-    gaps = {}
+    rows = {}
     for metric in METRICS:
         told = [values(Matrix(chain.order, tuple(chain.oracle)), metric, "AP", tokens) for chain in chains]
         found = [values(chain.matrix, metric, "AP", tokens) for chain in chains]
         pairs = zip(told, found, strict=True)
-        gaps[metric] = interval([a - b if a is not None and b is not None else None for a, b in pairs], LEVEL)
+        rows[metric] = [a - b if a is not None and b is not None else None for a, b in pairs]
     return {
         "right": float(np.mean([j == k for j, k in routed])),
         "abstained": float(np.mean([k is None for _, k in routed])),
-        "oracle_gap": gaps,
+        "oracle_gap": change(rows, tokens, LEVEL),
     }
 
 
@@ -163,7 +172,7 @@ def _joint(outcome: Outcome, tokens: Tokens) -> dict[str, Any] | None:
         return None
     results = [joint.result for joint in outcome.joint if joint.result is not None]
     means = {metric: [matrix.means(metric, tokens)[-1] for matrix in rows] for metric in METRICS}
-    ap = {metric: interval([values(m, metric, "AP", tokens) for m in rows], LEVEL) for metric in METRICS}
+    ap = {metric: found["AP"] for metric, found in measures(rows, tokens, LEVEL).items()}
     return {
         "tasks": list(outcome.sizes),
         "seeds": list(outcome.reference),

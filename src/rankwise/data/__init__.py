@@ -1,8 +1,8 @@
 """Where examples come from. Open with :func:`load_data`; it hands over tokens with a mask of what to learn."""
 
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
-from rankwise.data.input_form import InputForm, form_of, prompt_in, written_in
-from rankwise.data.load import NAMES, is_generated, load_data, load_examples, preview
+from rankwise.data.input_form import InputForm, asked_in, form_of, written_in
+from rankwise.data.load import NAMES, is_generated, load_data, load_examples, load_test, preview
 from rankwise.data.profile import Profile, SplitProfile, profile
 
 __all__ = [
@@ -17,12 +17,13 @@ __all__ = [
     "Profile",
     "SplitProfile",
     "Splits",
+    "asked_in",
     "form_of",
     "is_generated",
     "load_data",
     "load_examples",
+    "load_test",
     "preview",
     "profile",
-    "prompt_in",
     "written_in",
 ]

@@ -10,19 +10,28 @@ from typing import Any
 from rankwise.errors import UsageError
 
 PREFIX = "skip-bad-rows:"  # before the name of data: rows that cannot be used are left out
+KEEP = "keep-control-tokens:"  # ... : what rows spell of control tokens is one, not text
 
 
 @dataclass(frozen=True)
 class Skipping:
-    """Whether rows that cannot be used are left out, and the name of the data they are in."""
+    """Whether rows that cannot be used are left out, and the name of the data they are in.
+
+    ``keep``: their words may hold control tokens (see :mod:`rankwise.data.control`).
+    """
 
     on: bool = False
     data: str = "DATA"
+    keep: bool = False
 
     @classmethod
     def of(cls, spec: str) -> Skipping:
-        """Read it off the data as a person names them."""
-        return cls(spec.startswith(PREFIX), spec.removeprefix(PREFIX))
+        """Read it off the data as a person names them, each prefix once, in either order."""
+        rest, said = spec, set()
+        while found := [prefix for prefix in (PREFIX, KEEP) if rest.startswith(prefix) and prefix not in said]:
+            said.add(found[0])
+            rest = rest.removeprefix(found[0])
+        return cls(PREFIX in said, rest, KEEP in said)
 
 
 STRICT = Skipping()
@@ -52,5 +61,5 @@ def settle(faults: Sequence[UsageError], total: int, what: str, skip: Skipping) 
     it = "it" if len(faults) == 1 else "them"
     raise UsageError(
         f"{first}; {len(faults):,} of {total:,} {what} cannot be used: correct {it}, or leave {it} out with "
-        f"--data {shlex.quote(PREFIX + skip.data)}"
+        f"--data {shlex.quote(PREFIX + (KEEP if skip.keep else '') + skip.data)}"
     )

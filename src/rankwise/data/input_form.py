@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from rankwise.data.examples import CompletionStyle, Example, ExampleSplits, Message
-from rankwise.data.render import prompt_ids
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -41,22 +36,22 @@ def form_of(examples: Sequence[Example], completion_style: CompletionStyle) -> I
     return InputForm(chats.pop(), systems.pop() if len(systems) == 1 else None, completion_style)
 
 
-def prompt_in(form: InputForm | None, text: str, tokenizer: PreTrainedTokenizerBase, system: str | None) -> list[int]:
-    """Return the token ids of ``text`` as training data of ``form`` had their prompts; a conversation's when None.
+def asked_in(form: InputForm | None, text: str, system: str | None = None) -> Example:
+    """Return ``text`` as training data of ``form`` had their prompts; as a conversation's when None.
 
     Args:
         system: in place of the system message of the training data.
     """
     if form is not None and not form.chat:
-        return prompt_ids((Message("user", text),), tokenizer, chat=False)
+        return Example((Message("user", text),), chat=False)
     system = form.system if form is not None and system is None else system
     opening = (Message("system", system),) if system is not None else ()
-    return prompt_ids((*opening, Message("user", text)), tokenizer)
+    return Example((*opening, Message("user", text)))
 
 
 def written_in(examples: ExampleSplits, form: InputForm) -> ExampleSplits:
     """Return ``examples`` in ``form`` where that changes no word: a prompt and its reply, and conversations that lack
-    the system message. What changed, and what could not be changed, is added to the notes.
+    the system message. What changed of the test split, and what could not be changed, is added to the notes.
     """
     changed = left = 0
 
@@ -73,7 +68,9 @@ def written_in(examples: ExampleSplits, form: InputForm) -> ExampleSplits:
         changed += new != example
         return new
 
-    train, selection, test = (tuple(map(one, split)) for split in (examples.train, examples.selection, examples.test))
+    train, selection = (tuple(map(one, split)) for split in (examples.train, examples.selection))
+    changed = left = 0
+    test = tuple(map(one, examples.test))
     name = "conversations" if form.chat else "plain prompt and completion"
     notes = []
     if changed:

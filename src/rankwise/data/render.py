@@ -9,33 +9,27 @@ masked by pad id: many models pad with their end-of-turn token.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from rankwise.data.bad_rows import STRICT, Skipping, settle
+from rankwise.data.clock import MOMENT, OTHER, standing
+from rankwise.data.control import note_of_spelled
 from rankwise.data.examples import Encoded, Example, Message
 from rankwise.data.template_use import note_of_unused
+from rankwise.data.tokenizing import Rendered, tokenized
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Llama 3 templates print today's date unless given one, and the same data must give the same ids tomorrow.
-FIXED_DATE = "26 Jul 2024"
 PLAIN = "x9z"  # a word that no template writes
 # What a template raises, for a role that it refuses and for a key of another shape than it expects.
 BROKEN = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError)
-
-
-class Rendered(NamedTuple):
-    """Text, the character spans ``[start, end)`` to learn, and whether a chat template wrote it."""
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    templated: bool
 
 
 def render(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rendered:
@@ -113,19 +107,37 @@ def _end_of_more(text: str, plain: str, tokenizer: PreTrainedTokenizerBase) -> i
 
 
 def _apply(
-    messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, generate: bool = False, tools: str = ""
+    messages: tuple[Message, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    generate: bool = False,
+    tools: str = "",
+    moment: datetime = MOMENT,
 ) -> str:
     turns = [message.turn for message in messages]
     given = {"tools": json.loads(tools)} if tools else {}
     try:
-        return str(
-            tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=generate, date_string=FIXED_DATE, **given
+        with standing(moment) as today:
+            return str(
+                tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=generate, date_string=today, **given
+                )
             )
-        )
     except BROKEN as error:
         roles = ", ".join(message.role for message in messages) or "no turns"
         raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error
+
+
+def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return a sentence when the chat template prints the time in some example; one of each order of roles is tried."""
+    kinds = {tuple(message.role for message in example.messages): example for example in examples if example.chat}
+    written = (example.messages for example in kinds.values() if tokenizer.chat_template)
+    if not any(_apply(messages, tokenizer) != _apply(messages, tokenizer, moment=OTHER) for messages in written):
+        return ()
+    return (
+        f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so that "
+        "the ids stay as they are; other programs print today's",
+    )
 
 
 def _end_of(content: str, text: str, start: int, end: int) -> int:
@@ -151,15 +163,15 @@ def _stop_tokens(tokenizer: PreTrainedTokenizerBase, text: str, start: int) -> l
     return [token for token in added.union(tokenizer.all_special_tokens) if token in text[start:]]
 
 
-def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | None:
-    """Tokenize at full length, cut after the last target. None when nothing is to be learned."""
+def encode(example: Example, tokenizer: PreTrainedTokenizerBase, *, keep: bool = False) -> Encoded | None:
+    """Tokenize at full length, cut after the last target. None when nothing is to be learned.
+
+    Args:
+        keep: let the words hold control tokens; else what spells one is text (see :mod:`rankwise.data.control`).
+    """
     if not tokenizer.is_fast:
         raise UsageError("this tokenizer cannot report character positions; use a fast one (tokenizer.json)")
-    text, spans, templated = render(example, tokenizer)
-    # A template writes its own BOS; plain text gets whatever the tokenizer puts around a sequence.
-    coded = tokenizer(text, add_special_tokens=not templated, return_offsets_mapping=True, verbose=False)
-    ids: list[int] = list(coded["input_ids"])
-    offsets: list[tuple[int, int]] = list(coded["offset_mapping"])
+    (_, spans, _), (ids, offsets) = tokenized(example, tokenizer, lambda written: render(written, tokenizer), keep)
     if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] and offsets[0] == (0, 0):
         del ids[0], offsets[0]  # the text itself began with BOS
     mask = [False] * len(ids)
@@ -172,16 +184,27 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | No
     return shorten(tuple(ids), tuple(mask), len(ids))
 
 
-def prompt_ids(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, chat: bool = True) -> list[int]:
+def prompt_ids(
+    messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, chat: bool = True, keep: bool = False
+) -> list[int]:
     """Return the token ids of ``messages`` up to where the assistant's next words begin.
 
     Written as :func:`render` writes an example: by the chat template where there is one, else as plain lines.
+    ``keep`` as in :func:`encode`.
     """
     if chat and tokenizer.chat_template:
-        return list(tokenizer(_apply(messages, tokenizer, generate=True), add_special_tokens=False)["input_ids"])
+
+        def write(example: Example) -> Rendered:
+            return Rendered(_apply(example.messages, tokenizer, generate=True), (), templated=True)
+
+        return tokenized(Example(messages), tokenizer, write, keep)[1].ids
     stop = tokenizer.eos_token or ""
-    parts = [m.content + (stop if m.role == "assistant" else "\n" if chat else "") for m in messages]
-    ids = list(tokenizer("".join(parts))["input_ids"])
+
+    def join(example: Example) -> Rendered:
+        parts = [m.content + (stop if m.role == "assistant" else "\n" if chat else "") for m in example.messages]
+        return Rendered("".join(parts), (), templated=False)
+
+    ids = tokenized(Example(messages, chat=chat), tokenizer, join, keep)[1].ids
     if messages[-1].role != "assistant" and ids[-1:] == [tokenizer.eos_token_id]:
         ids.pop()  # a tokenizer that closes every sequence would leave nothing to continue
     return ids[1:] if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] else ids
@@ -205,7 +228,7 @@ def encode_all(
     faults: list[UsageError] = []
     for example in examples:
         try:
-            whole.append(encode(example, tokenizer))
+            whole.append(encode(example, tokenizer, keep=skip.keep))
             written.append(example)
         except UsageError as error:
             faults.append(error)
@@ -232,6 +255,7 @@ def encode_split(
     kept: list[Encoded] = []
     cut = dropped = 0
     whole, said = encode_all(examples, tokenizer, split=split, skip=skip)
+    said = (*said, *note_of_spelled(examples, tokenizer, split, skip.keep))
     for full in whole:
         short = full and shorten(full.input_ids, full.target_mask, max_length)
         if short is None:

@@ -88,9 +88,7 @@ class State:
         try:
             check_file(path)
         except DamagedError as error:  # the rest of it: the events' record
-            raise RunError(
-                f"{path} was changed after it was written ({error}); start again in another --out."
-            ) from None
+            raise RunError(f"{path} was changed after it was written: {error}; start again in another --out.") from None
         return state
 
 

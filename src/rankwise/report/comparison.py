@@ -52,7 +52,8 @@ def render_comparison(comparison: Comparison, console: Console, *, page: Path | 
 
 FOOTNOTE = (
     "Differences are test NLL against A in nats per token, with 95% intervals over seeds and examples; the words are"
-    " corrected for the number of arms (Holm)."
+    " corrected for the number of arms (Holm), and there is none (no verdict) where a best learning rate is at the edge"
+    " of its grid."
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rankwise.report.event_lines import event_line
 from rankwise.report.figures.stream import stream_figures
 from rankwise.report.plain import PlainPage, Table, write_plain
-from rankwise.report.stream_tables import more_tables, nats, percent
+from rankwise.report.stream_tables import floor, leading, more_tables, nats, percent
 from rankwise.report.view import Document
 from rankwise.report.wording import MISSING
 
@@ -21,6 +21,10 @@ NOTE = {
     "exact_match": "Exact match in percent; higher is better, except forgetting.",
     "nll": "Minus the NLL per target token, in nats, so that higher is better here too (except forgetting).",
 }
+AT_FLOOR = (
+    "Exact match is at the floor: no strategy is above the {:.1f} % that luck, or always the commonest reply, would "
+    "bring. Read the NLL."
+)
 MEANING = (
     "AP: mean score over all tasks at the end; learned: mean score on each task right after it was learned (read AP "
     "beside it: a strategy that learns little forgets little); BWT: change since then; forgetting: best score before "
@@ -41,7 +45,7 @@ def page(document: Document) -> PlainPage:
         kicker=f"chain · {found['study']['scale']} · {found['cell']['model']}",
         title=title(document),
         answers=[("en", sentences(document))],
-        tables=[*(_measures(document, metric) for metric in ("exact_match", "nll")), *more_tables(document)],
+        tables=[*(_measures(document, metric) for metric in leading(document)), *more_tables(document)],
         figures=stream_figures(document),
         setup=setup(document),
         notes=[MEANING, *found["cell"]["notes"]],
@@ -57,11 +61,10 @@ def title(document: Document) -> str:
 
 
 def sentences(document: Document) -> list[str]:
-    """What the intervals say, no more; in exact match where anything was answered rightly, else in NLL."""
-    found = document["results"]
-    aps = [s["measures"]["exact_match"]["AP"]["high"] for s in found["strategies"]]
-    metric, what, show = ("exact_match", "exact match", percent) if any(aps) else ("nll", "minus NLL per token", nats)
-    said = []
+    """What the intervals say, no more; in exact match unless that is at its floor, then in NLL."""
+    found, metric = document["results"], leading(document)[0]
+    what, show = ("exact match", percent) if metric == "exact_match" else ("minus NLL per token", nats)
+    said = [] if metric == "exact_match" else [AT_FLOOR.format(100 * floor(document))]
     for strategy in found["strategies"]:
         ap, learned = (strategy["measures"][metric][name] for name in ("AP", "learned"))
         text = f"{strategy['label']}: {show(ap)} {what} over all tasks at the end, {show(learned)} when learned"
@@ -143,7 +146,7 @@ def render(document: Document, console: Console) -> None:
     from rankwise.report.terminal import aligned
 
     lines = ["", *sentences(document), ""]
-    for metric in ("exact_match", "nll"):
+    for metric in leading(document):
         lines += [NOTE[metric], *aligned([HEADER, *rows(document, metric)]), ""]
     for line in lines:
         console.print(escape(line), highlight=False, soft_wrap=True)

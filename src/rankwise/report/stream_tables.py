@@ -11,6 +11,7 @@ from typing import Any
 from rankwise.report.plain import Table
 from rankwise.report.view import Document
 from rankwise.report.wording import MISSING, duration, operations, size
+from rankwise.stats.single import FLOOR
 
 BYTES = 4  # of a number that is kept: float32
 LIMIT = (
@@ -35,6 +36,21 @@ def nats(value: Any, *, signed: bool = False) -> str:
         return MISSING
     mark = "+" if signed else ""
     return f"{value['estimate']:{mark}.3f} ({value['low']:{mark}.3f} to {value['high']:{mark}.3f})"
+
+
+def floor(document: Document) -> float:
+    """The share of right answers that says nothing: a few lucky ones, or always the commonest reply of every task."""
+    tasks = document["results"]["tasks"]
+    return max(FLOOR, sum(task.get("commonest", 0.0) for task in tasks) / len(tasks))
+
+
+def leading(document: Document) -> tuple[str, str]:
+    """The two metrics, the one to read first: exact match, unless no strategy ever gets above its floor."""
+    found = document["results"]
+    shares = [s["measures"]["exact_match"][name] for s in found["strategies"] for name in ("AP", "learned")]
+    shares += [found["joint"]["AP"]["exact_match"]] if found["joint"] else []
+    above = any(share["estimate"] > floor(document) for share in shares)
+    return ("exact_match", "nll") if above else ("nll", "exact_match")
 
 
 def more_tables(document: Document) -> list[Table]:

@@ -49,6 +49,9 @@ def per_token(nll: Sequence[float], tokens: Sequence[int], level: float = 0.95) 
     return Mean(value, value - half, value + half, n)
 
 
+FLOOR = 0.05  # of right answers: with no more on any side, a handful of lucky ones decides everything
+
+
 @dataclass(frozen=True)
 class Share:
     """How many of a number of yes-or-no results were yes, with a 95 % Wilson interval over examples."""
@@ -67,7 +70,13 @@ class Share:
 def share(right: Sequence[bool], level: float = 0.95) -> Share:
     """Return the share of ``right`` that is true, with Wilson's score interval (1927); at least one entry."""
     n, yes = len(right), sum(right)
+    return Share(yes, n, *wilson(yes, n, level))
+
+
+def wilson(yes: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of Wilson's score interval for ``yes`` of ``n``, above 0; an effective size need not be whole."""
     z = float(norm.ppf(0.5 + level / 2))
     center = (yes + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * float(np.sqrt(yes * (n - yes) / n + z * z / 4))
-    return Share(yes, n, max(center - half, 0.0), min(center + half, 1.0))
+    # At 0 of n and n of n one end is exact, which rounding must not move inwards.
+    return max(center - half, 0.0) if yes > 0 else 0.0, min(center + half, 1.0) if yes < n else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from rankwise.stats.planning import Needs, needs
 from rankwise.stats.scores import Scores
 
 Word = Literal["matches or beats", "falls short", "undecided", "no verdict"]
+AT_EDGE = "its best learning rate is at the edge of its grid, so it may be trained worse than it could be"
 _TAIL = 0.025  # each direction is a one-sided claim at 2.5 %: the ends of the 95 % interval
 
 
@@ -79,13 +80,16 @@ def judge_all(
     margin: float,
     *,
     bracketed: bool = True,
+    at_edge: Collection[str] = (),
     ladders: Sequence[Sequence[str]] = (),
 ) -> dict[str, Verdict]:
     """Judge several arms against one reference, keeping each kind of wrong claim at 2.5 % over all arms together.
 
     ``ladders``: sequences of arm names from the largest rank to the smallest. "matches or beats" is claimed from the
     top down and "falls short" from the bottom up, each until the first rank where it cannot be; other arms are
-    corrected by Holm. Raises UsageError for unknown names, margins outside [0, 1) or scores on other examples.
+    corrected by Holm. ``at_edge``: arms whose own best rate lies at the edge of its grid; they get no verdict, but are
+    counted, so that the words of the others do not depend on it. Raises UsageError for unknown names, margins outside
+    [0, 1) or scores on other examples.
     """
     contrasts = {name: margin_contrast(arm, reference, base, margin) for name, arm in arms.items()}
     match = claims({n: float(c.p_below()) for n, c in contrasts.items()}, _TAIL, ladders)
@@ -103,6 +107,8 @@ def judge_all(
         elif not bracketed:
             word = "no verdict"
             reason = "the reference's best learning rate is at the edge of its grid, so it may be under-trained"
+        elif name in at_edge:
+            word, reason = "no verdict", AT_EDGE
         elif name in match.allowed:
             word, reason = "matches or beats", "the upper 95 % bound is below the margin"
         elif name in short.allowed:
@@ -111,14 +117,15 @@ def judge_all(
             level = (match if float(d.estimate) < 0 else short).levels[name]
             word, reason = "undecided", _why_undecided(d, level)
             missing = needs(d, level) if level > 0 else None
+        judged = trained and bracketed and name not in at_edge
         out[name] = Verdict(
             word=word,
             reason=reason,
             margin=margin,
             for_these_seeds=d.for_these_seeds,
-            contrast=summary(d) if trained and bracketed else None,
-            df=float(d.df) if trained and bracketed else None,
-            p=float(d.p_value()) if trained and bracketed else None,
+            contrast=summary(d) if judged else None,
+            df=float(d.df) if judged else None,
+            p=float(d.p_value()) if judged else None,
             gain=summary(bought),
             regret=summary(regret(arm, reference, base)),
             recovery=recovery(arm, reference, base),

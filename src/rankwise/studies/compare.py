@@ -143,7 +143,10 @@ def _incomparable(first: Side, other: Side) -> str | None:
 
 
 def _differences(first: Side, other: Side) -> dict[str, Json]:
-    """Return other - first for every arm that both ran on fresh seeds, p-values by Holm over the arms."""
+    """Return other - first for every arm that both ran on fresh seeds, p-values by Holm over the arms.
+
+    There is no verdict where one of the two has its best learning rate at the edge of its grid.
+    """
     shared = [name for name in other.arms if name in first.arms]
     found = {name: regret(other.arms[name], first.arms[name], first.base) for name in shared}
     adjusted = holm([float(found[name].p_value()) for name in shared])
@@ -152,12 +155,19 @@ def _differences(first: Side, other: Side) -> dict[str, Json]:
         low, high = (float(end) for end in found[name].interval())
         estimate = float(found[name].estimate)
         word = "no difference shown" if p > LEVEL else "lower" if estimate < 0 else "higher"
+        if not (_bracketed(first, name) and _bracketed(other, name)):
+            word = "no verdict"
         seeds = "paired" if set(first.arms[name].seeds) == set(other.arms[name].seeds) else "separate"
         out[name] = {
             "estimate": estimate, "low": low, "high": high, "p": p, "word": word, "seeds": seeds,
             "for_these_seeds": found[name].for_these_seeds,
         }  # fmt: skip
     return out
+
+
+def _bracketed(side: Side, name: str) -> bool:
+    """Whether the arm's best learning rate there lies inside its grid."""
+    return next(bool(arm["bracketed"]) for arm in side.results["arms"] if arm["name"] == name)
 
 
 def _settings(sides: list[Side]) -> list[Json]:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rankwise.adapters import Adapter, Full
+from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
 from rankwise.errors import unknown
 from rankwise.methods import build
 from rankwise.studies.settings import refusal
 
+# As the option spells it, or as a mapping; kept as a mapping.
+ColumnsSetting = Annotated[
+    dict[str, str] | None, BeforeValidator(lambda given: None if given is None else parse_columns(given))
+]
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+GROWABLE = frozenset(
+    {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
+    # These change no run, only how many are judged, and what is recommended and known about the runs there are.
+    | {"finalists", "cheapest_by", "measure"}
+)
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
@@ -43,6 +59,13 @@ class Arm(Strict):
     options: dict[str, str | int | float] = {}
     adapter: dict[str, Any] | None = None
     batch: int | None = Field(default=None, ge=1)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _names_as_text(cls, options: Any) -> Any:
+        """A placement may be a list of module names; it is kept as the text that means the same."""
+        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
+        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
 
     def target(self) -> Adapter | Full:
         """Build the spec of what trains."""
@@ -103,6 +126,7 @@ class StudyConfig(Strict):
             this share of the arm's gain, and give the reference as many rates as any arm; null: neither.
         completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
         system: system message for conversations that have none.
+        columns: which columns of the file, or templates over them, are read as what (:mod:`rankwise.data.columns`).
         eval_every: steps between two scores of the selection split.
         budget: a time the study was fitted to, and what it gave up for that.
         exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
@@ -131,6 +155,7 @@ class StudyConfig(Strict):
     max_length: int = Field(ge=8)
     completion_style: Literal["hashes", "think"] = "hashes"
     system: str | None = None
+    columns: ColumnsSetting = None
     seed: int = Field(default=0, ge=0)
     fresh_seeds: tuple[int, ...] = (1, 2, 3)
     finalists: int = Field(default=2, ge=0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from rankwise.engine import Quiz
 from rankwise.stats.mcnemar import paired_over_seeds
+from rankwise.stats.single import FLOOR
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.judgement import finished
@@ -16,7 +17,6 @@ from rankwise.studies.judgement import finished
 if TYPE_CHECKING:
     from rankwise.studies.runner import Runner
 
-FLOOR = 0.05  # below this on every side, a handful of lucky answers decides everything
 CLEAR = 0.05  # p-value under which a difference is called one
 
 
@@ -25,7 +25,7 @@ def base_right(runner: Runner) -> tuple[bool, ...] | None:
     quiz = runner.quiz
     if quiz is None:
         return None
-    spec = {"base": True, "exact_match": len(quiz.golds)}
+    spec = {"base": True, **runner.asked}
     key = runner.key_of(spec)
     runner.ledger.ensure(key, "base", spec)
     found = runner.ledger.get(key)
@@ -83,7 +83,10 @@ def _arm(
         return {**facts, **blank, "sentence": f"{arm.arm.label} answers {share} of {right.shape[1]} questions."}
     found = paired_over_seeds(right, theirs)
     words = config.reference_words
-    if floor:
+    edge = next((one.arm.label for one in (reference, arm) if not one.bracketed), None)
+    if edge is not None:
+        says = f"no verdict, as the best learning rate of {edge} is at the edge of its grid"
+    elif floor:
         says = "accuracy is at the floor, so this comparison says nothing"
     elif found.p > CLEAR:
         says = "no difference is shown"

@@ -43,6 +43,7 @@ def judge_study(config: StudyConfig, outcome: Outcome) -> Judgement:
         base,
         config.margin,
         bracketed=reference.bracketed,
+        at_edge=[name for name in arms if not outcome.arms[name].bracketed],
         ladders=[ladder] if len(ladder) > 1 else [],
     )
     trends = {name: _trend(outcome.arms[name], reference) for name in arms}

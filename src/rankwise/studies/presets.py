@@ -160,7 +160,7 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     if preset not in PRESETS:
         raise unknown(
             "preset",
-            preset,
+            str(preset),
             [*PRESETS, "smoke"],
             hint="Or orthogonalization (by its name only), or a study in a .yaml file",
         )

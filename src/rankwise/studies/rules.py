@@ -58,6 +58,8 @@ def _saturation(config: StudyConfig, outcome: Outcome) -> Rule:
     ladder = sorted(_lora(config, outcome), key=_rank)
     if len({_rank(a) for a in ladder}) < 3:
         return _missing(name, "from which rank on more rank stops helping: fewer than 3 ranks were compared")
+    if edges := _at_edge(config, outcome, *ladder):
+        return _missing(name, f"from which rank on more rank stops helping: {edges}")
     top = ladder[-1]
     found = [(arm, _compare(arm, top, config, outcome)) for arm in ladder[:-1]]
     if any(facts is None for _, facts in found):
@@ -84,6 +86,8 @@ def _mlp_only(config: StudyConfig, outcome: Outcome) -> Rule:
     if not parts:
         return _missing(name, f"{what}: no MLP-only arm stands beside all linear layers at the same rank")
     arm = max(parts, key=_rank)
+    if edges := _at_edge(config, outcome, arm, whole[_rank(arm)]):
+        return _missing(name, f"{what}: {edges}")
     facts = _compare(arm, whole[_rank(arm)], config, outcome)
     if facts is None:
         return _missing(name, f"{what}: training gained nothing to compare by")
@@ -104,6 +108,13 @@ def _lora(config: StudyConfig, outcome: Outcome, placement: str = "all-linear") 
         if fits and arm.arm.options.get("placement", "all-linear") == placement and best and best.status == "done":
             chosen.append(arm)
     return chosen
+
+
+def _at_edge(config: StudyConfig, outcome: Outcome, *arms: ArmOutcome) -> str:
+    """Say whose best learning rate lies at the edge of its grid, of the arms and the reference; empty for nobody's."""
+    reference = outcome.arms[config.reference_arm.name]
+    names = dict.fromkeys(arm.arm.label for arm in (reference, *arms) if not arm.bracketed)
+    return f"the best learning rate of {', '.join(names)} is at the edge of its grid" if names else ""
 
 
 def _rank(arm: ArmOutcome) -> int:

@@ -71,11 +71,16 @@ def run_study(
             document = {
                 "results": found,
                 "cost": cost,
-                "provenance": provenance(command),
+                "provenance": provenance(command) | {"asked": _asked(config, out)},
             }
             write_document(folder.results_file, document)
             _keep_best(folder, runner, outcome, document)
     return document
+
+
+def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
+    """What the next command needs to know and this one may not say: a file or a preset did, or it has several cells."""
+    return {"folder": str(out), "model": config.model, "data": config.data, "test": config.sizes.test}
 
 
 def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: Document) -> None:

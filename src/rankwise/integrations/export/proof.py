@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Handle
+from rankwise.errors import UsageError
 from rankwise.models import Base
 
 TEXT = (
@@ -76,6 +77,21 @@ def logits(model: Any, ids: Tensor) -> Tensor:
     return found
 
 
+def live_logits(model: Any, ids: Tensor) -> Tensor:
+    """Return the logits of a model with its adapter on.
+
+    Raises:
+        UsageError: they are not finite, so that nothing can be held against them.
+    """
+    found = logits(model, ids)
+    if not found.isfinite().all():
+        raise UsageError(
+            "with this adapter on it the model's logits are NaN or infinite, so no copy of it can be checked; its "
+            "factors or its scale are too large: train it again with a lower learning rate, or from an earlier step."
+        )
+    return found
+
+
 def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Tensor], *, low: bool) -> Proof:
     """Compare ``written(model, ids)``, logits by an independent reader, with the live adapter.
 
@@ -84,7 +100,7 @@ def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Ten
     """
     ids = text_ids(base)
     with torch.no_grad():
-        live = logits(base.model, ids)
+        live = live_logits(base.model, ids)
         with handle.disable():
             bare = logits(base.model, ids)
             found = written(base.model, ids)

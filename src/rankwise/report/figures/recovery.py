@@ -70,6 +70,8 @@ def recovery_figure(document: Document) -> Figure | None:
         " where the bar lies: wholly right of the dashed margin matches or beats, wholly left falls short, across it is"
         " undecided."
     )
+    if any(row["word"] == "no verdict" for row in rows):
+        caption += " Where it says no verdict the bar must not be read so; the sentence on that arm says why."
     return Figure("recovery", f"Recovery of the gain of {name}", caption, chart)
 
 

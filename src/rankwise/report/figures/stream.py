@@ -7,7 +7,7 @@ from typing import Any
 
 from rankwise.report.figures.base import Figure, data
 from rankwise.report.figures.theme import ARMS, INK, MUTED, PAPER, SHAPES, Layout
-from rankwise.report.stream_tables import complete, kept
+from rankwise.report.stream_tables import complete, kept, leading
 from rankwise.report.view import Document
 
 MANY = 6  # strategies drawn as heat maps; all of them, in every order, are in the table R
@@ -15,14 +15,8 @@ MANY = 6  # strategies drawn as heat maps; all of them, in every order, are in t
 
 def stream_figures(document: Document) -> list[Figure]:
     """Every figure of a stream."""
-    metric = "exact_match" if _varies(document, "exact_match") else "nll"
+    metric = leading(document)[0]
     return [_heat(document, metric), _curves(document, metric), _kept(document, metric), _growth(document)]
-
-
-def _varies(document: Document, metric: str) -> bool:
-    """Exact match is drawn where it is not the same everywhere (a random model never answers rightly)."""
-    cells = [v for s in document["results"]["strategies"] for c in s["chains"] for row in c["R"][metric] for v in row]
-    return len(set(cells)) > 1
 
 
 def _what(metric: str) -> str:
