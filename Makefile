@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study analyses test test-slow test-page check bench bench-halving simulation-figure controls docs clean
+.PHONY: help setup study analyses test test-slow test-page test-llamacpp check bench bench-halving simulation-figure controls docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +30,10 @@ test-slow: setup ## the long ones: ten kills, the whole simulation, real model, 
 
 test-page: setup ## the report in a real browser
 	$(PYTEST) tests/report/test_page_browser.py -rs
+
+test-llamacpp: setup ## exported GGUF adapters in llama.cpp itself (a prebuilt wheel of 34 MB)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llamacpp]'
+	$(PYTEST) -m interop_llamacpp tests/interop/test_llama_cpp.py
 
 check: setup ## lint, format, types
 	$(BIN)/ruff check .

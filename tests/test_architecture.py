@@ -24,7 +24,7 @@ ROOMS = [
     "models",
     "data",
 ]
-BELOW = {"errors", "files"}
+BELOW = {"errors", "files", "digests", "tensor_files"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

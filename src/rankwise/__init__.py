@@ -9,20 +9,23 @@ Everything is imported on first use, so ``import rankwise`` and ``rankwise --hel
 from __future__ import annotations
 
 import importlib
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankwise import methods
     from rankwise.adapters import Adapter, Full, Handle, attach, load, mixed, save, switch
     from rankwise.errors import RankwiseError, RunError, UsageError
-    from rankwise.studies.api import study, train
+    from rankwise.report.api import study
+    from rankwise.studies.api import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("Adapter", "Full", "Handle", "attach", "load", "mixed", "save", "switch"), "rankwise.adapters"),
     **dict.fromkeys(("RankwiseError", "RunError", "UsageError"), "rankwise.errors"),
-    **dict.fromkeys(("study", "train"), "rankwise.studies.api"),
+    "study": "rankwise.report.api",
+    "train": "rankwise.studies.api",
 }
 
 __all__ = [
@@ -46,9 +49,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "methods":
         return importlib.import_module("rankwise.methods")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'rankwise' has no attribute {name!r}")
+    from rankwise.errors import checked, no_attribute
+
+    if name not in _HOMES:
+        raise no_attribute("rankwise", name, __all__)
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    if isinstance(found, types.FunctionType):
+        found = globals()[name] = checked(found, f"rankwise.{name}")
+    return found
 
 
 def __dir__() -> list[str]:

@@ -328,7 +328,7 @@ def test_scores_from_elsewhere_are_counted(tmp_path, capsys):
     path = tmp_path / "scores.csv"
     rows = [("m", t, r, k, s) for t in "abc" for r in (32, 64) for k, s in (("LoRA", 0.5), ("OLoRA", 0.6))]
     rows[1] = ("m", "a", 32, "OLoRA", 0.5)  # a tie
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:  # a byte-order mark, as spreadsheets write it
         csv.writer(file).writerows([("model", "task", "rank", "method", "score"), *rows])
     assert main(["analyze", "olora", "--study", str(path), "--out", str(tmp_path / "f"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

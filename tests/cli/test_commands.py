@@ -97,6 +97,7 @@ def test_train_saves_and_resumes(tmp_path, capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_command_and_the_same_command_goes_on(number, code, tmp_path, capsys, monkeypatch):
     command = ["train", "--model", "tiny", "--scale", "smoke", *SMALL, "--out", str(tmp_path / "t"), "--json"]
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & makes a command ignore it
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     close = Run.close_window
 
@@ -107,9 +108,13 @@ def test_a_signal_ends_a_command_and_the_same_command_goes_on(number, code, tmp_
         return loss
 
     monkeypatch.setattr(Run, "close_window", close_and_end)
-    assert main(command) == code
+    try:
+        assert main(command) == code
+    finally:
+        restored = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        signal.signal(signal.SIGINT, previous)
+    assert restored == before
     assert "interrupted; the same command continues where it stopped" in capsys.readouterr().err
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
     monkeypatch.undo()
     assert main(command) == 0
     assert "continues at step 3" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_options_reach_the_builder(capsys):
         (["--rank", "4", "--set", "method.rank=8"], "--rank and --set method.rank are the same option"),
         (["--set", "method=relora"], "--method does"),
         (["--method", "prilora", "--set", "method.spread=wide"], "spread"),
-        (["--set", "method.placement=[q_proj]"], "method 'lora' cannot be built with placement=('q_proj',)"),
+        (["--set", "method.placement=[3]"], "placement must be a text such as 'all-linear' or a list of module names"),
     ],
 )
 def test_bad_options_are_one_sentence(arguments, said, capsys):

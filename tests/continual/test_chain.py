@@ -360,7 +360,7 @@ def test_changes_under_a_stream_are_refused_and_nothing_is_lost(whole, tmp_path)
         ),
         (
             {**same, "tasks": [*TASKS[:2], {"id": "code", "data": "code-book", "train": 10}]},
-            "data of task 'code' changed",
+            "task 'code' of the stream in .* had train not set, now 10",
         ),
     ]
     for changes, words in cases:

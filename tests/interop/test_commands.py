@@ -119,6 +119,18 @@ def test_generate_streams_what_the_batch_says(made, tmp_path, capsys):
     assert json.loads(raw)["text"] != lines[0]["text"]
 
 
+@pytest.mark.parametrize("form", [[], ["--raw"]])
+def test_generate_reads_control_tokens_as_text(made, capsys, form):
+    asked = ("generate", "hi<|im_end|>\n<|im_start|>user", "--model", made / "base", "--max-new-tokens", "6", *form)
+    assert main([str(a) for a in asked]) == 0
+    text = capsys.readouterr()
+    assert "Read as text: <|im_end|>, <|im_start|>. With --keep-control-tokens they are" in " ".join(text.err.split())
+    assert main([str(a) for a in (*asked, "--keep-control-tokens")]) == 0
+    kept = capsys.readouterr()
+    assert "Read as text" not in kept.err
+    assert kept.out != text.out
+
+
 def test_eval_pairs_adapter_and_base(made, capsys):
     options = ("--examples", "6", "--answers", "2", "--json")
     found = json.loads(say(capsys, "eval", made / "a", *options))
@@ -141,7 +153,7 @@ BAD = [
     (["compress", "nowhere", "--rank", "2", "--energy", "0.5"], "either a rank or an energy"),
     (["generate"], "one prompt or a --file"),
     (["generate", "a", "--file", "b"], "one prompt or a --file"),
-    (["generate", "--file", "nowhere.txt"], "cannot be read as text"),
+    (["generate", "--file", "nowhere.txt"], "nowhere.txt: cannot be read: No such file or directory; check the path"),
     (["generate", "a", "--raw", "--system", "b"], "--system belongs to the chat template"),
     (["generate", "a", "--model", "tiny", "--max-new-tokens", "0"], "--max-new-tokens must be at least 1, found 0"),
     (["eval", "--examples", "0"], "--examples must be at least 1"),

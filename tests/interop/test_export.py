@@ -13,6 +13,7 @@ from rankwise.adapters import load, save
 from rankwise.errors import RunError, UsageError
 from rankwise.integrations.export import TARGETS, export
 from rankwise.methods import loftq, lora, olora, placement, qlora
+from rankwise.models import tiny_model
 
 from ..contract.models import GPT2, LLAMA
 from ..contract.table import ROWS
@@ -146,11 +147,9 @@ def test_embeddings_and_whole_tensors(tmp_path):
             what = "an embedding" if name == "table" else "whole tensors"
             with pytest.raises(UsageError, match=rf"cannot load an adapter with .*{what}.*rankwise merge"):
                 export(it, target, tmp_path / "no")
-        if name == "table":
-            assert export(it, "gguf", tmp_path / "table-gguf").proof.share < 1e-6
-        else:
-            with pytest.raises(UsageError, match=r"llama\.cpp cannot load an adapter with whole tensors"):
-                export(it, "gguf", tmp_path / "no")
+        what = "an update of .* one table in its GGUF models" if name == "table" else "whole tensors"
+        with pytest.raises(UsageError, match=rf"llama\.cpp cannot load an adapter with {what}"):
+            export(it, "gguf", tmp_path / "no")
         assert not (tmp_path / "no").exists()
 
 
@@ -165,7 +164,8 @@ def test_embeddings_and_whole_tensors(tmp_path):
         (lora(2), "peft", {"dtype": "int8"}, "unknown dtype 'int8'"),
         (lora(2), "peft", {"max_rank": 0}, "--max-rank must be at least 1"),
         (lora(2, placement="regex:^lm_head$"), "vllm", {}, "the output head"),
-        (lora(2, placement="regex:^lm_head$"), "gguf", {}, "tied to the embedding"),
+        (lora(2, placement="regex:^lm_head$"), "gguf", {}, "lm_head: head and embedding are tied"),
+        (lora(2, placement="regex:embed_tokens$"), "gguf", {}, "embed_tokens: head and embedding are tied"),
     ],
 )
 def test_what_a_target_cannot_hold_is_refused_and_nothing_is_written(adapter, target, options, words, tmp_path):
@@ -262,6 +262,22 @@ def test_a_row_order_mistake_in_gguf_is_noticed(tmp_path, monkeypatch):
     it = live(LLAMA, lora(4), tmp_path, train)
     with pytest.raises(RunError, match="is not the live one"):
         export(it, "gguf", tmp_path / "out")
+
+
+def test_gguf_reads_tables_as_llama_cpp_does(tmp_path, monkeypatch):
+    """It finds updates by tensor, and a tied head has the embedding's; other tables it never updates."""
+    from rankwise.integrations.export.llama_cpp import ForLlamaCpp
+
+    from .tools import moved
+
+    untied = moved(tiny_model(kind="gpt2", tied=False), lora(2, placement="regex:(wte|lm_head)$"), tmp_path)
+    assert export(untied, "gguf", tmp_path / "out").proof.share < 1e-6
+    with pytest.raises(UsageError, match=r"an update of transformer\.wpe: of all tables it updates the token embed"):
+        export(moved(tiny_model(kind="gpt2"), lora(2, placement="regex:wpe$"), tmp_path), "gguf", tmp_path / "no")
+    monkeypatch.setattr(ForLlamaCpp, "check", lambda self, package: None)
+    with pytest.raises(RunError, match=r"would use the update of token_embd\.weight for lm_head too, and stop"):
+        export(moved(tiny_model(), lora(2, placement="regex:embed_tokens$"), tmp_path), "gguf", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
 
 
 def test_an_existing_folder_is_never_touched(tmp_path):

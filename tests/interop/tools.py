@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 
 import torch
 
@@ -14,7 +15,15 @@ from ..contract.tools import attach
 
 
 class Letters:
-    """A tokenizer of 32 tokens."""
+    """A tokenizer of 32 tokens, none of which ends anything."""
+
+    is_fast = False
+    eos_token_id = None
+    all_special_ids = ()
+    added_tokens_decoder = MappingProxyType({})
+
+    def convert_ids_to_tokens(self, ids):
+        return [str(i) for i in ids]
 
     def __call__(self, text, **options):
         return {"input_ids": [ord(letter) % 32 for letter in text]}
@@ -26,6 +35,16 @@ def live(tiny, adapter, folder, trained, dtype=torch.float64):
     handle = attach(model, adapter)
     trained(model, tiny, handle)
     return Live(Base(model, Letters(), tiny.name, "f" * 64), handle, tiny.name, folder, True)
+
+
+def moved(model, adapter, folder, move=0.2):
+    """A model with a byte tokenizer and an adapter whose factors have moved."""
+    handle = attach(model, adapter)
+    stream = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in handle.trainable().values():
+            p.add_(move * torch.randn(p.shape, generator=stream))
+    return Live(Base(model, byte_tokenizer(), "tiny", "f" * 64), handle, "tiny", folder, True)
 
 
 def base_folder(folder, kind="llama", *, tied=True, shard="60KB", dtype=torch.float32, seed=0):

@@ -36,3 +36,23 @@ def test_it_writes_nothing_into_somebody_elses_folder(tmp_path):
     with pytest.raises(UsageError, match=r"holds thesis\.tex"), StudyLock(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("what", ["a link", "a link to nothing", "a hard link", "text", "a folder", "a pipe"])
+def test_a_lock_that_is_not_ours_is_refused_and_what_it_points_to_stays(tmp_path, what):
+    theirs, lock = tmp_path / "thesis.tex", tmp_path / "study" / ".lock"
+    lock.parent.mkdir()
+    if what != "a link to nothing":
+        theirs.write_text("three years of work")
+    {
+        "a link": lambda: lock.symlink_to(theirs),
+        "a link to nothing": lambda: lock.symlink_to(theirs),
+        "a hard link": lambda: lock.hardlink_to(theirs),
+        "text": lambda: lock.write_text("42 is the answer\n"),
+        "a folder": lock.mkdir,
+        "a pipe": lambda: os.mkfifo(lock),
+    }[what]()
+    with pytest.raises(UsageError, match=r"\.lock is not a lock of ours|cannot write in"), StudyLock(lock.parent):
+        pass
+    assert theirs.exists() == (what != "a link to nothing")
+    assert not theirs.exists() or theirs.read_text() == "three years of work"

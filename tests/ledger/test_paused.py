@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 
 from rankwise.errors import RunError
-from rankwise.ledger.store import _COLUMNS, Ledger
+from rankwise.ledger.rows import FACTS, UNVERIFIED
+from rankwise.ledger.store import Ledger
 
 KEY = "0123456789abcdef"
 
@@ -44,25 +45,38 @@ def test_a_paused_run_is_not_an_interrupted_one(tmp_path):
         assert ledger.interrupted() == []
 
 
-def test_a_ledger_of_the_first_format_is_upgraded_and_keeps_its_rows(tmp_path):
+def downgrade(folder, version):
+    """Give a ledger the format of an earlier rankwise: 1 has no paused runs, 2 no digests."""
+    with sqlite3.connect(folder / "ledger.sqlite") as db:
+        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'runs'").fetchone()
+        old, _, rest = sql.partition(",\n  digest")
+        assert rest
+        assert "'paused', " in old
+        old = old.replace("'paused', ", "") if version == 1 else old
+        db.executescript(
+            f"ALTER TABLE runs RENAME TO new; {old}); "
+            f"INSERT INTO runs ({FACTS}) SELECT {FACTS} FROM new; DROP TABLE new; PRAGMA user_version = {version};"
+        )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_ledger_of_an_earlier_format_is_upgraded_and_keeps_its_rows(tmp_path, version):
     with Ledger(tmp_path) as ledger:
         for key in (KEY, KEY[::-1]):
             ledger.ensure(key, key, {"key": key})
         ledger.start(KEY)
         ledger.finish(KEY, "done", {"nll": 0.1}, seconds=1.5)
         before = ledger.runs()
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:  # back to the first format
-        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'runs'").fetchone()
-        assert "'paused', " in sql
-        first = sql.replace("'paused', ", "")
-        db.executescript(
-            f"ALTER TABLE runs RENAME TO new; {first}; "
-            f"INSERT INTO runs ({_COLUMNS}) SELECT {_COLUMNS} FROM new; DROP TABLE new; PRAGMA user_version = 1;"
-        )
+    downgrade(tmp_path, version)
     with Ledger(tmp_path, read_only=True) as ledger:
         assert ledger.runs() == before
+        assert ledger.notes == []
     with Ledger(tmp_path) as ledger:
         assert ledger.runs() == before
+        assert ledger.notes == []
         ledger.start(KEY[::-1])
         ledger.finish(KEY[::-1], "paused", {}, seconds=1.0)
         assert ledger.get(KEY[::-1]).status == "paused"
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
+        digests = dict(db.execute("SELECT key, digest FROM runs"))
+    assert digests[KEY] == UNVERIFIED != digests[KEY[::-1]]

@@ -6,6 +6,7 @@ import pytest
 
 from rankwise.errors import RunError, UsageError
 from rankwise.ledger import Ledger
+from rankwise.ledger.repair import salvage
 
 SPEC = {"method": "lora", "lr": 3e-3}
 KEYS = [f"{n:016x}" for n in range(40)]
@@ -128,15 +129,74 @@ def test_a_truncated_ledger_is_one_clear_error(tmp_path):
         assert len(ledger.runs()) == len(KEYS)
 
 
-def test_overwritten_pages_are_one_clear_error(tmp_path):
+def test_overwritten_pages_are_one_clear_error_and_the_rest_is_exported(tmp_path):
     path = fill(tmp_path)
     whole = path.read_bytes()
+    with Ledger(tmp_path) as ledger:
+        before = {run.key: run for run in ledger.runs()}
+    saved = []
     for page in range(len(whole) // 4096):
         damaged = bytearray(whole)
         damaged[page * 4096 : page * 4096 + 512] = random.Random(page).randbytes(512)
         path.write_bytes(damaged)
-        with pytest.raises(RunError, match="is damaged"):
-            Ledger(tmp_path)
+        with pytest.raises(RunError, match=r"is damaged .* rankwise ledger export .* --to csv"):
+            Ledger(tmp_path, read_only=True)
+        runs, _ = salvage(path)
+        assert all(before[run.key] == run for run in runs)
+        saved.append(len(runs))
+        assert path.read_bytes() == damaged
+        if len(runs) < len(before):
+            with pytest.raises(RunError, match="is damaged"):
+                Ledger(tmp_path)
+            continue
+        with Ledger(tmp_path) as ledger:  # the index only: no row is lost
+            assert len(ledger.runs()) == len(before)
+            assert "a damaged page" in ledger.notes[0]
+        (tmp_path / "ledger.sqlite.damaged").unlink()
+    assert saved[0] == 0  # the schema itself
+    assert min(saved[2:]) >= len(before) // 2
+
+
+CELLS = {
+    "not UTF-8": "label = CAST(x'ff' AS TEXT)",
+    "another label": "label = 'other'",
+    "another spec": """spec = '{"n":2}'""",
+    "another status": "status = 'failed'",
+    "another result": """result = '{"nll":0.5}'""",
+    "no JSON": "result = '{'",
+    "no result": "result = NULL",
+    "another time": "seconds = 9",
+    "no digest": "digest = ''",
+    "another key": "key = 'ffffffffffffffff'",
+}
+
+
+@pytest.mark.parametrize("change", CELLS.values(), ids=CELLS.keys())
+def test_a_damaged_row_is_set_aside_and_its_run_can_be_made_again(tmp_path, change):
+    with Ledger(tmp_path) as ledger:
+        for key in KEYS[:3]:
+            ledger.ensure(key, f"run {key}", SPEC)
+            ledger.start(key)
+            ledger.finish(key, "done", {"nll": 0.25}, seconds=1.0)
+        before = ledger.runs()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
+        db.execute(f"UPDATE runs SET {change} WHERE key = '{KEYS[1]}'")
+    rotten = ledger.path.read_bytes()
+    with Ledger(tmp_path, read_only=True) as ledger:
+        assert ledger.runs() == [before[0], before[2]]
+        assert "1 of 3 rows are damaged and left out" in ledger.notes[0]
+    assert ledger.path.read_bytes() == rotten
+    with Ledger(tmp_path) as ledger:
+        assert ledger.runs() == [before[0], before[2]]
+        assert "had 1 damaged row" in ledger.notes[0]
+        assert "kept as ledger.sqlite.damaged" in ledger.notes[0]
+        ledger.ensure(KEYS[1], "run", SPEC)
+        ledger.start(KEYS[1])
+        ledger.finish(KEYS[1], "done", {"nll": 0.25}, seconds=1.0)
+    assert (tmp_path / "ledger.sqlite.damaged").read_bytes() == rotten
+    with Ledger(tmp_path) as ledger:
+        assert ledger.notes == []
+        assert len(ledger.runs()) == 3
 
 
 def test_another_programs_database_and_a_newer_ledger_are_refused(tmp_path):

@@ -216,7 +216,11 @@ def test_an_unknown_method_gets_near_misses(name, guess):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lora", {"ranks": 8}, "method 'lora' has no option 'ranks'; it takes rank, alpha, placement, dropout, init"),
+        (
+            "lora",
+            {"ranks": 8},
+            "method 'lora' has no option 'ranks'; did you mean 'rank'. It takes rank, alpha, placement, dropout, init",
+        ),
         ("olora", {"dropout": 0.1}, "method 'olora' has no option 'dropout'; it takes rank, alpha, placement"),
         ("full", {"rank": 8}, "method 'full' has no option 'rank'; it takes no options"),
         ("lora", {"rank": 0}, "rank must be a whole number of at least 1, found 0"),

@@ -50,6 +50,18 @@ def test_a_saved_model_comes_back_bit_for_bit_and_in_silence(tmp_path, capfd, ki
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kept", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_stored_rounds_no_value_of_the_files_whatever_their_config_says(tmp_path, kept):
+    model = tiny_model(2, dtype=kept)
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    found = load_base(str(tmp_path), dtype="stored").model.state_dict()
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32 if kept == torch.float16 else kept}
+    assert all(torch.equal(found[name].double(), tensor.double()) for name, tensor in model.state_dict().items())
+
+
 def test_sharded_weights_load_and_a_lost_shard_is_named(tmp_path):
     model = tiny_model(2)
     model.save_pretrained(tmp_path, max_shard_size="100KB")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rankwise.report.next_step import next_step
+from rankwise.report.next_step import needed, next_step
+from rankwise.stats.planning import Needs
 
 from .fixtures import comparisons, documents
 
@@ -35,10 +36,10 @@ def smoke() -> dict[str, Any]:
         (documents.quick(), RECIPE),
         (smoke(), "rankwise study rank --scale quick --data ../shared/data/gsm8k"),
         (documents.screened(), "rankwise study --seeds 3"),
-        (documents.gone_wrong(), "rankwise study --seeds 6"),
+        (documents.gone_wrong(), "rankwise study --seeds 9"),
         (documents.no_verdict(), "rankwise study --seeds 5"),
         (falls_short(), "rankwise study rank --scale quick"),
-        (documents.all_diverged(), "rankwise doctor"),
+        (documents.all_diverged(), "rankwise study --set 'learning_rates.full=[1e-06, 1e-05, 0.0001, 0.0003, 0.001]'"),
     ],
     ids=["recommended", "smoke", "screened", "undecided", "few seeds", "falls short", "all diverged"],
 )  # fmt: skip
@@ -87,9 +88,11 @@ def test_a_preset_that_an_analysis_reads_leads_to_it(preset: str, typed: str, co
 
 def test_model_and_data_are_repeated_as_typed_and_quoted() -> None:
     document = documents.quick()
-    document["provenance"]["command"] = "rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x'"
+    columns = "--columns 'question={a} ?,answer=b' --max-length=300"
+    document["provenance"]["command"] = f"rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x' {columns}"
     words = shlex.split(next_step(document).command)
-    assert words[-4:] == ["--model", "Qwen/Qwen2.5-0.5B", "--data", "my data; rm -rf x"]
+    assert words[-8:-4] == ["--model", "Qwen/Qwen2.5-0.5B", "--data", "my data; rm -rf x"]
+    assert words[-4:] == ["--columns", "question={a} ?,answer=b", "--max-length", "300"]
 
 
 def test_the_reference_is_repeated_to_a_study_and_not_to_a_training() -> None:
@@ -108,4 +111,20 @@ def test_an_arm_is_trained_at_its_own_batch_size() -> None:
 def test_seeds_are_replaced_not_repeated() -> None:
     document = documents.gone_wrong()
     document["provenance"]["command"] = "rankwise study rank --seeds 3 --out runs/x"
-    assert next_step(document).command == "rankwise study rank --out runs/x --seeds 6"
+    assert next_step(document).command == "rankwise study rank --out runs/x --seeds 9"
+
+
+@pytest.mark.parametrize("found", [(23, 210), (1, None), (None, 1), (None, None)])
+def test_what_a_verdict_needs_is_what_the_command_adds(found: tuple[int | None, int | None]) -> None:
+    assert needed(str(Needs(*found))) == found
+    document = documents.gone_wrong()
+    arm = next(arm for arm in document["results"]["arms"] if arm["verdict"]["word"] == "undecided")
+    arm["verdict"]["needs"] = str(Needs(*found))
+    seeds, examples = found
+    words = shlex.split(next_step(document).command)
+    if seeds is not None:
+        assert words[words.index("--seeds") + 1] == str(3 + seeds)
+    elif examples is not None:
+        assert f"sizes.test={96 + examples}" in words
+    else:
+        assert {"--seeds", "sizes.test=192"} <= set(words), "both together"

@@ -3,7 +3,8 @@
 import pytest
 
 from rankwise.errors import UsageError
-from rankwise.studies.config import parse_config
+from rankwise.ledger.folder import StudyFolder
+from rankwise.studies.config import GROWABLE, default_settings, parse_config
 from rankwise.studies.presets import PRESETS, SCALES, resolve_study
 
 
@@ -17,6 +18,18 @@ def test_every_preset_resolves_at_every_scale_and_survives_its_file(preset, scal
     assert parse_config(config.to_dict()) == config
     one = set(PRESETS[preset].middle) if scale == "quick" else set()
     assert {name for name, grid in config.learning_rates.items() if len(grid) < 2} == one
+
+
+def test_columns_are_part_of_a_study_and_older_folders_go_on(tmp_path):
+    plain = resolve_study("smoke", "smoke").to_dict()
+    option = resolve_study("smoke", "smoke", {"columns": "prompt=a,completion=b"})
+    assert option == resolve_study("smoke", "smoke", {"columns": {"prompt": "a", "completion": "b"}})
+    assert parse_config(option.to_dict()) == option
+    folder = StudyFolder(tmp_path)
+    folder.open_or_create({name: value for name, value in plain.items() if name != "columns"}, GROWABLE)
+    assert folder.open_or_create(plain, GROWABLE, default_settings()) == "resumed"
+    with pytest.raises(UsageError, match="has columns = null, this one has"):
+        folder.open_or_create(option.to_dict(), GROWABLE, default_settings())
 
 
 def test_smoke_is_the_first_preset_at_the_smallest_scale():
@@ -66,7 +79,10 @@ def test_methods_keep_the_reference():
         ("rank", "quick", {"fresh_seeds": [0, 1]}, "screening seed"),
         ("rank", "quick", {"methods": ["lorra"]}, "did you mean 'lora'"),
         ("rank", "quick", {"methods": ["full"]}, "at least one arm besides"),
-        ("rank", "quick", {"learning_rates": {"ful": [1e-4]}}, "one grid per arm"),
+        ("rank", "quick", {"learning_rates": {"ful": [1e-4]}}, "learning_rates 'ful'; did you mean 'full'"),
+        ("rank", "quick", {"fresh_seeds": 5}, "must be a list"),
+        ("rank", "quick", {"sizes": {"tset": 4}}, "did you mean 'sizes.test'"),
+        ("rank", "quick", {"scale": "smoke"}, "give it by itself"),
         ("rank", "quick", {"learning_rates": {"full": [1e-3, 1e-4]}}, "ascending"),
         ("rank", "quick", {"sizes": {"train": 8, "test": 0}}, "sizes.test"),
         ("rank", "quick", {"sizes": {"train": 8, "selection": 4, "test": 4, "dev": 4}}, "sizes.dev"),

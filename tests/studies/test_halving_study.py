@@ -1,15 +1,20 @@
 """A whole study with halving: killed anywhere it ends with the same results; extended, it trains nothing twice."""
 
 import json
+import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from rankwise.errors import UsageError
 from rankwise.ledger.store import Ledger
+from rankwise.studies.conduct import _Plan
 from rankwise.studies.presets import resolve_study
 from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
+
+from .tools import Recorder as Told
 
 SMALL = {
     "methods": ["lora-r4", "lora-r1"],
@@ -93,6 +98,7 @@ def test_killed_anywhere_the_results_are_the_same_bytes(finished, kill_at, tmp_p
     again = Recorder()
     assert dump(run_study(config(), tmp_path / "s", progress=again)) == dump(finished[1])
     assert again.notes[0].startswith("resumed: ")
+    assert re.search(r"about \d+ to go( \(restarted: \d+ at step \d+(, \d+ at step \d+)*\))?$", again.notes[0])
     whole = finished[2].steps
     assert progress.steps - 1 + again.steps <= whole + 2, "only what followed the last evaluation is trained again"
 
@@ -101,6 +107,7 @@ def test_repeating_trains_nothing(finished):
     out, document, _ = finished
     progress = Recorder()
     assert dump(run_study(config(), out, progress=progress)) == dump(document)
+    assert progress.notes[0].endswith("stopped early or paused, none to go")
     assert progress.runs == []
 
 
@@ -159,3 +166,25 @@ def test_arms_that_were_stopped_say_so(tmp_path):
     assert stopped[0]["best_lr"] is not None
     assert stopped[0]["flops"] is None
     assert document["cost"]["arms"][stopped[0]["name"]]["flops_ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([], ""),
+        ([4], " (restarted: 1 at step 4)"),
+        (
+            [0] * 9 + [4] * 3,
+            " (restarted: 3 at step 4, 9 at step 0)",
+        ),
+    ],
+)
+def test_runs_cut_short_together_are_told_together(steps, said):
+    progress = Told()
+    cut = [SimpleNamespace(label="run", key=step) for step in steps]
+    paused = SimpleNamespace(label="run", result={}, status="paused")
+    ledger = SimpleNamespace(runs=lambda: [paused], interrupted=lambda: cut)
+    plan = _Plan(config(), SimpleNamespace(ledger=ledger, progress=progress, restart_step=int), None, told=False)
+    plan.announce(9)
+    plan.announce(0)
+    assert progress.notes == [f"resumed: 0 done, 1 stopped early or paused, about 9 to go{said}"], "once"

@@ -236,6 +236,9 @@ def test_data_and_model_are_named_as_the_tools_load_them(tmp_path):
     assert axolotl["datasets"][0]["path"] == "openai/gsm8k"
     assert axolotl["datasets"][0]["name"] == "main"
     assert axolotl["bf16"] is True
+    _, less = write(tmp_path / "less", "lora", {**changes, "data": "skip-bad-rows:openai/gsm8k:main"}, rank=2)
+    assert yaml.safe_load(less["axolotl.yaml"])["datasets"] == axolotl["datasets"]
+    assert "take them out of the data" in less["axolotl.yaml"]
     _, made = write(tmp_path / "made", "lora", rank=2)
     assert "made by rankwise: put your own rows into train.jsonl" in made["axolotl.yaml"]
 

@@ -70,9 +70,12 @@ def test_costs_are_ratios_to_the_reference(finished):
     assert arms["lora-r1"]["peak_memory_bytes"] is None, "smoke measures nothing"
 
 
-def test_an_arm_is_measured_alone_in_a_fresh_process(tiny_splits):
+def test_an_arm_is_measured_alone_in_a_fresh_process(tiny_splits, model_folder, monkeypatch):
+    """Started where the study runs: a relative model is the same folder, and no file there stands in for a module."""
+    monkeypatch.chdir(model_folder.parent)
+    Path("random.py").write_text("raise SystemExit('the wrong random')", encoding="utf-8")
     spec = TrainSpec(lora(rank=2), lr=1e-3, steps=50, batch=4)
-    found = measure("tiny", "float32", spec, tiny_splits.train[:8], threads=1)
+    found = measure("./model", "float32", spec, tiny_splits.train[:8], threads=1)
     assert 0 < found["seconds_per_step"] < 60
     assert found["peak_memory_bytes"] >= found["base_memory_bytes"] > 1e7
 
@@ -93,6 +96,19 @@ def test_a_failed_measurement_says_why(tiny_splits):
         measure("no-such-model", "float32", spec, tiny_splits.train[:8], threads=1)
 
 
+def test_a_failed_measurement_is_a_fault_of_the_study(finished, tmp_path, monkeypatch):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0], out)
+
+    def fails(*args, **kwargs):
+        raise RunError("time and memory were not measured: killed by signal 9")
+
+    monkeypatch.setattr("rankwise.studies.costs.measure", fails)
+    found = run_study(resolve_study("without-regret", "smoke", {**SMALL, "measure": True}), out)["results"]["faults"]
+    assert {fault["run"] for fault in found} == {"full alone", "lora-r1 alone", "lora-r4 alone"}
+    assert {fault["reason"] for fault in found} == {"time and memory were not measured: killed by signal 9"}
+
+
 def test_the_best_adapter_is_kept_and_scores_as_reported(finished):
     out, document, _ = finished
     card = (out / "best" / "README.md").read_text()
@@ -108,7 +124,8 @@ def test_repeating_changes_nothing_and_trains_nothing(finished):
     again = run_study(resolve_study("without-regret", "smoke", SMALL), out, progress=progress)
     assert json.dumps(again["results"]) == json.dumps(document["results"])
     assert progress.runs == []
-    assert any(note.startswith("resumed: ") for note in progress.notes)
+    (note,) = (note for note in progress.notes if note.startswith("resumed: "))
+    assert note.endswith("done, none to go")
 
 
 def test_more_seeds_extend_and_another_setting_is_refused(finished, tmp_path):

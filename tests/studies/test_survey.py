@@ -88,7 +88,7 @@ def test_a_survey_says_where_every_method_ends_what_failed_and_how_long_it_took(
     assert "rankwise study methods --scale quick --methods few" in said
     document = json.loads((tmp_path / "s" / "results.json").read_text())
     document["results"]["study"]["scale"] = "quick"
-    assert re.search(r"--scale quick --methods \w+,\w+,\w+$", next_step(document).command)
+    assert re.search(r"--scale quick --methods \w+,\w+,\w+ --out runs/methods-quick-best$", next_step(document).command)
     page = (tmp_path / "s" / "report.html").read_text()
     assert "Every method beside the untouched model" in page
     assert page.count("below the base") == 4, "and full fine-tuning"

@@ -56,6 +56,11 @@ def attach(
         UsageError: nothing matches, the rank is too large for the init, the name is taken, or data is missing or not
             used. On any error the model is as it was.
     """
+    if not isinstance(model, nn.Module) or not isinstance(adapter, Adapter):
+        raise UsageError(
+            f"attach needs a module and an adapter such as rankwise.methods.lora(rank=8), found a "
+            f"{type(model).__name__} and a {type(adapter).__name__}."
+        )
     if adapter.init.needs_data and data is None:
         raise UsageError(f"init {adapter.init.name!r} needs data; pass attach(..., data=batches).")
     if data is not None and not adapter.init.needs_data:

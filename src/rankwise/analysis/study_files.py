@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
+from rankwise.studies.result_file import read_document
 
 Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")
@@ -33,7 +33,7 @@ def read_study(folder: Path) -> dict[str, Results]:
         UsageError: not a finished study.
     """
     if (folder / "cells.json").exists():
-        slugs = _json(folder / "cells.json").get("cells", [])
+        slugs = read_document(folder / "cells.json").get("cells", [])
         return {slug: _results(folder / slug) for slug in slugs}
     found = _results(folder)
     return {f"{found['cell']['model']} on {found['cell']['data']}": found}
@@ -45,24 +45,19 @@ def read_scores(path: Path) -> list[Score]:
     Raises:
         UsageError: no such file, a missing column, or a value that is not a number.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as a .csv of scores: {error}.") from error
-    if not rows:
-        raise UsageError(f"{path} holds no scores.")
-    value = "nll" if "nll" in rows[0] else "score"
-    if missing := [c for c in (*COLUMNS, value) if c not in rows[0]]:
+    rows = rows_of(path)
+    first = rows[0][1]
+    value = "nll" if "nll" in first else "score"
+    if missing := [c for c in (*COLUMNS, value) if c not in first]:
         raise UsageError(f"{path} lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)} and score or nll.")
     scores = []
-    for number, row in enumerate(rows, 2):
+    for where, row in rows:
         try:
             sign = 1.0 if value == "nll" else -1.0
             own = (f"{row['model']} on {row['task']}", row["model"], int(row["rank"]), row["method"].strip().lower())
             scores.append(Score(*own, sign * float(row[value])))
         except (TypeError, ValueError, AttributeError):
-            raise UsageError(f"{path}, line {number}: rank and {value} must be numbers.") from None
+            raise UsageError(f"{where}: rank and {value} must be numbers.") from None
     return scores
 
 
@@ -97,17 +92,7 @@ def _results(folder: Path) -> Results:
     path = folder / "results.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no finished study (no results.json); give the folder of `rankwise study`.")
-    results = _json(path).get("results")
+    results = read_document(path).get("results")
     if not isinstance(results, dict) or "arms" not in results:
         raise UsageError(f"{path} is not a study's result file; run the study again.")
     return results
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}); run the study again.") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} does not hold a JSON object; run the study again.")
-    return value

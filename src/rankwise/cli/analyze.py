@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Json, Model, Steps
+from rankwise.cli.options import Columns, Json, Model, Steps, safe_json, say_json
 
 
 def analyze(
@@ -23,6 +23,7 @@ def analyze(
         str | None,
         typer.Option(help="One data set, or two as A,B where tasks are compared (forgetting: TARGET,SOURCE)."),
     ] = None,
+    columns: Columns = None,
     scale: Annotated[
         str | None, typer.Option(help="smoke (seconds, random model) or quick (default, at most five minutes).")
     ] = None,
@@ -49,7 +50,6 @@ def analyze(
 
     Writes finding.html, figure.png, figure.svg and finding.json. Training starts anew at each call.
     """
-    import json
 
     from rich.markup import escape
 
@@ -63,6 +63,7 @@ def analyze(
     values: dict[str, Any] = {
         "model": model,
         "data": tuple(listed("data", data)) or None,
+        "columns": columns,
         "scale": scale,
         "ranks": _whole("ranks", listed("ranks", ranks)),
         "lr": lr,
@@ -86,7 +87,10 @@ def analyze(
             raise UsageError(f"analyze needs a name before its options: {', '.join(ANALYSES)}.")
         questions = {key: analysis.question for key, analysis in ANALYSES.items()}
         lines = [f"{key:15} {question}" for key, question in questions.items()]
-        typer.echo(json.dumps(questions) if json_ else "\n".join(lines))
+        if json_:
+            say_json(questions, sort=False)
+        else:
+            typer.echo("\n".join(lines))
         return 0
     request = Request(**given, given=frozenset(given))
     with console.watching(folder, {}) as progress:
@@ -95,7 +99,7 @@ def analyze(
 
     page = write_finding(finding, folder, typed("analyze", f"rankwise analyze {name}"))
     if json_:
-        typer.echo((folder / "finding.json").read_text(encoding="utf-8").strip())
+        typer.echo(safe_json((folder / "finding.json").read_text(encoding="utf-8").strip()))
         return 0
     screen = console.out()
     told = [

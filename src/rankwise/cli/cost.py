@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Json
+from rankwise.cli.options import Json, say_json
 
 CostModel = Annotated[
     str | None,
@@ -41,7 +41,6 @@ def cost(
 
     Works for models that are not on this machine: the shapes come from the model's config.
     """
-    import json
 
     import torch
 
@@ -60,6 +59,6 @@ def cost(
     source = blueprint(model, dtypes[dtype])
     found = estimate(source, target, plan, calibrate_on=pick_device() if calibrate else None)
     if json_:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        say_json(found.to_dict(), sort=False)
     else:
         show(found)

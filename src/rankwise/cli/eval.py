@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Data, Json, Model, Seed
+from rankwise.cli.options import Columns, Data, Json, Model, Seed, say_json
 
 
 def eval_(
     adapter: Annotated[Path | None, typer.Argument(help="An adapter's folder; left out, the model alone.")] = None,
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
     examples: Annotated[int, typer.Option(help="Test examples, at most.")] = 96,
     answers: Annotated[int, typer.Option(help="Questions to answer for exact match, at most; 0 for none.")] = 32,
     max_length: Annotated[int, typer.Option(help="Tokens per example.")] = 256,
@@ -25,20 +26,19 @@ def eval_(
     The loss is the negative log-likelihood per trained token, in nats; the difference is paired, example by example.
     Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
     """
-    import json
 
     from rankwise.cli import console
-    from rankwise.cli.options import say_loading
+    from rankwise.cli.options import command, say_loading
     from rankwise.errors import UsageError
 
     for option, value, least in (("--examples", examples, 1), ("--answers", answers, 0)):
         if value < least:
             raise UsageError(f"{option} must be at least {least}, found {value}.")
     say_loading()
-    from rankwise.data import Limits, load_data
+    from rankwise.data import load_test
     from rankwise.integrations.live import open_live
     from rankwise.integrations.scoring import score
-    from rankwise.models import load_base
+    from rankwise.models import fitted, load_base
 
     note = None if json_ else lambda text: console.say(console.err(), text)
     if adapter is not None:
@@ -47,14 +47,16 @@ def eval_(
     else:
         base, handle = load_base(model, progress=note), None
     spec = data or "word-problems"
-    splits = load_data(
-        spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length
-    )  # the test split does not depend on the others' sizes
-    found = score(base, handle, splits.test, answers)
+    held = load_test(spec, base.tokenizer, examples, seed=seed or 0, max_length=max_length, columns=columns)
+    held = fitted(base, held, front=handle.adapter.front if handle else 0)
+    found = score(base, handle, held.test, answers)
     if json_:
-        typer.echo(json.dumps({"model": base.name, "data": spec, **found.to_dict()}, ensure_ascii=False))
+        about = {"model": base.name, "data": spec, "notes": list(held.notes)}
+        say_json({**about, **found.to_dict()}, sort=False)
         return 0
     screen = console.out()
+    for remark in held.notes:
+        console.say(screen, f"note: {remark}")
     for name, scores in (("base", found.base), ("adapter", found.adapter)):
         if scores is not None:
             console.say(screen, f"{name}: NLL per token {scores.nll}")
@@ -62,7 +64,7 @@ def eval_(
             console.say(screen, f"{name}: exact match {right}")
     if found.difference is not None:
         console.say(screen, f"difference in NLL, adapter less base: {found.difference}")
-        console.say(screen, f"Next: rankwise export {adapter} --for peft")
+        console.say(screen, f"Next: {command('export', adapter, for_='peft', base=model)}")
     else:
-        console.say(screen, f"Next: rankwise train --data {spec}")
+        console.say(screen, f"Next: {command('train', model=model, data=data, columns=columns)}")
     return 0

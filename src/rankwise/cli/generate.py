@@ -8,18 +8,25 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Json, Model
+from rankwise.cli.options import Json, Model, say_json
 
 
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to ask; or give --file.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Prompts: a text file, one a line, or .jsonl with a 'prompt' in each.")
+        Path | None,
+        typer.Option(
+            help="Prompts: a text file, one a line, or .jsonl (.json, .csv, .parquet) with a 'prompt' in each row."
+        ),
     ] = None,
     adapter: Annotated[Path | None, typer.Option(help="An adapter's folder; its base is used.")] = None,
     model: Model = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep-control-tokens", help="Let prompts hold control tokens (<|im_end|>); else they are text."),
+    ] = False,
     max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.")] = 128,
     batch: Annotated[int, typer.Option(help="Prompts decoded at once.")] = 16,
     json_: Json = False,
@@ -28,7 +35,6 @@ def generate(
 
     The chat template of the model is used unless --raw. The same prompt always gives the same text.
     """
-    import json
 
     from rankwise.cli import console
     from rankwise.cli.options import say_loading
@@ -41,10 +47,13 @@ def generate(
     for option, value in (("--max-new-tokens", max_new_tokens), ("--batch", batch)):
         if value < 1:
             raise UsageError(f"{option} must be at least 1, found {value}.")
-    prompts = [prompt] if prompt is not None else _read(file)
+    from rankwise.data.prompts import prompts_in
+
+    prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
-    from rankwise.data import Message
-    from rankwise.data.render import prompt_ids
+    from rankwise.data import Example, Message
+    from rankwise.data.control import control_tokens
+    from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
@@ -57,12 +66,14 @@ def generate(
     else:
         base = load_base(model, progress=note)
     opening = (Message("system", system),) if system is not None else ()
-    ids = [
-        list(base.tokenizer(text)["input_ids"])
-        if raw
-        else prompt_ids((*opening, Message("user", text)), base.tokenizer)
-        for text in prompts
-    ]
+    turns = [(*opening, Message("user", text)) for text in prompts]
+    if note and not raw:
+        for said in date_note([Example(turns[0])], base.tokenizer):
+            note(said)
+    spelled = {name for asked in turns for name in control_tokens(base.tokenizer).spelled(Example(asked))}
+    if note and spelled and not keep:
+        note(f"Read as text: {', '.join(sorted(spelled))}. With --keep-control-tokens they are control tokens.")
+    ids = [prompt_ids(asked, base.tokenizer, chat=not raw, keep=keep) for asked in turns]
     if prompt is not None and not json_:
 
         def show(piece: str) -> None:
@@ -75,30 +86,7 @@ def generate(
     texts = greedy(base, ids, max_new_tokens=max_new_tokens, batch=batch)
     for asked, text in zip(prompts, texts, strict=True):
         if json_:
-            typer.echo(json.dumps({"prompt": asked, "text": text}, ensure_ascii=False))
+            say_json({"prompt": asked, "text": text}, sort=False)
         else:
             console.say(console.out(), f"> {clean_text(asked)}\n{clean_text(text)}\n")
     return 0
-
-
-def _read(file: Path | None) -> list[str]:
-    import json
-
-    from rankwise.errors import UsageError
-
-    assert file is not None  # one of prompt and file was given
-    try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text ({error}); give a text or .jsonl file.") from None
-    if file.suffix == ".jsonl":
-        found = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(str(json.loads(line)["prompt"]))
-            except (ValueError, KeyError, TypeError):
-                raise UsageError(f"{file}, line {number}: each line must be an object with a 'prompt'.") from None
-        lines = found
-    if not lines:
-        raise UsageError(f"{file} holds no prompt.")
-    return lines

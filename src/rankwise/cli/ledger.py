@@ -29,14 +29,20 @@ def export(
     out: Annotated[Path | None, typer.Option(help="File for the runs (default: runs.<format> in the folder).")] = None,
     json_: Json = False,
 ) -> int:
-    """Write one row a run (spec, scores, cost) and, beside it, one row an example of every scored split."""
-    import json
+    """Write one row a run (spec, scores, cost) and, beside it, one row an example of every scored split.
 
+    Of a damaged ledger it writes what can still be read, says what is missing, and ends with exit code 3.
+    """
+    from rankwise.cli import console
+    from rankwise.cli.options import say_json
     from rankwise.ledger.export import export as write
 
-    runs, examples = write(folder, to, out)
+    notes: list[str] = []
+    runs, examples = write(folder, to, out, note=notes.append)
+    for text in notes:
+        console.say(console.err(), f"note: {text}")
     if json_:
-        typer.echo(json.dumps({"runs": str(runs), "examples": str(examples)}))
+        say_json({"runs": str(runs), "examples": str(examples), "notes": notes})
     else:
         typer.echo(f"Runs: {runs}\nExamples: {examples}")
-    return 0
+    return 3 if notes else 0

@@ -32,6 +32,8 @@ def merge(
     Tokenizer and generation settings come along. The base is never changed, and the new folder appears whole or not
     at all. Next: rankwise generate --model OUT, or llama.cpp's convert_hf_to_gguf.py.
     """
+    import shlex
+
     from rankwise.cli import console
     from rankwise.cli.options import say_json, say_loading
 
@@ -48,5 +50,5 @@ def merge(
     console.say(screen, done.proof.sentence() if done.proof else f"logits not checked: {done.why_not}")
     for remark in done.notes:
         console.say(screen, f"note: {remark}")
-    console.say(screen, f'Next: rankwise generate "..." --model {done.folder}')
+    console.say(screen, f'Next: rankwise generate "..." --model {shlex.quote(str(done.folder))}')
     return 0

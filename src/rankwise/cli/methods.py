@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Json
+from rankwise.cli.options import Json, say_json
 
 if TYPE_CHECKING:
     from rankwise.methods import Card
@@ -78,7 +77,7 @@ def _one(found: Card, model: str | None, json_: bool) -> None:
 
     more = details(found, model)
     if json_:
-        typer.echo(json.dumps({**found.to_dict(), **more}, ensure_ascii=False))
+        say_json({**found.to_dict(), **more}, sort=False)
         return
     screen = console.out()
     axes = ", ".join(f"{axis} {choice}" for axis, choice in found.axes.items())
@@ -122,7 +121,7 @@ def _all(cards: tuple[Card, ...], json_: bool) -> None:
             {**found.to_dict(), "kind": kind, **tag(spec).to_dict()}
             for (found, spec), kind in zip(specs, kinds, strict=True)
         ]
-        typer.echo(json.dumps([*dumped, *_strategies()], ensure_ascii=False))
+        say_json([*dumped, *_strategies()], sort=False)
         return
     table = Table("method", "formula", "exports as LoRA of rank", "arXiv", "fidelity")
     for found in cards:
@@ -165,7 +164,7 @@ def _strategy(name: str, json_: bool) -> None:
 
     found = next(one for one in _strategies() if one["name"] == name)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say_json(found, sort=False)
         return
     told = {"one": "one adapter", "oracle": "the task's own, told", "router": "the nearest centroid's"}
     rows = {

@@ -16,8 +16,19 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="'word-problems' (or word-problems:en, :vi), 'code-book', 'town-crier', 'reasoning-gym:NAME', a .json, "
-        ".jsonl, .csv or .parquet file, a folder, or a hub id."
+        ".jsonl, .csv or .parquet file, a folder, or a hub id; skip-bad-rows:NAME leaves out rows that cannot be used, "
+        "keep-control-tokens:NAME lets their words hold control tokens."
     ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of the file's columns is read as what: prompt=text,completion=category; or a template over them: "
+        "'prompt={premise} Because {question}?,completion=label'."
+    ),
+]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", min=8, help="Tokens of an example, at most; the rest is cut.")
 ]
 Scale = Annotated[
     str | None,
@@ -52,11 +63,37 @@ def typed(command: str, otherwise: str | None = None) -> str:
     return shlex.join(["rankwise", *sys.argv[1:]]) if here else otherwise or f"rankwise {command}"
 
 
-def say_json(values: Any) -> None:
-    """Print ``values`` as one line of JSON, names sorted, every script's letters as they are."""
+def command(verb: str, *arguments: object, **options: object) -> str:
+    """Return a command to paste into a POSIX shell, with the options that were given, such as ``for_="peft"``.
+
+    >>> command("export", "my runs/best", for_="peft", base=None)
+    "rankwise export 'my runs/best' --for peft"
+    """
+    import shlex
+
+    words = ["rankwise", verb, *map(str, arguments)]
+    for name, value in options.items():
+        if value is not None:
+            words += ["--" + name.strip("_").replace("_", "-"), str(value)]
+    return shlex.join(words)
+
+
+def say_json(values: Any, *, sort: bool = True) -> None:
+    """Print ``values`` as one line of JSON, every script's letters as they are."""
     import json
 
-    typer.echo(json.dumps(values, ensure_ascii=False, sort_keys=True))
+    typer.echo(safe_json(json.dumps(values, ensure_ascii=False, sort_keys=sort)))
+
+
+def safe_json(text: str) -> str:
+    """Spell as ``\\uXXXX`` what a terminal may obey or no encoding can write; in JSON that is the same value.
+
+    These are controls, line separators, marks that turn the direction of text, and lone surrogates.
+    """
+    import re
+
+    unsafe = r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    return re.sub(unsafe, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def listed(option: str, text: str | None) -> list[str]:
@@ -82,8 +119,9 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
     import yaml
 
     from rankwise.errors import UsageError
+    from rankwise.studies.settings import merged
 
-    merged: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for setting in settings or []:
         name, equals, text = setting.partition("=")
         if not equals or not name:
@@ -92,12 +130,10 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UsageError(f"--set {name}: {text!r} is not a YAML value.") from None
-        here = merged
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            here = here.setdefault(parent, {})
-        here[leaf] = value
-    return {**merged, **{k: v for k, v in options.items() if v is not None}}
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        found = merged(found, value)
+    return {**found, **{k: v for k, v in options.items() if v is not None}}
 
 
 def method_options(found: Any, given: Collection[str]) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable
 
-import typer
-
+from rankwise.cli.options import say_json
 from rankwise.methods.composing import Pair, pairs
 
 
@@ -17,7 +15,7 @@ def show(json_: bool) -> None:
 
     found = pairs()
     if json_:
-        typer.echo(json.dumps([pair.to_dict() for pair in found], ensure_ascii=False))
+        say_json([pair.to_dict() for pair in found], sort=False)
         return
     screen = console.out()
     for line in lines(found, screen.width):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Steps
+from rankwise.cli.options import Batch, Columns, Data, DryRun, Json, MaxLength, Model, Out, ReportTo, Scale, Seed, Steps
 
 
 def train(
@@ -24,6 +24,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate; default 1e-4 for full, 1e-3 for LoRA.")] = None,
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
+    max_length: MaxLength = None,
     scale: Scale = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -45,7 +47,6 @@ def train(
 
     Writes the adapter in PEFT format into --out; the same command continues a run that was cut short.
     """
-    import json
 
     from rich.markup import escape
 
@@ -73,8 +74,12 @@ def train(
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
 
-    values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
+    where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
+    values = changes(setting, **where, steps=steps, batch=batch, seed=seed)
     common = {"rank": rank, "alpha": alpha, "placement": placement}
+    for name in (*common, "lr"):
+        if name in values:
+            raise UsageError(f"{name} is no setting of the study; give --{name} instead of --set {name}=...")
     given: dict[str, Any] = {name: value for name, value in common.items() if value is not None}
     own = method_options(values.pop("method", {}), given)
     if from_ is not None and own:
@@ -95,7 +100,10 @@ def train(
     screen = console.out()
     if dry_run:
         plan = {"target": repr(target), "lr": rate, "config": config.to_dict(), "out": str(folder)}
-        typer.echo(json.dumps(plan, ensure_ascii=False) if json_ else f"{target!r}, lr {rate:g}, into {folder}")
+        if json_:
+            say_json(plan, sort=False)
+        else:
+            typer.echo(f"{target!r}, lr {rate:g}, into {folder}")
         return 0
     with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)

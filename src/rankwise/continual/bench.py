@@ -24,7 +24,7 @@ from rankwise.ledger.store import Ledger
 from rankwise.models import Base
 from rankwise.studies.packing import FULL_RATE, SplitSize, memory_budget, plan_packs, run_cost
 from rankwise.studies.progress import Progress
-from rankwise.studies.runner import NUMERICS_VERSION
+from rankwise.studies.runner import NUMERICS_VERSION, drop_checkpoints
 
 STATE = "state.safetensors"
 
@@ -73,6 +73,9 @@ class Bench:
     ) -> None:
         self.folder, self.ledger, self.base, self.progress = folder, ledger, base, progress
         self.dtype, self.checkpoint_seconds = dtype, checkpoint_seconds
+        for text in ledger.notes:
+            progress.note(text)
+        drop_checkpoints(folder, ledger)
         base.model.eval()
         self.forward = Forward(base.model)
 
@@ -202,6 +205,10 @@ class Bench:
         def observe(record: dict[str, Any]) -> None:
             if record.get("event") == "resumed":
                 log.resumed(record["step"])
+                return
+            if record.get("event") == "restarted":
+                log.resumed(0)
+                self.progress.note(f"{job.label} starts again: {record['reason']}")
                 return
             log.append(record)
             if text := record.get("text"):

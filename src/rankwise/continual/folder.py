@@ -8,9 +8,9 @@ from typing import Any
 
 from rankwise.continual.tasks import Loaded
 from rankwise.errors import UsageError
-from rankwise.files import write_json
 from rankwise.ledger.differences import first_difference
 from rankwise.ledger.folder import StudyFolder
+from rankwise.studies.result_file import read_document, write_document
 
 TASKS = "tasks.json"
 GROWABLE = frozenset({"tasks", "strategies", "references", "seeds"})
@@ -30,7 +30,7 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
     prints = {name: loaded.fingerprint for name, loaded in tasks.items()}
     if not folder.study_file.exists():
         state: str = folder.open_or_create(config)
-        write_json(folder.path / TASKS, prints)
+        write_document(folder.path / TASKS, {"tasks": prints})
         return state
     old = folder.read_config()
     if not _is_stream(old):
@@ -42,15 +42,15 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
         _appended(f"order {number}", one, other, folder)
     if len(now) < len(before):
         raise UsageError(f"the stream in {folder.path} has {len(before)} orders, this one has fewer; add them.")
-    _same_data(folder, prints)
     _same_tasks(folder, old["tasks"], config["tasks"])
+    _same_data(folder, prints)
     difference = first_difference({**old, "orders": config["orders"]}, config, GROWABLE)
     if difference is not None and not difference.grown:
         raise UsageError(
             f"the stream in {folder.path} has {difference.name} = {difference.old}, this one has {difference.new}; "
             "repeat the old setting, or choose another --out"
         )
-    write_json(folder.path / TASKS, prints)
+    write_document(folder.path / TASKS, {"tasks": prints})
     if difference is None and old["orders"] == config["orders"]:
         return "resumed"
     folder.replace_config(config)
@@ -87,11 +87,11 @@ def _appended(what: str, before: list[str], now: list[str], folder: StudyFolder)
 
 def _same_tasks(folder: StudyFolder, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
     for one, other in zip(before, now, strict=False):
-        for name in other:
-            if one.get(name) != other[name]:
+        for name in {**one, **other}:
+            if one.get(name) != other.get(name):
                 raise UsageError(
                     f"task {one['id']!r} of the stream in {folder.path} had {name} {_said(one.get(name))}, now "
-                    f"{_said(other[name])}; repeat the old setting, or choose another --out."
+                    f"{_said(other.get(name))}; repeat the old setting, or choose another --out."
                 )
 
 
@@ -102,9 +102,11 @@ def _said(value: Any) -> str:
 def _same_data(folder: StudyFolder, prints: Mapping[str, str]) -> None:
     path = folder.path / TASKS
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # a kill before it was written: no task was learned yet
+        found = read_document(path)
+    except (FileNotFoundError, UsageError):
+        return  # a kill before it was written, or a disk fault: runs still have their data in their keys
+    known = found.get("tasks")
+    known = known if isinstance(known, dict) else found  # an earlier rankwise wrote the tasks alone
     for name, fingerprint in known.items():
         if prints.get(name, fingerprint) != fingerprint:
             raise UsageError(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.axis import resolve
@@ -14,7 +20,8 @@ from rankwise.continual.strategies import STRATEGIES, Strategy
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import Strict
+from rankwise.studies.config import ColumnsSetting, Strict
+from rankwise.studies.settings import merged
 
 JOINT = "joint"
 REFERENCES = ("sequential", JOINT)
@@ -27,6 +34,7 @@ class Task(Strict):
     Attributes:
         id: short and unique; names the column of R.
         data: as ``rankwise study --data`` takes it.
+        columns: which columns of the data are read as what, as ``rankwise study --columns`` takes it, or as a mapping.
         prompt: a system message before every conversation that has none.
         evaluation: other data, whose test split is the task's.
         steps, epochs: of training, instead of the stream's (one of them).
@@ -35,12 +43,19 @@ class Task(Strict):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     data: str
+    columns: ColumnsSetting = None
     prompt: str | None = None
     evaluation: str | None = None
     steps: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0)
     train: int | None = Field(default=None, ge=1)
     test: int | None = Field(default=None, ge=2)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``columns`` out where there are none: streams are compared with folders that never heard of them."""
+        values: dict[str, Any] = written(self)
+        return values if self.columns else {name: value for name, value in values.items() if name != "columns"}
 
 
 class Stream(Strict):
@@ -275,4 +290,4 @@ def read_stream(path: Path, changes: dict[str, Any] | None = None) -> Stream:
         raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict) or not isinstance(values.get("tasks"), list):
         raise UsageError(f"{path} must hold a list of tasks, each with an id and data, and strategies.")
-    return resolve_stream({**values, **(changes or {})}, where=str(path))
+    return resolve_stream(merged(values, changes or {}), where=str(path))

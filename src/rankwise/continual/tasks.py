@@ -9,8 +9,9 @@ from rankwise.adapters.events import Orthogonalize
 from rankwise.continual.stream import Stream, Task
 from rankwise.data import Encoded, Limits, Splits, load_data
 from rankwise.data.load import fingerprint
+from rankwise.data.unicode import composed
 from rankwise.errors import UsageError
-from rankwise.models import Base
+from rankwise.models import Base, fitted
 
 SELECTION = 2  # examples the engine scores at the end of a task; a stream chooses nothing by them
 
@@ -70,10 +71,15 @@ def _load(config: Stream, task: Task, base: Base) -> Loaded:
             f"{len(own.train)} training examples make; shorten the warm-up, or give the task more epochs."
         )
     notes = tuple(f"{task.id}: {note}" for note in dict.fromkeys((*own.notes, *tested.notes, *_quiet(config, steps))))
-    seen = set(own.train)
-    if leaked := sum(example in seen for example in tested.test):
+    seen = {_text(example, base) for example in own.train}
+    if leaked := sum(_text(example, base) in seen for example in tested.test):
         notes += (f"{task.id}: {leaked} test examples are also training examples",)
     return Loaded(task, own.train, own.selection, tested.test, fingerprint(own.train, tested.test), notes)
+
+
+def _text(example: Encoded, base: Base) -> str:
+    """What an example says, by which it is known again: the ids of one text may differ."""
+    return composed(base.tokenizer.decode(example.input_ids))
 
 
 def _quiet(config: Stream, steps: int) -> list[str]:
@@ -91,14 +97,16 @@ def _quiet(config: Stream, steps: int) -> list[str]:
 
 
 def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -> Splits:
-    return load_data(
+    splits = load_data(
         data,
         base.tokenizer,
         seed=config.data_seed,
         limits=limits,
         max_length=config.max_length,
         system=task.prompt,
+        columns=task.columns,
     )
+    return fitted(base, splits)
 
 
 def to_train(name: str, examples: Sequence[Encoded], selection: tuple[Encoded, ...]) -> Splits:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rankwise.data.examples import Encoded
+from rankwise.data.unicode import composed
 
 MARKER = "####"
 THINK_END = "</think>"
 SHORT = 120  # characters; a longer reply without a marker has no answer that could be compared
 _NUMBER = re.compile(r"(?<![\w.,])[-\u2212]?\d(?:[\d.,]*\d)?(?!\w)|\d(?:[\d.,]*\d)?")
-_AROUND = " \t\n$€£¥₫%.,;:!?\u00a0*\"'`"  # currency, percent, punctuation and emphasis around an answer
+_THIN = "\u00a0\u2007\u2009\u202f"  # spaces that keep a number in one piece: no-break, figure, thin, narrow no-break
+_GROUPED = re.compile(rf"(?<![\d.,])[1-9]\d{{0,2}}(?:[{_THIN}]\d{{3}})+(?!\d)")
+_AROUND = f" \t\n$€£¥₫%.,;:!?{_THIN}*\"'`"  # currency, percent, punctuation and emphasis around an answer
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Answer:
     """What a reply comes down to.
 
     Attributes:
-        text: lower case, single spaces, no punctuation at the ends.
+        text: lower case, composed letters, single spaces, no punctuation at the ends.
         numbers: the readings of the number it is; empty when it is not one.
         marked: it stood behind a marker, so it can be told apart from the reasoning.
     """
@@ -40,7 +43,7 @@ def gold_answer(reply: str) -> Answer | None:
     if part is None or not part.strip() or (not marked and (len(part) > SHORT or "\n" in part)):
         return None
     text = _plain(part)
-    bare = part.strip(_AROUND + "đ")
+    bare = _ungrouped(part).strip(_AROUND + "đ")
     return Answer(text, readings(bare) if _NUMBER.fullmatch(bare) else frozenset(), marked)
 
 
@@ -55,7 +58,7 @@ def is_right(reply: str, gold: Answer) -> bool:
     if part is None:
         return False
     if gold.numbers:
-        found = _NUMBER.findall(part)
+        found = _NUMBER.findall(_ungrouped(part))
         return bool(found) and not gold.numbers.isdisjoint(readings(found[-1]))
     lines = [line for line in part.splitlines() if line.strip()]
     return bool(lines) and _plain(part if marked else lines[0]) == gold.text
@@ -69,7 +72,7 @@ def readings(number: str) -> frozenset[Decimal]:
     >>> readings("1.234.567,5") == readings("1,234,567.50")
     True
     """
-    text = re.sub(r"(?<=\d)[ \u00a0](?=\d{3}\b)", "", number).replace("\u2212", "-")
+    text = _ungrouped(re.sub(r"(?<=\d) (?=\d{3}\b)", "", number)).replace("\u2212", "-")
     found = set()
     for thousands, point in ((",", "."), (".", ",")):
         grouped = rf"-?(?:\d+|[1-9]\d{{0,2}}(?:\{thousands}\d{{3}})+)(?:\{point}\d+)?"
@@ -98,5 +101,10 @@ def _part(reply: str) -> tuple[str | None, bool]:
     return reply.strip(), False
 
 
+def _ungrouped(text: str) -> str:
+    """Close up numbers whose thousands are told apart by a space that does not break."""
+    return _GROUPED.sub(lambda number: re.sub(f"[{_THIN}]", "", number[0]), text)
+
+
 def _plain(text: str) -> str:
-    return " ".join(text.split()).strip(_AROUND).casefold()
+    return composed(" ".join(text.split()).strip(_AROUND).casefold())

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rankwise.data.bad_rows import STRICT, Skipping
+from rankwise.data.unicode import composed
 
 CompletionStyle = Literal["hashes", "think"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. ``learn=False`` marks an assistant turn that belongs to a prompt: it is read, not trained on."""
+    """One turn.
+
+    Attributes:
+        learn: False for an assistant turn that is read and not trained on: one of a prompt, or marked so.
+        more: the turn's other keys (tool calls, reasoning, a name) as a JSON object for the chat template, or "".
+    """
 
     role: str
     content: str
     learn: bool = True
+    more: str = ""
+
+    @property
+    def turn(self) -> dict[str, Any]:
+        """The turn as a chat template gets it."""
+        return {"role": self.role, "content": self.content, **(json.loads(self.more) if self.more else {})}
 
 
 @dataclass(frozen=True)
@@ -23,16 +37,18 @@ class Example:
     """One training or test item before tokenization. Loss falls on assistant messages only.
 
     With ``chat=False`` the two messages (user, assistant) are a plain prompt and its completion, no template.
+    ``tools`` are the functions that a model may call, as a JSON list for the chat template; "" for none.
     """
 
     messages: tuple[Message, ...]
     chat: bool = True
+    tools: str = ""
 
     @property
     def text(self) -> str:
-        """Canonical text: two examples are duplicates exactly when their texts are equal."""
-        turns = [[message.role, message.content] for message in self.messages]
-        return json.dumps([self.chat, turns], ensure_ascii=False)
+        """Canonical text: two examples are duplicates exactly when their texts are equal (see :func:`composed`)."""
+        turns = [[m.role, composed(m.content), *([composed(m.more)] if m.more else [])] for m in self.messages]
+        return json.dumps([self.chat, turns, *([composed(self.tools)] if self.tools else [])], ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class ExampleSplits:
         unread: columns of the source that nothing is made of.
         leaked: examples removed from train and selection because a held-out split has them too.
         unseen: labels of a classification's test split that no training row has, where nobody listed the options.
+        skip: whether examples that cannot be written out are left out.
     """
 
     train: tuple[Example, ...]
@@ -86,6 +103,7 @@ class ExampleSplits:
     unread: tuple[str, ...] = ()
     leaked: int = 0
     unseen: tuple[str, ...] = ()
+    skip: Skipping = field(default=STRICT, compare=False)
 
 
 @dataclass(frozen=True)

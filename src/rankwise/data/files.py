@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rankwise.data.bad_rows import STRICT, Skipping
+from rankwise.data.columns import Columns
 from rankwise.data.examples import CompletionStyle
-from rankwise.data.readers import READERS, parse, rows_of, text_in
+from rankwise.data.readers import READERS, parse, rows_in, text_in
 from rankwise.data.sources import SPLIT_WORDS, read_splits
 from rankwise.data.splitting import Found
+from rankwise.data.unicode import composed
 from rankwise.errors import UsageError
 
 SUFFIXES = tuple(READERS)
 LABELS = "labels.json"  # the options of a classification, beside its files
 
 
-def load_path(path: Path, style: CompletionStyle) -> Found:
+def load_path(path: Path, style: CompletionStyle, skip: Skipping = STRICT, columns: Columns | None = None) -> Found:
     """Read a file (all rows as train, to be divided) or a folder (one file per split; others are left alone)."""
     if path.is_dir():
         files = split_files(path)
@@ -27,8 +30,9 @@ def load_path(path: Path, style: CompletionStyle) -> Found:
         raise UsageError(f"{path}: cannot read {kind}; use {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     else:
         files, folder = {"train": path}, path.parent
-    rows = {split: rows_of(file) for split, file in files.items()}
-    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS))
+    rows = {split: rows_in(file) for split, file in files.items()}
+    labels = _labels(folder / LABELS)
+    return read_splits(rows, style, task=folder.resolve().name, labels=labels, skip=skip, columns=columns)
 
 
 def split_files(folder: Path) -> dict[str, Path]:
@@ -67,4 +71,7 @@ def _labels(file: Path) -> tuple[str, ...]:
     labels = parse(text_in(file), str(file), "a list of labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
         raise UsageError(f'{file}: expected a list of labels as text, such as ["positive", "negative"]')
+    seen = [composed(label) for label in labels]
+    if twice := [label for n, label in enumerate(labels) if seen[n] in seen[:n]]:
+        raise UsageError(f"{file}: the label {twice[0]!r} is listed twice; keep one of them")
     return tuple(labels)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rankwise.data.examples import Encoded, Example, ExampleSplits
-from rankwise.data.render import encode, shorten
+from rankwise.data.render import encode_all, shorten
+from rankwise.data.unicode import composed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,6 +68,7 @@ class Profile:
         leaked: examples removed because a held-out split has them too.
         same_prompt: held-out examples whose prompt is in train with another reply.
         first: the first training example as it will be trained on.
+        notes: what is not used, and which examples are left out.
     """
 
     splits: dict[str, SplitProfile]
@@ -75,20 +77,27 @@ class Profile:
     same_prompt: int
     first: Encoded
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def profile(
-    examples: ExampleSplits, tokenizer: PreTrainedTokenizerBase, *, max_length: int, sample: int = SAMPLE
+    examples: ExampleSplits,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    sample: int = SAMPLE,
 ) -> Profile:
-    """Measure. Raises UsageError as :func:`encode` does, and ValueError when no sampled train example can be learned.
+    """Measure. Raises UsageError as :func:`encode_all` does, ValueError when no sampled train example can be learned.
 
     Call ``encode_split`` first for a sentence about a set whose labels are all masked.
     """
     splits: dict[str, SplitProfile] = {}
     first: Encoded | None = None
+    notes: list[str] = []
     for name in SPLITS:
         found: tuple[Example, ...] = getattr(examples, name)
-        whole = [encode(example, tokenizer) for example in found[:sample]]
+        whole, told = encode_all(found[:sample], tokenizer, split=name, skip=examples.skip)
+        notes.extend(told)
         short = [full and shorten(full.input_ids, full.target_mask, max_length) for full in whole]
         if name == "train":
             first = next((encoded for encoded in short if encoded is not None), None)
@@ -106,11 +115,11 @@ def profile(
         raise ValueError("no training example has a token to learn")
     same_prompt = _same_prompt(examples)
     said = (*_about_lengths(splits, max_length), *_about_content(examples, splits, same_prompt))
-    return Profile(splits, max_length, examples.leaked, same_prompt, first, said)
+    return Profile(splits, max_length, examples.leaked, same_prompt, first, said, tuple(notes))
 
 
 def _prompt(example: Example) -> str:
-    return Example(example.messages[:-1], example.chat).text
+    return replace(example, messages=example.messages[:-1]).text
 
 
 def _same_prompt(examples: ExampleSplits) -> int:
@@ -128,7 +137,7 @@ def _about_lengths(splits: dict[str, SplitProfile], max_length: int) -> list[str
         counts = ", ".join(f"{split.cut:,} of {split.measured:,} {name}" for name, split in splits.items())
         said.append(
             f"{counts} examples are cut at {max_length} tokens and lose the end of their reply; "
-            f"the longest has {longest:,}: use --set max_length={longest}"
+            f"the longest has {longest:,}: use --max-length {longest}"
         )
     if any(split.dropped > MANY * split.measured for split in splits.values()):
         counts = ", ".join(f"{split.dropped:,} of {split.measured:,} {name}" for name, split in splits.items())
@@ -153,7 +162,7 @@ def _about_content(examples: ExampleSplits, splits: dict[str, SplitProfile], sam
         said.append(f"{examples.leaked:,} examples were in a held-out split too; they were removed from training")
     if same_prompt:
         said.append(f"{same_prompt:,} held-out prompts are also in train with another reply: is the split clean?")
-    replies = Counter(example.messages[-1].content for example in examples.train)
+    replies = Counter(composed(example.messages[-1].content) for example in examples.train)
     (reply, count), total = replies.most_common(1)[0], len(examples.train)
     if total > 1 and count > SAME_ANSWER * total:
         said.append(f"{count:,} of {total:,} training examples have the same reply ({reply[:40]!r})")

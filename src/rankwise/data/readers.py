@@ -9,19 +9,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.bad_rows import BadRow
 from rankwise.data.forms import Rows
+from rankwise.data.numbers import exact_rows, read_float
 from rankwise.errors import UsageError
 
 
 def rows_of(file: Path) -> Rows:
     """All rows of one file, each with its place. Raises UsageError naming the line or row that is wrong."""
+    rows = rows_in(file)
+    for _, row in rows:
+        if isinstance(row, BadRow):
+            raise row.error
+    return rows
+
+
+def rows_in(file: Path) -> Rows:
+    """As :func:`rows_of`, with a :class:`BadRow` in the place of a row that is wrong by itself.
+
+    Raises UsageError for a file that cannot be read or holds no rows.
+    """
     items = READERS[file.suffix.lower()](file)
     if not items:
         raise UsageError(f"{file} holds no rows; it needs at least one example")
-    for where, row in items:
-        if not isinstance(row, Mapping):
-            raise UsageError(f"{where}: expected an object with named columns, found {type(row).__name__}")
-    return items
+    return [(where, row if isinstance(row, Mapping) else _no_object(where, row)) for where, row in items]
+
+
+def _no_object(where: str, row: Any) -> BadRow:
+    return BadRow(UsageError(f"{where}: expected an object with named columns, found {type(row).__name__}"))
 
 
 def text_in(file: Path) -> str:
@@ -31,7 +46,7 @@ def text_in(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it again as UTF-8") from error
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}; check its permissions") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}; check the path and its permissions") from error
     if not text.strip():
         raise UsageError(f"{file} is empty; it needs at least one example")
     return text
@@ -40,22 +55,45 @@ def text_in(file: Path) -> str:
 def _jsonl(file: Path) -> Rows:
     # Split on \n only: JSON strings may hold U+2028 and friends, which str.splitlines would cut.
     lines = [(f"{file} line {n}", line) for n, line in enumerate(text_in(file).split("\n"), start=1) if line.strip()]
-    return [(where, parse(line, where, "one JSON object per line")) for where, line in lines]
+    return [(where, _line(line, where)) for where, line in lines]
+
+
+def _line(line: str, where: str) -> Any:
+    try:
+        return parse(line, where, "one JSON object per line")
+    except UsageError as error:
+        return BadRow(error)
 
 
 def _json(file: Path) -> Rows:
     value = parse(text_in(file), str(file), "a list of objects (for one object per line, name it .jsonl)")
-    if isinstance(value, Mapping) and isinstance(value.get("data"), list):
-        value = value["data"]
+    if isinstance(value, Mapping):
+        value = _only_list(value, file)
     if not isinstance(value, list):
-        raise UsageError(f'{file}: expected a list of objects or {{"data": [...]}}, found {type(value).__name__}')
+        raise UsageError(f"{file}: expected a list of objects, found {type(value).__name__}")
     return [(f"{file} row {n}", row) for n, row in enumerate(value, start=1)]
+
+
+def _only_list(holder: Mapping[str, Any], file: Path) -> list[Any]:
+    """The list of rows that an object holds: under ``data``, or under any key when it is the only one."""
+    lists = {key: value for key, value in holder.items() if isinstance(value, list)}
+    rows = {key: value for key, value in lists.items() if value and all(isinstance(row, Mapping) for row in value)}
+    found = {key: value for key, value in lists.items() if key == "data"} or rows or lists
+    if len(found) == 1:
+        return next(iter(found.values()))
+    held = f"lists under {', '.join(found)}" if found else f"none under {', '.join(holder) or 'no key'}"
+    raise UsageError(
+        f'{file}: expected a list of objects, alone or under one key such as {{"data": [...]}}, found {held}; '
+        "for splits write train.json and test.json into one folder"
+    )
 
 
 def parse(text: str, where: str, expected: str) -> Any:
     """Read JSON text. Raises UsageError with the place, what is wrong there and what was ``expected``."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object, parse_float=read_float)
+    except _TwiceError as twice:
+        raise UsageError(f"{where}: {twice}; only one of them can be meant: remove or rename the other") from None
     except json.JSONDecodeError as error:
         place = "" if " line " in where else f" line {error.lineno}"
         raise UsageError(
@@ -66,10 +104,26 @@ def parse(text: str, where: str, expected: str) -> Any:
         raise UsageError(f"{where}: cannot be read as JSON, {reason}; expected {expected}") from error
 
 
+class _TwiceError(Exception):
+    """One object has a key twice; Python's reader would take the last value and say nothing."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        begins = json.dumps(dict(pairs[:1]), ensure_ascii=False, default=str)[:60].rstrip("}")
+        raise _TwiceError(f"the key {twice!r} comes twice in the object that begins {begins}")
+    return found
+
+
 def _csv(file: Path) -> Rows:
-    reader = csv.reader(io.StringIO(text_in(file), newline=""), strict=True)
+    text = text_in(file)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[tuple[int, list[str]]] = []
     start = 1
+    usual = csv.field_size_limit(len(text) + 1)  # the module's limit, 131,072 characters, is less than a long document
     try:
         for cells in reader:
             if cells:  # a blank line has none
@@ -77,6 +131,8 @@ def _csv(file: Path) -> Rows:
             start = reader.line_num + 1
     except csv.Error as error:
         raise UsageError(f"{file} line {start}: broken CSV: {error}; check the quotes of the row") from error
+    finally:
+        csv.field_size_limit(usual)
     (_, header), *body = lines
     header = [name.strip() or f"column {n}" for n, name in enumerate(header, start=1)]
     if len(header) == 1 and (separators := [mark for mark in ";\t|" if mark in header[0]]):
@@ -84,13 +140,18 @@ def _csv(file: Path) -> Rows:
     twice = [name for n, name in enumerate(header) if name in header[:n]]
     if twice:
         raise UsageError(f"{file}: two columns are named {twice[0]!r}; rename one")
-    for line, cells in body:
-        if len(cells) != len(header):
-            raise UsageError(
-                f"{file} line {line}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}); "
-                "put text that holds commas in double quotes"
-            )
-    return [(f"{file} line {line}", dict(zip(header, cells, strict=True))) for line, cells in body]
+    return [(f"{file} line {line}", _cells(header, cells, f"{file} line {line}")) for line, cells in body]
+
+
+def _cells(header: list[str], cells: list[str], where: str) -> dict[str, Any]:
+    if len(cells) == len(header):
+        return dict(zip(header, cells, strict=True))
+    return BadRow(
+        UsageError(
+            f"{where}: {len(cells)} cells, but the header has {len(header)} ({', '.join(header)}); "
+            "put text that holds commas in double quotes"
+        )
+    )
 
 
 def _parquet(file: Path) -> Rows:
@@ -99,7 +160,8 @@ def _parquet(file: Path) -> Rows:
 
     try:
         table = pyarrow.parquet.read_table(file, partitioning=None)
-        rows = table.to_pylist()
+        exact = exact_rows(table.schema)
+        rows = [exact(row) for row in table.to_pylist()]
     except pyarrow.ArrowException as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UsageError(f"{file}: not a readable Parquet file ({reason}); write it again") from error

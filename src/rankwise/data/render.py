@@ -8,32 +8,34 @@ masked by pad id: many models pad with their end-of-turn token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import jinja2
 
+from rankwise.data.bad_rows import STRICT, Skipping, settle
+from rankwise.data.clock import MOMENT, OTHER, standing
+from rankwise.data.control import note_of_spelled
 from rankwise.data.examples import Encoded, Example, Message
+from rankwise.data.template_use import note_of_unused
+from rankwise.data.tokenizing import Rendered, tokenized
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Llama 3 templates print today's date unless given one, and the same data must give the same ids tomorrow.
-FIXED_DATE = "26 Jul 2024"
-
-
-class Rendered(NamedTuple):
-    """Text, the character spans ``[start, end)`` to learn, and whether a chat template wrote it."""
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    templated: bool
+PLAIN = "x9z"  # a word that no template writes
+# What a template raises, for a role that it refuses and for a key of another shape than it expects.
+BROKEN = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError)
 
 
 def render(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rendered:
     """Write an example out. Raises UsageError for a template that cannot be masked exactly."""
     if example.chat and tokenizer.chat_template:
-        return _render_chat(example.messages, tokenizer)
+        return _render_chat(example, tokenizer)
     return _render_plain(example, tokenizer)
 
 
@@ -48,28 +50,34 @@ def _render_plain(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rende
         text += message.content
         if message.role == "assistant":
             text += tokenizer.eos_token
-            if _learned(message):
+            if message.learn and message.content.strip():
                 spans.append((start, len(text)))
         elif example.chat:
             text += "\n"
     return Rendered(text, tuple(spans), templated=False)
 
 
-def _render_chat(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase) -> Rendered:
+def _render_chat(example: Example, tokenizer: PreTrainedTokenizerBase) -> Rendered:
     """Render up to before and after each assistant turn; every such text must begin the whole text."""
-    text = _apply(messages, tokenizer)
+    messages, tools = example.messages, example.tools
+    text = _apply(messages, tokenizer, tools=tools)
     spans: list[tuple[int, int]] = []
     for n, message in enumerate(messages):
         if message.role != "assistant" or not _learned(message):
             continue
-        before = _apply(messages[:n], tokenizer, generate=True)
-        after = text if n + 1 == len(messages) else _apply(messages[: n + 1], tokenizer)
+        before = _apply(messages[:n], tokenizer, generate=True, tools=tools)
+        after = text if n + 1 == len(messages) else _apply(messages[: n + 1], tokenizer, tools=tools)
         if not (text.startswith(after) and after.startswith(before)):
             raise UsageError(
                 f"the chat template rewrites earlier turns (message {n + 1} of {len(messages)}), so the tokens to "
                 "learn cannot be told apart; use single-turn data, or set a template without that"
             )
-        words_end = _end_of(message.content, text, len(before), len(after))
+        words_end = _end_of(message.content, text, len(before), len(after)) if message.content.strip() else len(before)
+        if message.more and _apply((*messages[:n], replace(message, more="")), tokenizer, tools=tools) != after:
+            plain = _apply((*messages[:n], Message("assistant", PLAIN)), tokenizer, tools=tools)
+            words_end = max(words_end, _end_of_more(after, plain, tokenizer))
+        elif not message.content.strip():
+            continue  # calls that the template does not write: nothing is said
         ends = [
             text.find(token, words_end, len(after)) + len(token) for token in _stop_tokens(tokenizer, after, words_end)
         ]
@@ -83,18 +91,53 @@ def _render_chat(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBa
 
 
 def _learned(message: Message) -> bool:
-    return message.learn and bool(message.content.strip())
+    return message.learn and bool(message.content.strip() or message.more)
 
 
-def _apply(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, generate: bool = False) -> str:
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+def _end_of_more(text: str, plain: str, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Where ``text``, a conversation, ends but for its last end-of-turn token, whatever its last turn calls.
+
+    That token is the one after the words of the same turn when it is ``plain``; where the template ends a turn with
+    calls otherwise, it is the last special token.
+    """
+    start = plain.rfind(PLAIN) + len(PLAIN)
+    stops = sorted((plain.find(token, start), token) for token in _stop_tokens(tokenizer, plain, start))
+    place = text.rfind(stops[0][1]) if stops else -1
+    return place if place >= 0 else max((text.rfind(token) for token in _stop_tokens(tokenizer, text, 0)), default=0)
+
+
+def _apply(
+    messages: tuple[Message, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    generate: bool = False,
+    tools: str = "",
+    moment: datetime = MOMENT,
+) -> str:
+    turns = [message.turn for message in messages]
+    given = {"tools": json.loads(tools)} if tools else {}
     try:
-        return str(
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate, date_string=FIXED_DATE)
-        )
-    except jinja2.TemplateError as error:
+        with standing(moment) as today:
+            return str(
+                tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=generate, date_string=today, **given
+                )
+            )
+    except BROKEN as error:
         roles = ", ".join(message.role for message in messages) or "no turns"
         raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error
+
+
+def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return a sentence when the chat template prints the time in some example; one of each order of roles is tried."""
+    kinds = {tuple(message.role for message in example.messages): example for example in examples if example.chat}
+    written = (example.messages for example in kinds.values() if tokenizer.chat_template)
+    if not any(_apply(messages, tokenizer) != _apply(messages, tokenizer, moment=OTHER) for messages in written):
+        return ()
+    return (
+        f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so that "
+        "the ids stay as they are; other programs print today's",
+    )
 
 
 def _end_of(content: str, text: str, start: int, end: int) -> int:
@@ -120,15 +163,15 @@ def _stop_tokens(tokenizer: PreTrainedTokenizerBase, text: str, start: int) -> l
     return [token for token in added.union(tokenizer.all_special_tokens) if token in text[start:]]
 
 
-def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | None:
-    """Tokenize at full length, cut after the last target. None when nothing is to be learned."""
+def encode(example: Example, tokenizer: PreTrainedTokenizerBase, *, keep: bool = False) -> Encoded | None:
+    """Tokenize at full length, cut after the last target. None when nothing is to be learned.
+
+    Args:
+        keep: let the words hold control tokens; else what spells one is text (see :mod:`rankwise.data.control`).
+    """
     if not tokenizer.is_fast:
         raise UsageError("this tokenizer cannot report character positions; use a fast one (tokenizer.json)")
-    text, spans, templated = render(example, tokenizer)
-    # A template writes its own BOS; plain text gets whatever the tokenizer puts around a sequence.
-    coded = tokenizer(text, add_special_tokens=not templated, return_offsets_mapping=True, verbose=False)
-    ids: list[int] = list(coded["input_ids"])
-    offsets: list[tuple[int, int]] = list(coded["offset_mapping"])
+    (_, spans, _), (ids, offsets) = tokenized(example, tokenizer, lambda written: render(written, tokenizer), keep)
     if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] and offsets[0] == (0, 0):
         del ids[0], offsets[0]  # the text itself began with BOS
     mask = [False] * len(ids)
@@ -141,16 +184,27 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded | No
     return shorten(tuple(ids), tuple(mask), len(ids))
 
 
-def prompt_ids(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, chat: bool = True) -> list[int]:
+def prompt_ids(
+    messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, chat: bool = True, keep: bool = False
+) -> list[int]:
     """Return the token ids of ``messages`` up to where the assistant's next words begin.
 
     Written as :func:`render` writes an example: by the chat template where there is one, else as plain lines.
+    ``keep`` as in :func:`encode`.
     """
     if chat and tokenizer.chat_template:
-        return list(tokenizer(_apply(messages, tokenizer, generate=True), add_special_tokens=False)["input_ids"])
+
+        def write(example: Example) -> Rendered:
+            return Rendered(_apply(example.messages, tokenizer, generate=True), (), templated=True)
+
+        return tokenized(Example(messages), tokenizer, write, keep)[1].ids
     stop = tokenizer.eos_token or ""
-    parts = [m.content + (stop if m.role == "assistant" else "\n" if chat else "") for m in messages]
-    ids = list(tokenizer("".join(parts))["input_ids"])
+
+    def join(example: Example) -> Rendered:
+        parts = [m.content + (stop if m.role == "assistant" else "\n" if chat else "") for m in example.messages]
+        return Rendered("".join(parts), (), templated=False)
+
+    ids = tokenized(Example(messages, chat=chat), tokenizer, join, keep)[1].ids
     if messages[-1].role != "assistant" and ids[-1:] == [tokenizer.eos_token_id]:
         ids.pop()  # a tokenizer that closes every sequence would leave nothing to continue
     return ids[1:] if ids[:1] == ids[1:2] == [tokenizer.bos_token_id] else ids
@@ -162,13 +216,46 @@ def shorten(ids: tuple[int, ...], mask: tuple[bool, ...], length: int) -> Encode
     return None if last is None else Encoded(ids[: last + 1], mask[: last + 1])
 
 
+def encode_all(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, split: str, skip: Skipping = STRICT
+) -> tuple[list[Encoded | None], tuple[str, ...]]:
+    """Encode examples at full length, None where nothing is to be learned, and say what could not be used.
+
+    Raises UsageError for examples that the template cannot write; they are left out, and counted, where ``skip`` is on.
+    """
+    whole: list[Encoded | None] = []
+    written: list[Example] = []
+    faults: list[UsageError] = []
+    for example in examples:
+        try:
+            whole.append(encode(example, tokenizer, keep=skip.keep))
+            written.append(example)
+        except UsageError as error:
+            faults.append(error)
+    notes = settle(faults, len(examples), f"{split} examples", skip)
+
+    def write(messages: tuple[Message, ...], tools: str) -> str:
+        return _apply(messages, tokenizer, tools=tools)
+
+    return whole, (*notes, *note_of_unused(written, write if tokenizer.chat_template else None, split))
+
+
 def encode_split(
-    examples: tuple[Example, ...], tokenizer: PreTrainedTokenizerBase, *, max_length: int, split: str
+    examples: tuple[Example, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    split: str,
+    skip: Skipping = STRICT,
 ) -> tuple[tuple[Encoded, ...], tuple[str, ...]]:
-    """Encode a split, and say what was cut or dropped. Raises UsageError when no target is left in all of it."""
+    """Encode a split, and say what was cut, dropped or not used. ``skip`` as in :func:`encode_all`.
+
+    Raises UsageError when no target is left in all of it.
+    """
     kept: list[Encoded] = []
     cut = dropped = 0
-    whole = [encode(example, tokenizer) for example in examples]
+    whole, said = encode_all(examples, tokenizer, split=split, skip=skip)
+    said = (*said, *note_of_spelled(examples, tokenizer, split, skip.keep))
     for full in whole:
         short = full and shorten(full.input_ids, full.target_mask, max_length)
         if short is None:
@@ -192,4 +279,4 @@ def encode_split(
         notes.append(f"{cut} {split} examples cut at {max_length} tokens")
     if dropped:
         notes.append(f"{dropped} {split} examples dropped: no token to learn within {max_length} tokens")
-    return tuple(kept), tuple(notes)
+    return tuple(kept), (*notes, *said)

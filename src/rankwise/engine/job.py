@@ -33,7 +33,8 @@ class PackJob:
         until: stop after this step, which must be an evaluation step, with a checkpoint; status "paused". A later
             call goes on from there with the bits of an undisturbed run.
         observe: called with ``{"step", "loss"}`` after every step (``"penalties"`` too, where there are any),
-            ``{"step", "selection_nll"}`` after every evaluation, ``{"event": "resumed", "step"}`` after a resume and
+            ``{"step", "selection_nll"}`` after every evaluation, ``{"event": "resumed", "step"}`` after a resume,
+            ``{"event": "restarted", "step": 0, "reason"}`` when its checkpoint was damaged and it begins again, and
             ``{"event": <name>, "step", ...}`` when an event of the adapter acted.
         ended: called with the result the moment it is there, while others in the pack may go on.
         bytes: estimated memory this run adds to the base, for ``budget``.

@@ -131,8 +131,8 @@ class Pack:
         )
         seat = Seat(index, job, run, time.monotonic())
         try:
-            if seat.checkpoint and resume_run(run, seat.checkpoint):
-                run.tell({"event": "resumed", "step": run.step})
+            if seat.checkpoint:
+                resume_run(run, seat.checkpoint)
         except BaseException:
             run.close()
             raise

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rankwise.cost import Workload
+from rankwise.digests import DamagedError
 from rankwise.engine.checkpoint import load_state, save_state
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Run
@@ -26,8 +27,15 @@ def save_run(run: Run, path: Path) -> None:
 
 
 def resume_run(run: Run, path: Path) -> bool:
-    """Continue from a checkpoint if there is a usable one; returns whether there was."""
-    loaded = load_state(path, run.trainee, run.optimizer, needs_best=run.keep_best)
+    """Continue from a checkpoint if there is a usable one, and tell so; a damaged one is told and not used.
+
+    A disk fault means starting this run again, not failing: it ends with the same bits.
+    """
+    try:
+        loaded = load_state(path, run.trainee, run.optimizer, needs_best=run.keep_best)
+    except DamagedError as error:
+        run.tell({"event": "restarted", "step": 0, "reason": f"its checkpoint is damaged ({error})"})
+        return False
     if loaded is None:
         return False
     run.best, events, record = loaded
@@ -39,4 +47,5 @@ def resume_run(run: Run, path: Path) -> bool:
     with warnings.catch_warnings(action="ignore"):  # torch warns that no optimizer step came first
         for _ in range(run.step):
             run.scheduler.step()
+    run.tell({"event": "resumed", "step": run.step})
     return True

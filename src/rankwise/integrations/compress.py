@@ -88,7 +88,7 @@ def compress(
         raise UsageError(f"energy must be above 0 and at most 1, found {energy:g}; it is the share of energy kept.")
     if reason := why_not_plain(live.handle.adapter):
         raise UsageError(f"{live.folder} cannot be compressed: {reason}.")
-    spectra = {path: _spectrum(slot) for path, slot in live.handle.slots.items()}
+    spectra = {path: _spectrum(path, slot) for path, slot in live.handle.slots.items()}
     whole = max(slot.rank for slot in live.handle.slots.values()) * (1 + live.handle.adapter.init.edits_base)
     if rank is not None and rank > max(len(s.S) for s in spectra.values()):
         raise UsageError(f"rank {rank} is above that of every module; the adapter's own is {whole}.")
@@ -107,9 +107,12 @@ def compress(
     return done
 
 
-def _spectrum(slot: Slot) -> Spectrum:
+def _spectrum(path: str, slot: Slot) -> Spectrum:
     plain = slot.plain()
-    return of_dense(slot.delta()) if plain is None else of_product(*plain)
+    parts = (slot.delta(),) if plain is None else plain
+    if not all(part.isfinite().all() for part in parts):
+        raise UsageError(f"the update of {path} is NaN or infinite: its factors or its scale are too large to be cut.")
+    return of_dense(*parts) if plain is None else of_product(*parts)
 
 
 def _error(spectra: Mapping[str, Spectrum], ranks: Mapping[str, int]) -> float:

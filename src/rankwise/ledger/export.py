@@ -8,29 +8,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rankwise.errors import UsageError, unknown
+from rankwise.errors import RunError, UsageError, unknown
 from rankwise.files import replacing
-from rankwise.ledger.store import Ledger, Run
+from rankwise.ledger.repair import salvage
+from rankwise.ledger.store import NAME, Ledger, Run
 
 Row = dict[str, Any]
 _FACTS = ("best_step", "trainable", "examples", "tokens", "targets", "flops")
 _SPLITS = ("selection", "test", "test_final")
 
 
-def export(folder: Path, form: str, out: Path | None = None) -> tuple[Path, Path]:
-    """Write both tables of the study in ``folder`` and return their paths.
+def export(
+    folder: Path, form: str, out: Path | None = None, *, note: Callable[[str], None] = lambda text: None
+) -> tuple[Path, Path]:
+    """Write both tables of the study in ``folder`` and return their paths; of a damaged ledger, what can be saved.
 
     Args:
         form: parquet, csv or jsonl.
         out: file of the runs; the examples go beside it as ``<name>-examples``. ``folder/runs.<form>`` when left out.
+        note: told in a sentence what is missing, if anything is.
 
     Raises:
         UsageError: an unknown form, no ledger, or a ledger without runs.
+        RunError: a damaged ledger without one sound run.
     """
     if form not in WRITERS:
         raise unknown("table format", form, WRITERS)
-    with Ledger(folder, read_only=True) as ledger:
-        runs = ledger.runs()
+    runs = _runs(folder, note)
     if not runs:
         raise UsageError(f"the ledger in {folder} has no runs yet; repeat the study's command first.")
     first = out or folder / f"runs.{form}"
@@ -40,6 +44,21 @@ def export(folder: Path, form: str, out: Path | None = None) -> tuple[Path, Path
         with replacing(path) as temporary:
             WRITERS[form](even(rows), temporary)
     return first, second
+
+
+def _runs(folder: Path, note: Callable[[str], None]) -> list[Run]:
+    try:
+        with Ledger(folder, read_only=True) as ledger:
+            for text in ledger.notes:
+                note(text)
+            return ledger.runs()
+    except RunError:
+        runs, unsure = salvage(folder / NAME)
+        if not runs:
+            raise
+        beside = f", {unsure} rows of which nothing is sure" if unsure else ""
+        note(f"{folder / NAME} is damaged: {len(runs)} runs could be read{beside}; others may be missing")
+        return runs
 
 
 def run_row(run: Run) -> Row:

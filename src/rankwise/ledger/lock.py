@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
+import stat
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +34,7 @@ class StudyLock:
         refuse_foreign(self.folder)
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = self._open()
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,6 +49,23 @@ class StudyLock:
         self._handle = handle
         return self
 
+    def _open(self) -> int:
+        """Open the lock file: never what it may point to, and nothing that is somebody else's."""
+        path = self.folder / LOCK_NAME
+        handle = None
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EMLINK):  # it is a link
+                raise
+        if handle is not None and _is_ours(handle):
+            return handle
+        if handle is not None:
+            os.close(handle)
+        raise UsageError(
+            f"{path} is not a lock of ours (it is a link, or holds something else); remove it, or choose another --out"
+        )
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -53,3 +73,8 @@ class StudyLock:
             os.ftruncate(self._handle, 0)  # nobody reads the pid of a process that let go
             os.close(self._handle)  # closing unlocks
             self._handle = None
+
+
+def _is_ours(handle: int) -> bool:
+    """Whether a file is what we may write a pid into: a plain file with nothing but a pid in it."""
+    return stat.S_ISREG(os.fstat(handle).st_mode) and re.fullmatch(rb"[0-9]*\n?", os.pread(handle, 64, 0)) is not None

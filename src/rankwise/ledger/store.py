@@ -6,89 +6,62 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from rankwise.errors import RunError, UsageError
-from rankwise.files import replacing
 from rankwise.ledger.folder import writing_to
 from rankwise.ledger.keys import canonical
+from rankwise.ledger.repair import create, set_aside
+from rankwise.ledger.rows import (
+    COLUMNS,
+    FACTS,
+    TABLE,
+    UNVERIFIED,
+    VERSION,
+    Row,
+    Run,
+    Status,
+    columns_of,
+    digest,
+    read_rows,
+    readable,
+    to_run,
+)
 
-Status = Literal["queued", "running", "paused", "done", "diverged", "failed"]
+__all__ = ["NAME", "Ledger", "Run", "Status"]
 
 NAME = "ledger.sqlite"
-_VERSION = 2  # 2: runs may be paused
 _HEADER_BYTES = 100
-_TABLE = """
-CREATE TABLE runs (
-  key TEXT PRIMARY KEY NOT NULL,
-  label TEXT NOT NULL,
-  spec TEXT NOT NULL,                -- canonical JSON
-  status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'paused', 'done', 'diverged', 'failed')),
-  reason TEXT,
-  result TEXT,                       -- canonical JSON: floats read back exactly
-  seconds REAL,
-  started TEXT,                      -- UTC, ISO 8601
-  finished TEXT,
-  restarted_at_step INTEGER
-);
-"""
-_SCHEMA = f"PRAGMA user_version = {_VERSION};{_TABLE}"
-_COLUMNS = "key, label, spec, status, reason, result, seconds, started, finished, restarted_at_step"
 _UPGRADE = f"""
 BEGIN IMMEDIATE;
 ALTER TABLE runs RENAME TO runs_old;
-{_TABLE}
-INSERT INTO runs ({_COLUMNS}) SELECT {_COLUMNS} FROM runs_old ORDER BY rowid;
+{TABLE}
+INSERT INTO runs ({COLUMNS}) SELECT {FACTS}, '{UNVERIFIED}' FROM runs_old ORDER BY rowid;
 DROP TABLE runs_old;
-PRAGMA user_version = {_VERSION};
+PRAGMA user_version = {VERSION};
 COMMIT;
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row.
-
-    Attributes:
-        key: 16 hex digits, see :func:`rankwise.ledger.run_key`.
-        label: for people, such as ``lora-r16 lr=1e-3 seed=0``.
-        spec: what was chosen for the run.
-        status: ``diverged`` is a result of the learning rate, ``failed`` is a fault, ``paused`` may go on.
-        reason: why it diverged or failed.
-        result: its numbers.
-        seconds: training time, summed over the parts of a run that was paused.
-        started, finished: UTC, ISO 8601.
-        restarted_at_step: the checkpoint it last continued from, None if never interrupted.
-    """
-
-    key: str
-    label: str
-    spec: dict[str, Any]
-    status: Status
-    reason: str | None
-    result: dict[str, Any] | None
-    seconds: float | None
-    started: str | None
-    finished: str | None
-    restarted_at_step: int | None
 
 
 class Ledger:
     """Open (or create) the ledger of a study folder. One writer: hold the ``StudyLock``; readers need none.
 
-    Each call is one transaction, on disk when the call returns.
+    Each call is one transaction, on disk when the call returns. A damaged row is set aside when the ledger is opened
+    to be written: the file is kept beside a new one of the sound rows. A reader leaves it out.
 
     Args:
         folder: the study folder.
         read_only: for reports; nothing is created or changed.
 
+    Attributes:
+        notes: sentences on what was set aside, or left out.
+
     Raises:
         UsageError: the folder cannot be written, there is no ledger to read, or a newer rankwise wrote it.
-        RunError: the file is damaged or truncated.
+        RunError: the file is damaged in more than its rows, or truncated.
     """
 
     def __init__(self, folder: Path | str, *, read_only: bool = False) -> None:
@@ -96,14 +69,12 @@ class Ledger:
         if not self.path.exists():
             if read_only:
                 raise UsageError(f"{folder} holds no {NAME}; give the folder of a study that was started")
-            _create(self.path)
+            with writing_to(self.path.parent):
+                create(self.path)
         elif self.path.stat().st_size < _HEADER_BYTES:  # SQLite may take it for a new database and forget all
             raise self._damaged("it is cut short")
-        with self._guard():
-            # mode=rw: never create. A reader opens so too, to roll back a commit that a kill cut short.
-            self._db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None
-            )
+        self.notes: list[str] = []
+        self._connect()
         try:
             with self._guard():
                 self._prepare(read_only)
@@ -112,6 +83,14 @@ class Ledger:
             raise
         self._interrupted = [run for run in self.runs() if run.status == "running"]
 
+    def _connect(self) -> None:
+        with self._guard():
+            # mode=rw: never create. A reader opens so too, to roll back a commit that a kill cut short.
+            self._db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None
+            )
+        self._db.text_factory = readable
+
     def ensure(self, key: str, label: str, spec: dict[str, Any]) -> None:
         """Queue a run unless the ledger already knows it.
 
@@ -119,10 +98,11 @@ class Ledger:
             RunError: the key is known with another spec.
         """
         spelled = canonical(spec)
-        with self._guard():
+        with self._transaction():
+            facts = (key, label, spelled, "queued", None, None, None, None, None, None)
             self._db.execute(
-                "INSERT INTO runs (key, label, spec, status) VALUES (?, ?, ?, 'queued') ON CONFLICT (key) DO NOTHING",
-                (key, label, spelled),
+                f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (key) DO NOTHING",
+                (*facts, digest(facts)),
             )
             (known,) = self._db.execute("SELECT spec FROM runs WHERE key = ?", (key,)).fetchone()
         if known != spelled:
@@ -192,34 +172,56 @@ class Ledger:
         self.close()
 
     def _prepare(self, read_only: bool) -> None:
+        self._settle(read_only)
+        (verdict,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok" and read_only:
+            raise sqlite3.DatabaseError(verdict)
+        (pages,), (size,) = (self._db.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
+        if self.path.stat().st_size < pages * size:  # SQLite reads the missing end of a page as zeros
+            raise sqlite3.DatabaseError("it is cut short")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise UsageError(
+                f"{self.path} was written by a newer rankwise (format {version}, this one reads {VERSION}); "
+                "upgrade rankwise or choose another --out"
+            )
+        rows = read_rows(self._db)
+        damaged = [row for row in rows if to_run(row) is None]
+        if read_only:
+            if damaged:
+                self.notes.append(f"{self.path}: {len(damaged)} of {len(rows)} rows are damaged and left out")
+        elif damaged or verdict != "ok" or not self._is_ours():
+            self._db.close()
+            with writing_to(self.path.parent):
+                self.notes.append(set_aside(self.path, rows))
+            self._connect()
+            self._settle(read_only)
+        elif columns_of(self._db) != COLUMNS:
+            self._db.executescript(_UPGRADE)
+
+    def _settle(self, read_only: bool) -> None:
         # A rollback journal, not WAL: it needs no shared memory, so it works on network disks, and the study
         # is one file. TRUNCATE with FULL syncs the journal's end too; with DELETE a power cut just after a
         # commit could bring the journal's name back and undo the commit.
         self._db.execute("PRAGMA journal_mode = TRUNCATE")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA query_only = {int(read_only)}")
-        (verdict,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        (pages,), (size,) = (self._db.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
-        if self.path.stat().st_size < pages * size:  # SQLite reads the missing end of a page as zeros
-            raise sqlite3.DatabaseError("it is cut short")
+
+    def _is_ours(self) -> bool:
+        """Whether the table is declared as we declare it, or as an earlier rankwise did."""
+        (text,) = self._db.execute("SELECT sql FROM sqlite_master WHERE name = 'runs'").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise UsageError(
-                f"{self.path} was written by a newer rankwise (format {version}, this one reads {_VERSION}); "
-                "upgrade rankwise or choose another --out"
-            )
-        self._db.execute(f"SELECT {_COLUMNS} FROM runs LIMIT 1")
-        if version < _VERSION and not read_only:
-            self._db.executescript(_UPGRADE)
+        return columns_of(self._db) != COLUMNS or (text.strip() == TABLE.strip().rstrip(";") and version == VERSION)
 
     def _update(self, key: str, changes: str, values: tuple[Any, ...], unless: tuple[str, ...]) -> None:
         refused = ", ".join(f"'{status}'" for status in unless)
-        with self._guard():
+        with self._transaction():
             changed = self._db.execute(
                 f"UPDATE runs SET {changes} WHERE key = ? AND status NOT IN ({refused})", (*values, key)
             ).rowcount
+            if changed == 1:
+                facts = self._db.execute(f"SELECT {FACTS} FROM runs WHERE key = ?", (key,)).fetchone()
+                self._db.execute("UPDATE runs SET digest = ? WHERE key = ?", (digest(facts), key))
         if changed != 1:
             run = self.get(key)
             state = "is not in the ledger" if run is None else f"is {run.status}"
@@ -227,15 +229,29 @@ class Ledger:
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[Run]:
         with self._guard():
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM runs {where}", values).fetchall()
-            return [_to_run(row) for row in rows]
+            rows: list[Row] = self._db.execute(f"SELECT {columns_of(self._db)} FROM runs {where}", values).fetchall()
+        return [run for row in rows if (run := to_run(row)) is not None]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # our SQL does not fit: another program's tables
+            # Python's own errors, such as text that is not UTF-8, have no code.
+            if (
+                getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
+            ):  # our SQL does not fit: another program's tables
                 raise self._damaged(str(error)) from error
             raise RunError(  # disk full, read-only, locked: the file itself is sound
                 f"cannot use {self.path} ({error}); solve that and run the same command"
@@ -246,25 +262,9 @@ class Ledger:
     def _damaged(self, why: str) -> RunError:
         return RunError(
             f"{self.path} is damaged ({' '.join(why.split())}); move it and {NAME}-journal away and run the "
-            "same command: the runs it recorded will be trained again"
+            "same command: the runs it recorded will be trained again. What can still be read: "
+            f"rankwise ledger export {self.path.parent} --to csv"
         )
-
-
-def _create(path: Path) -> None:
-    # Built beside and renamed in, so that an empty or half-made ledger is never a normal sight.
-    with (
-        writing_to(path.parent),
-        replacing(path) as temporary,
-        contextlib.closing(sqlite3.connect(temporary)) as db,
-    ):
-        db.execute("PRAGMA journal_mode = OFF")
-        db.executescript(_SCHEMA)
-
-
-def _to_run(row: tuple[Any, ...]) -> Run:
-    key, label, spec, status, reason, result, seconds, started, finished, step = row
-    parsed = None if result is None else json.loads(result)
-    return Run(key, label, json.loads(spec), status, reason, parsed, seconds, started, finished, step)
 
 
 def _now() -> str:

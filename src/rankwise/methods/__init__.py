@@ -78,8 +78,20 @@ from rankwise.methods.hybrid import hybrid as hybrid
 from rankwise.methods.longlora import longlora as longlora
 # isort: on
 
+import typing
+
 from rankwise.methods.card import Card as Card
 from rankwise.methods.listing import build as build
 from rankwise.methods.listing import card as card
 from rankwise.methods.listing import catalogue as catalogue
 from rankwise.methods.placing import placement as placement
+
+# Called as rankwise.methods.lora(ranks=8), a method refuses the option like everywhere else, with the nearest name.
+globals().update({found.name: found.build for found in catalogue()})
+
+if not typing.TYPE_CHECKING:  # a type checker knows which names there are
+
+    def __getattr__(name: str) -> typing.Any:
+        from rankwise.errors import no_attribute
+
+        raise no_attribute(__name__, name, (card.name for card in catalogue()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
+from rankwise.errors import checked
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Card:
         export_rank: rank of the exact plain-LoRA form, for instance ``"r"`` or ``"2r"``; ``"-"`` if there is none.
         fidelity: what the implementation is held against.
         owns_base: trains a private copy of the base.
-        build: makes the spec from keyword options.
+        build: makes the spec from keyword options, and refuses one it does not take; it is ``rankwise.methods.NAME``.
     """
 
     name: str
@@ -33,6 +34,9 @@ class Card:
     citation: str
     build: Callable[..., Adapter | Full]
     owns_base: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "build", checked(self.build, f"method {self.name!r}"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values (everything but the builder)."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rankwise.adapters.axis import resolve
 from rankwise.adapters.placements import PLACEMENTS, Layers, Placement, Regex, Suffixes
 from rankwise.errors import UsageError, unknown
 
 
-def placement(value: str | Placement) -> Placement:
-    """Turn a person's text into a placement.
+def placement(value: str | Sequence[str] | Placement) -> Placement:
+    """Turn a person's text, or list of module names, into a placement.
 
     Raises:
         UsageError: an unknown word that is neither a placement nor looks like a list of module names.
     """
     if isinstance(value, Placement):
         return value
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) and name for name in value):
+        return Suffixes(tuple(value))
+    if not isinstance(value, str):
+        raise UsageError(f"placement must be a text such as 'all-linear' or a list of module names, found {value!r}.")
     if value.startswith("regex:"):
         return Regex(value.removeprefix("regex:"))
     if value.startswith("layers:"):

@@ -20,6 +20,7 @@ class Base:
         name: as the person gave it; :func:`load_base` of it gives this base again.
         fingerprint: see :func:`fingerprint`.
         notes: sentences a report must show, such as "rounded to 4 bits and back".
+        positions: tokens that its table of positions has room for; None where positions are computed, or not asked.
     """
 
     model: Any
@@ -27,6 +28,14 @@ class Base:
     name: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    positions: int | None = None
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that a sequence should have at most: the table's, else what the config states; None: no limit."""
+        config = self.model.config.get_text_config() if hasattr(self.model, "config") else None
+        stated = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+        return self.positions or next((size for size in stated if isinstance(size, int)), None)
 
 
 def fingerprint(model: torch.nn.Module) -> str:

@@ -35,11 +35,13 @@ NOTES = (
 )
 
 
-def load_default(dtype: torch.dtype, progress: Callable[[str], None] | None = None, folder: Path | None = None) -> Base:
+def load_default(
+    dtype: torch.dtype | None, progress: Callable[[str], None] | None = None, folder: Path | None = None
+) -> Base:
     """Load the default model on the CPU.
 
     Args:
-        dtype: of the parameters.
+        dtype: of the parameters; None for the files' own.
         progress: called with one sentence before a step that takes seconds.
         folder: the cache, :func:`cache_folder` when left out.
 
@@ -98,7 +100,7 @@ def _convert(gguf: Path, folder: Path) -> dict[str, Any]:
     return {"fingerprints": {str(torch.bfloat16): fingerprint(model)}, "source_sha256": GGUF_SHA256}
 
 
-def _from_hub(dtype: torch.dtype, damaged: Path | None) -> Base:
+def _from_hub(dtype: torch.dtype | None, damaged: Path | None) -> Base:
     try:
         model, tokenizer, notes = load_hub(HUB_ID, dtype)
     except UsageError as error:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankwise.digests import SUMS, DamagedError, check_file, check_sums
 from rankwise.errors import UsageError
 from rankwise.models.quiet import quiet
 
@@ -16,8 +17,11 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
-def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
+def load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, tuple[str, ...]]:
     """Load model and tokenizer from a local folder, without running any code from it.
+
+    Args:
+        dtype: of the parameters; None for :func:`stored_dtype`.
 
     Returns:
         The model (CPU), the tokenizer and notes.
@@ -25,13 +29,30 @@ def load_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, 
     Raises:
         UsageError: the folder is not a complete causal language model in safetensors; the message says why.
     """
-    check_folder(folder)
+    files = check_folder(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
             f"{folder} holds no tokenizer (tokenizer.json); copy it there from the model it was made from, "
             f"with tokenizer.save_pretrained({str(folder)!r})"
         )
-    return _load_checked(str(folder), dtype)
+    return _load_checked(str(folder), dtype or stored_dtype(folder, files))
+
+
+def stored_dtype(folder: Path, files: list[str]) -> torch.dtype:
+    """Return the dtype that holds every value of a model's files: bfloat16 only if nothing is rounded by it.
+
+    float16 becomes float32, which holds it exactly and which every processor computes with.
+    """
+    import torch
+    from safetensors import safe_open
+
+    kinds = set()
+    for name in files:
+        with safe_open(folder / name, framework="pt") as file:
+            kinds |= {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
+    if "F64" in kinds:
+        return torch.float64
+    return torch.float32 if kinds & {"F32", "F16"} else torch.bfloat16
 
 
 def check_folder(folder: Path) -> list[str]:
@@ -41,7 +62,9 @@ def check_folder(folder: Path) -> list[str]:
         UsageError: the folder is no model in safetensors, or a file is missing, damaged or outside it.
     """
     _check_config(folder)
-    return _check_weights(folder)
+    names = _check_weights(folder)
+    _check_digests(folder, names)
+    return names
 
 
 def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
@@ -61,7 +84,16 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        RuntimeError,
+        AssertionError,
+        SafetensorError,
+    ) as error:
         raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
     # Transformers would fill these at random and only warn.
     absent = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])})
@@ -120,6 +152,22 @@ def _check_weights(folder: Path) -> list[str]:
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
     return names
+
+
+def _check_digests(folder: Path, names: list[str]) -> None:
+    """Raise if files that state digests do not have them; those of other makers state none."""
+    name = ""
+    try:
+        stated = []
+        for name in names:
+            stated.append(check_file(folder / name))
+        name = ""
+        if all(stated):  # else another program saved the model again, and its own files beside it
+            check_sums(folder)
+    except DamagedError as error:
+        where = folder / name if name else folder
+        way = "" if name else f", or, if it was changed on purpose, remove {SUMS}"
+        raise UsageError(f"{where} is damaged: {error}; copy it again{way}") from None
 
 
 def reason_of(error: BaseException) -> str:

@@ -19,7 +19,7 @@ WAIT = 5.0  # seconds; without this probe huggingface_hub retries for 25 s befor
 FILES = ["*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja"]  # no pickles, no code, no other formats
 
 
-def load_hub(repo: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
+def load_hub(repo: str, dtype: torch.dtype | None) -> tuple[Any, Any, tuple[str, ...]]:
     """Load ``owner/name`` from the hub, or from the hub's cache on this machine.
 
     Returns:

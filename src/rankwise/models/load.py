@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rankwise.errors import UsageError, unknown
 from rankwise.models.base import Base, fingerprint
 from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.calls import read_only_note
 from rankwise.models.default import NAME, load_default
 from rankwise.models.folder import load_folder
 from rankwise.models.hub import load_hub
@@ -25,7 +27,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def load_base(
     name: str | None = None,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Literal["stored"] | None = None,
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> Base:
@@ -35,25 +37,30 @@ def load_base(
         name: None or ``default`` for SmolLM2-135M-Instruct, ``tiny`` for a random tiny Llama with a byte
             tokenizer, a folder in the Hugging Face layout, or a hub id ``owner/name``. A folder wins over a
             hub id of the same spelling.
-        dtype: of the parameters, bfloat16 when left out.
+        dtype: of the parameters, bfloat16 when left out; ``stored`` for one that holds every value of the files.
         device: where to put it.
         progress: called with one sentence before a step that takes seconds; nothing is printed here.
 
     Raises:
-        UsageError: no such model, or its files cannot be used; the message says what to do.
+        UsageError: no such model, its files cannot be used, or it does not read left to right; the message says what
+            to do.
     """
     import torch
 
-    dtype = dtype or torch.bfloat16
+    from rankwise.models.probe import look
+
     place = _device(device)
-    base = _load(name, dtype, progress)
+    base = _load(name, None if dtype == "stored" else dtype or torch.bfloat16, progress)
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
-    return base
+    if base.name == "tiny":
+        return base
+    note = read_only_note(base.model)
+    return replace(base, positions=look(base.model, base.name), notes=(*base.notes, *([note] if note else [])))
 
 
-def _load(name: str | None, dtype: torch.dtype, progress: Callable[[str], None] | None) -> Base:
+def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:
     if name is None or name in ("default", NAME):
         return load_default(dtype, progress)
     if name == "tiny":

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rankwise.report import wording
+from rankwise.report.ended import Ended
+from rankwise.report.typed import Typed
 from rankwise.report.view import Document
 
 ENOUGH_SEEDS = 3
 ANALYZED = ("olora", "which-matrices")  # presets whose question `rankwise analyze` answers
+NOT_TYPED = ("regex", "suffixes", "layers")  # placements whose name is not what --placement takes
+# Options of `rankwise study` beside which the recipe can be spelled out; with others its study says what it is.
+SPELLED = {"--model", "--data", "--methods", "--seeds", "--reference", "--out", "--report-to", "--cheapest-by"}
+SPELLED |= {"--steps", "--batch", "--scale"}
+FACTOR = 3  # between learning rates
 
 
 @dataclass(frozen=True)
@@ -37,75 +45,195 @@ def analysis_step(results: dict[str, Any], folder: str) -> NextStep | None:
 
 
 def next_step(document: Document) -> NextStep:
-    """Choose the next command; the first of these that applies.
-
-    A preset that an analysis reads leads to it; a smoke study to the real one; a recommendation to training it; too
-    little evidence to more seeds; a clean miss to higher ranks; anything else to the environment and data check.
-    """
-    results = document["results"]
-    if step := analysis_step(results, _folder(document)):
+    """Choose the next command; the first of :data:`STEPS` that applies, else a look at environment and data."""
+    ended = Ended(document)
+    if step := analysis_step(ended.results, ended.whole):
         return step
-    typed = _options(document["provenance"]["command"])
-    words = {arm["verdict"]["word"] for arm in results["arms"] if not arm["reference"]}
-    seeds = len(results["study"]["fresh_seeds"])
-    chosen = next((arm for arm in results["arms"] if arm["name"] == results["verdict"]["recommended"]), None)
-    if results["study"]["scale"] == "smoke":
-        preset = results["study"]["preset"]
-        where = {key: value for key, value in typed.items() if key in ("--data", "--reference")}
-        if results.get("survey"):
-            where["--methods"] = ",".join(results["survey"]["methods"])
-        real = ["rankwise", "study", preset, "--scale", "quick", *_flat(where)]
-        return NextStep("This was a smoke test. Ask the same question of a real model:", shlex.join(real))
-    if results.get("survey"):
-        best = ["rankwise", "study", "methods", "--scale", results["study"]["scale"], "--methods", _best(results)]
-        return NextStep("Ask which of the best ones matches full fine-tuning:", shlex.join([*best, *_flat(typed)]))
-    if chosen is not None:
-        why = "Train the recommended recipe (raise --steps for a longer run):"
-        if chosen["method"] == "custom":  # composed by hand: no name says what it is, its study does
-            command = ["rankwise", "train", "--from", _folder(document), "--steps", str(results["training"]["steps"])]
-            return NextStep(why, shlex.join(command))
-        return NextStep(why, shlex.join(_train(chosen, results["training"], typed)))
-    if any(arm["best_lr"] is not None for arm in results["arms"]) and (
-        "undecided" in words or words == {"screened"} or ("falls short" not in words and seeds < ENOUGH_SEEDS)
-    ):
-        why = "Add fresh seeds; the runs already done are kept:"
-        return NextStep(why, _with_seeds(document["provenance"]["command"], max(seeds + 3, ENOUGH_SEEDS)))
-    if words & {"falls short"} and "no verdict" not in words:
-        more = ["rankwise", "study", "rank", "--scale", results["study"]["scale"], *_flat(typed)]
-        return NextStep("No arm matched. See how the gap closes with rank:", shlex.join(more))
-    return NextStep("Check the environment and the loss mask before training again:", "rankwise doctor")
+    found = next((step for choose in STEPS if (step := choose(ended))), None)
+    look = ["rankwise", "doctor", *_flat(ended.where())]
+    return found or NextStep("Check the environment and the loss mask before training again:", shlex.join(look))
 
 
-def _train(arm: dict[str, Any], training: dict[str, Any], typed: dict[str, str]) -> list[str]:
-    command = ["rankwise", "train", "--method", str(arm["method"])]
-    for option, value in (("--rank", arm["rank"]), ("--alpha", arm["alpha"]), ("--placement", arm["placement"])):
+def _real(ended: Ended) -> NextStep | None:
+    """After a smoke test: the same question at a real length, with the model's own methods, not arms of that scale."""
+    if ended.study["scale"] != "smoke":
+        return None
+    survey = ended.results.get("survey") or {"methods": []}
+    known = {*survey["methods"], *(arm["method"] for arm in ended.arms)}
+    typed = ended.typed.only("--model", "--data", "--reference", "--seeds", "--seed", "--budget", "--cheapest-by")
+    if ended.from_python:
+        typed = Typed().to(**ended.where())
+    methods = [name for name in (ended.typed.get("--methods") or "").split(",") if name.strip() in known]
+    if methods or survey["methods"]:
+        typed = typed.to(methods=",".join(methods or survey["methods"]))
+    tiny = (ended.asked.get("model") or typed.get("--model") or "tiny") == "tiny"
+    if tiny:
+        typed = typed.without("--model")
+    file = ended.typed.preset if ended.typed.file and not ended.from_python else ""
+    if file and ended.asked.get("model") == "tiny":
+        typed = typed.to(model="default")
+    preset = file or ended.study["preset"]
+    why = "of a real model" if tiny else "at full length"
+    command = Typed(preset, (("--scale", "quick"), *typed.options))
+    if file:  # its folder is named after the file, whatever the scale
+        command = command.to(out=f"{ended.whole}-quick")
+    return NextStep(f"This was a smoke test. Ask the same question {why}:", str(command))
+
+
+def _of_the_best(ended: Ended) -> NextStep | None:
+    """After a survey: a verdict on the three methods that ended lowest."""
+    best = _best(ended.results) if ended.results.get("survey") else ""
+    if not best:
+        return None
+    kept = ended.typed.only("--model", "--data", "--columns", "--max-length", "--reference", "--seed").options
+    if ended.from_python:
+        kept = Typed().to(**ended.where()).options
+    command = Typed("methods", (("--scale", ended.study["scale"]), ("--methods", best), *kept))
+    return NextStep("Ask which of the best ones matches full fine-tuning:", str(ended.elsewhere(command, "best")))
+
+
+def _train(ended: Ended) -> NextStep | None:
+    """The recommended recipe: spelled out where its options say all there is, else from its study."""
+    chosen = next((arm for arm in ended.arms if arm["name"] == ended.results["verdict"]["recommended"]), None)
+    if chosen is None:
+        return None
+    why = "Train the recommended recipe (raise --steps for a longer run):"
+    typed, others = ended.typed, {name for name, _ in ended.typed.options} - SPELLED
+    named = {name: chosen[name] for name in ("rank", "alpha", "placement")}
+    options = chosen.get("options", named)
+    plain = chosen["method"] != "custom" and set(options) <= set(named) and options.get("placement") not in NOT_TYPED
+    if not plain or others or typed.file or ended.study["scale"] != "quick":
+        command = ["rankwise", "train", "--from", ended.folder, "--steps", str(ended.steps)]
+        return NextStep(why, shlex.join(command))
+    command = ["rankwise", "train", "--method", str(chosen["method"])]
+    for name in named:
+        value = options.get(name)
         if value is not None and value != "":
-            command += [option, value if isinstance(value, str) else wording.plain(value)]
-    command += ["--lr", wording.learning_rate(arm["best_lr"])]
-    command += ["--batch", str(arm.get("batch") or training["batch"]), "--steps", str(training["steps"])]
-    return command + _flat({name: value for name, value in typed.items() if name != "--reference"})
+            command += [f"--{name}", value if isinstance(value, str) else wording.plain(value)]
+    command += ["--lr", wording.learning_rate(chosen["best_lr"])]
+    command += ["--batch", str(chosen.get("batch") or ended.results["training"]["batch"]), "--steps", str(ended.steps)]
+    return NextStep(why, shlex.join(command + _flat(ended.where())))
 
 
-def _folder(document: Document) -> str:
-    """Where the study is: as typed, else where the command puts it."""
-    words, study = _split(document["provenance"]["command"]), document["results"]["study"]
-    for here, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = here.partition("=")
-        if name == "--out":
-            return value if equals else following
-    file = next((word for word in words if word.endswith((".yaml", ".yml"))), None)
-    return f"runs/{Path(file).stem}" if file else f"runs/{study['preset']}-{study['scale']}"
+def _lower(ended: Ended) -> NextStep | None:
+    """Every rate of the reference diverged: rates below all of them."""
+    arm = ended.reference
+    if arm is None or arm["best_lr"] is not None or not any(r["status"] == "diverged" for r in arm["learning_rates"]):
+        return None
+    tried = sorted(run["lr"] for run in arm["learning_rates"])
+    grid = [_round(tried[0] / 100), _round(tried[0] / 10), *tried]
+    command = ended.here(ended.typed.set(f"learning_rates.{arm['name']}", grid))
+    why = "Every learning rate of the reference diverged. Look lower; the runs already done are kept:"
+    return NextStep(why, str(command))
 
 
-def _options(command: str) -> dict[str, str]:
-    """What to repeat, as it was typed: the resolved names in the document may not be accepted back."""
-    words = _split(command)
-    found: dict[str, str] = {}
-    for here, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = here.partition("=")
-        if name in ("--model", "--data", "--reference"):
-            found[name] = value if equals else following
-    return {name: value for name, value in found.items() if value}
+def _decide(ended: Ended) -> NextStep | None:
+    """What it takes to decide the headline's arm, or the first one that says: seeds, else test examples, else both."""
+    headline = ended.results["verdict"]["headline"]
+    undecided = [arm for arm in ended.judged if arm["verdict"]["word"] == "undecided"]
+    undecided.sort(key=lambda arm: arm["verdict"]["sentence"] != headline)
+    if not undecided:
+        return None
+    needs = next((arm["verdict"]["needs"] for arm in undecided if arm["verdict"]["needs"]), None)
+    seeds, examples = needed(needs or f"{ENOUGH_SEEDS} more seeds")
+    have, test = len(ended.seeds), int(ended.results["cell"]["test"])
+    if seeds is not None:
+        why = "Add the fresh seeds it would take; the runs already done are kept:"
+        return NextStep(why, str(ended.here(_seeded(ended, max(have + seeds, ENOUGH_SEEDS)))))
+    more = test + examples if examples is not None else 2 * test
+    if examples is not None and int(ended.asked.get("test", test)) <= test:
+        command = ended.typed.set("sizes.test", more)
+        return NextStep("Ask again with more test examples:", str(ended.elsewhere(command, "more")))
+    both = _seeded(ended, 2 * max(have, ENOUGH_SEEDS)).set("sizes.test", more)
+    return NextStep("Ask again with more seeds and more test examples:", str(ended.elsewhere(both, "more")))
+
+
+def _judge(ended: Ended) -> NextStep | None:
+    """Nothing was judged: fresh seeds."""
+    if not ended.trained or ended.words != {"screened"}:
+        return None
+    command = _seeded(ended, max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS)
+    return NextStep("Add fresh seeds; the runs already done are kept:", str(ended.here(command)))
+
+
+def _wider(ended: Ended) -> NextStep | None:
+    """There is no verdict where a best rate is at the edge of its grid: rates beyond it."""
+    unsure = [arm for arm in ended.judged if arm["verdict"]["word"] == "no verdict"]
+    command = ended.typed
+    for arm in [arm for arm in (ended.reference, *unsure) if unsure and arm and not arm["bracketed"]]:
+        tried = sorted(run["lr"] for run in arm["learning_rates"])
+        low, high = tried[0], tried[-1]
+        below = [_round(low / FACTOR**2), _round(low / FACTOR)] if arm["best_lr"] == low else []
+        above = [_round(high * FACTOR), _round(high * FACTOR**2)] if arm["best_lr"] == high else []
+        if below or above:
+            command = command.set(f"learning_rates.{arm['name']}", [*below, *tried, *above])
+    if command == ended.typed:
+        return None
+    why = "Look beyond the edge of the grid; the runs already done are kept:"
+    return NextStep(why, str(ended.here(command)))
+
+
+def _gain_nothing(ended: Ended) -> NextStep | None:
+    """The reference did not clearly improve: seeds where there are few, else a longer study."""
+    judged = [arm for arm in ended.judged if arm["verdict"]["word"] == "no verdict" and arm["test_nll"] is not None]
+    if not judged:
+        return None
+    if len(ended.seeds) < ENOUGH_SEEDS:
+        command = ended.here(_seeded(ended, len(ended.seeds) + 3))
+        return NextStep("Add fresh seeds; the runs already done are kept:", str(command))
+    return NextStep("Train longer, so that the reference learns something:", str(_longer(ended)))
+
+
+def _ladder(ended: Ended) -> NextStep | None:
+    """Nothing matched: the ladder of ranks; after that, longer training."""
+    if "falls short" not in ended.words:
+        return None
+    if ended.study["preset"] != "rank":
+        drop = ("--methods", "--out", "--report-to", "--set arms", "--set methods", "--set learning_rates")
+        command = ended.typed.without(*drop)
+        if ended.typed.file:
+            size = {"steps": ended.steps, "batch": ended.results["training"]["batch"]}
+            command = Typed().to(**ended.where(), **size)
+        command = Typed("rank", (("--scale", ended.study["scale"]), *command.without("--scale").options))
+        return NextStep("No arm matched. See how the gap closes with rank:", str(command))
+    if ended.typed.get("--methods") and ended.typed.get("--reference") != "best-rank":
+        command = ended.here(ended.typed.without("--methods"))
+        return NextStep("No arm matched. See the whole ladder of ranks; the runs already done are kept:", str(command))
+    return NextStep("No rank matched. See whether longer training closes the gap:", str(_longer(ended)))
+
+
+STEPS: tuple[Callable[[Ended], NextStep | None], ...] = (
+    _real,
+    _of_the_best,
+    _train,
+    _lower,
+    _decide,
+    _judge,
+    _wider,
+    _gain_nothing,
+    _ladder,
+)
+
+
+def needed(text: str) -> tuple[int | None, int | None]:
+    """Read how many more seeds and test examples a verdict says it takes (:class:`rankwise.stats.planning.Needs`)."""
+    seeds, examples = (re.search(rf"(\d+) more {kind}", text) for kind in ("seed", "test example"))
+    return (int(seeds[1]) if seeds else None), (int(examples[1]) if examples else None)
+
+
+def _seeded(ended: Ended, count: int) -> Typed:
+    """The command with ``count`` fresh seeds, those there are among them."""
+    typed = ended.typed.without("--seeds", "--set fresh_seeds")
+    first = int(typed.get("--seed") or 0) + 1
+    usual = list(range(first, first + count))
+    if set(ended.seeds) <= set(usual) and ended.study["seed"] not in usual:
+        return typed.to(seeds=count)
+    new = (seed for seed in range(max([*ended.seeds, ended.study["seed"]]) + 1, 10**9))
+    return typed.set("fresh_seeds", [*ended.seeds, *(next(new) for _ in range(count - len(ended.seeds)))])
+
+
+def _longer(ended: Ended) -> Typed:
+    return ended.elsewhere(ended.typed.without("--set steps").to(steps=2 * ended.steps), "longer")
 
 
 def _best(results: dict[str, Any]) -> str:
@@ -115,23 +243,9 @@ def _best(results: dict[str, Any]) -> str:
     return ",".join(methods[row["name"]] for row in sorted(rows, key=lambda row: row["nll"])[:3])
 
 
-def _with_seeds(command: str, seeds: int) -> str:
-    kept: list[str] = []
-    words = iter(_split(command))
-    for word in words:
-        if word == "--seeds":
-            next(words, None)
-        elif not word.startswith("--seeds="):
-            kept.append(word)
-    return shlex.join([*(kept or ["rankwise", "study"]), "--seeds", str(seeds)])
-
-
-def _split(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError:  # an unbalanced quote in a recorded command: fall back to words
-        return command.split()
+def _round(rate: float) -> float:
+    return float(f"{rate:.0e}")
 
 
 def _flat(options: dict[str, str]) -> list[str]:
-    return [word for pair in options.items() for word in pair]
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -100,7 +100,7 @@ def setup(document: Document) -> list[tuple[str, str]]:
 
 def versions(document: Document) -> list[tuple[str, str]]:
     """(name, value) rows of the provenance; what is unknown is said to be."""
-    skipped = {"command"}
+    skipped = {"command", "asked"}
     names = {"cpu": "CPU", "numerics_version": "numerics version", "python": "Python"}
     return [
         (names.get(key, key), "unknown" if value is None else str(value))

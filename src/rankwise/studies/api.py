@@ -1,4 +1,4 @@
-"""``rankwise.study`` and ``rankwise.train``: the library's two verbs above a single adapter."""
+"""``rankwise.train``: one run."""
 
 from __future__ import annotations
 
@@ -6,39 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
-from rankwise.studies.presets import resolve_study
+from rankwise.errors import UsageError
+from rankwise.methods import build
 from rankwise.studies.progress import Progress
 from rankwise.studies.single import Trained, run_single
 from rankwise.studies.single_config import single_config
-from rankwise.studies.study import run_study
-
-
-def study(
-    preset: str = "without-regret",
-    *,
-    scale: str = "quick",
-    out: str | Path | None = None,
-    progress: Progress | None = None,
-    **changes: Any,
-) -> dict[str, Any]:
-    """Run or continue a study; what ``rankwise study`` does, without the report page.
-
-    Args:
-        out: the study's folder, ``runs/<preset>-<scale>`` when left out.
-        changes: any setting of :class:`rankwise.studies.config.StudyConfig`, for instance ``model``, ``data``,
-            ``steps``, ``methods``.
-
-    Returns:
-        ``{"results", "cost", "provenance"}``, as in the folder's ``results.json``.
-    """
-    config = resolve_study(preset, scale, changes)
-    folder = Path(out) if out is not None else Path("runs") / f"{config.preset}-{config.scale}"
-    return run_study(config, folder, progress=progress)
 
 
 def train(
     model: str,
-    target: Adapter | Full,
+    target: Adapter | Full | str,
     data: str,
     *,
     lr: float,
@@ -51,11 +28,15 @@ def train(
 
     Args:
         model: ``default``, ``tiny``, a folder or a hub id.
-        target: what trains, for instance ``rankwise.methods.lora(rank=16)`` or ``rankwise.Full()``.
+        target: what trains, for instance ``rankwise.methods.lora(rank=16)`` or ``rankwise.Full()``, or a method's name.
         data: a name, a file, a folder or a hub id.
         lr: learning rate.
         out: folder for the ledger, the checkpoint and the adapter.
         changes: settings that differ from the scale's (``steps``, ``batch``, ``seed``, ...).
     """
+    if isinstance(target, str):
+        target = build(target)
+    if not isinstance(target, Adapter | Full):
+        raise UsageError(f"target must be an adapter, Full() or a method's name, found a {type(target).__name__}.")
     config, arm = single_config(target, scale, {"model": model, "data": data, **changes}, lr)
     return run_single(config, arm, lr, Path(out), progress)

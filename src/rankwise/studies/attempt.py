@@ -101,6 +101,10 @@ class Attempt:
                 self.runner.ledger.start(self.key, restarted_at_step=record["step"])
                 self.runner.progress.note(f"{self.job.label} continues at step {record['step']}")
             return
+        if record.get("event") == "restarted":
+            self.log.resumed(0)
+            self.runner.progress.note(f"{self.job.label} starts again: {record['reason']}")
+            return
         self.log.append(record)
         if "event" in record:  # one of the adapter's own acted: in the log, and in the result
             return

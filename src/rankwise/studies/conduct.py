@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from rankwise.engine import RunResult, Score
@@ -24,9 +25,7 @@ def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, 
         watch: called before each wave with the runs it still has to train; it may raise to end the study here.
         again: the same process goes on with a changed plan, which is no news to whoever watches.
     """
-    plan = _Plan(config, runner, watch)
-    if not again:
-        plan.announce()
+    plan = _Plan(config, runner, watch, told=again)
     base_selection, base_test = runner.base_scores()
     screening = Screening(config, base_selection.mean, plan.wave)
     arms = screening.run()
@@ -40,6 +39,7 @@ def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, 
     jobs = [Job(outcome.arm, lr, seed, fresh=True) for seed, outcome, lr in pairs if lr is not None]
     for (seed, outcome, _), run in zip(pairs, plan.wave(jobs), strict=True):
         outcome.fresh[seed] = run
+    plan.announce(0)
     return Outcome(base_selection, base_test, arms, finalists, screening.price(len(runner.splits.train)))
 
 
@@ -61,31 +61,39 @@ def _finalists(config: StudyConfig, arms: dict[str, ArmOutcome], base: Score) ->
 class _Plan:
     """Counts runs for the progress display (a run that pauses counts each time), and says what was found."""
 
-    def __init__(self, config: StudyConfig, runner: Runner, watch: Watch | None) -> None:
-        self.config, self.runner, self.watch = config, runner, watch
+    def __init__(self, config: StudyConfig, runner: Runner, watch: Watch | None, *, told: bool) -> None:
+        self.config, self.runner, self.watch, self.told = config, runner, watch, told
         finished = [r for r in runner.ledger.runs() if r.result is not None and r.label != "base"]
         self.paused = len([r for r in finished if r.status == "paused"])
         self.done = len(finished) - self.paused
         self.passed = 0
-        self.left = runs_after(config, 0)
+        if not told:
+            runner.progress.plan(max(runs_after(config, 0), self.done), self.done)
 
-    def announce(self) -> None:
+    def announce(self, left: int) -> None:
+        """Say once what an earlier session left: known when the first run is missing, or none is at the end."""
+        if self.told:
+            return
+        self.told = True
         interrupted = [run for run in self.runner.ledger.interrupted() if run.label != "base"]
         if self.done or self.paused or interrupted:
-            restarted = "".join(f", 1 restarted at step {self.runner.restart_step(run.key)}" for run in interrupted)
             paused = f", {self.paused} stopped early or paused" if self.paused else ""
-            left = max(self.left - self.done - self.paused - len(interrupted), 0)
-            self.runner.progress.note(f"resumed: {self.done} done{paused}{restarted}, {left} to go")
-        self.runner.progress.plan(max(self.left, self.done), self.done)
+            steps = Counter(self.runner.restart_step(run.key) for run in interrupted)
+            where = ", ".join(f"{count} at step {step}" for step, count in sorted(steps.items(), reverse=True))
+            to_go = f"about {left} to go{f' (restarted: {where})' if where else ''}" if left else "none to go"
+            self.runner.progress.note(f"resumed: {self.done} done{paused}, {to_go}")
 
     def wave(self, jobs: Sequence[Job]) -> list[RunResult | None]:
         """Have these runs, and tell how many there are still to come."""
         pending = [job for job in jobs if self.runner.known(job) is None]
+        stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
+        left = len(pending) + runs_after(self.config, stage)
+        if pending:
+            self.announce(left)
         if pending and self.watch:
             self.watch(pending)
         self.passed += len(jobs) - len(pending)
-        stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
-        self.runner.progress.plan(self.passed + len(pending) + runs_after(self.config, stage), self.passed)
+        self.runner.progress.plan(self.passed + left, self.passed)
         self.passed += len(pending)
         return self.runner.run_many(jobs)
 

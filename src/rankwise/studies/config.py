@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rankwise.adapters import Adapter, Full
+from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
-from rankwise.errors import UsageError
+from rankwise.errors import unknown
 from rankwise.methods import build
+from rankwise.studies.settings import refusal
 
+# As the option spells it, or as a mapping; kept as a mapping.
+ColumnsSetting = Annotated[
+    dict[str, str] | None, BeforeValidator(lambda given: None if given is None else parse_columns(given))
+]
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
 # Settings that may gain entries in an existing study folder; every finished run is kept.
-# `cheapest_by` and `measure` change no run, only what is recommended and known about the runs there are.
-GROWABLE = frozenset({"arms", "learning_rates", "learning_rates.*", "fresh_seeds", "cheapest_by", "measure"})
+GROWABLE = frozenset(
+    {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
+    # These change no run, only how many are judged, and what is recommended and known about the runs there are.
+    | {"finalists", "cheapest_by", "measure"}
+)
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
@@ -42,6 +59,13 @@ class Arm(Strict):
     options: dict[str, str | int | float] = {}
     adapter: dict[str, Any] | None = None
     batch: int | None = Field(default=None, ge=1)
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _names_as_text(cls, options: Any) -> Any:
+        """A placement may be a list of module names; it is kept as the text that means the same."""
+        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
+        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
 
     def target(self) -> Adapter | Full:
         """Build the spec of what trains."""
@@ -102,6 +126,7 @@ class StudyConfig(Strict):
             this share of the arm's gain, and give the reference as many rates as any arm; null: neither.
         completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
         system: system message for conversations that have none.
+        columns: which columns of the file, or templates over them, are read as what (:mod:`rankwise.data.columns`).
         eval_every: steps between two scores of the selection split.
         budget: a time the study was fitted to, and what it gave up for that.
         exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
@@ -130,6 +155,7 @@ class StudyConfig(Strict):
     max_length: int = Field(ge=8)
     completion_style: Literal["hashes", "think"] = "hashes"
     system: str | None = None
+    columns: ColumnsSetting = None
     seed: int = Field(default=0, ge=0)
     fresh_seeds: tuple[int, ...] = (1, 2, 3)
     finalists: int = Field(default=2, ge=0)
@@ -152,13 +178,19 @@ class StudyConfig(Strict):
             raise ValueError(f"arm names must be unique, found {', '.join(names)}")
         if self.reference == "full" and (self.arms[0].name != "full" or self.arms[0].method != "full"):
             raise ValueError("the first arm must be the reference, named and with method 'full'")
-        if set(self.learning_rates) != set(names):
-            raise ValueError("learning_rates needs one grid per arm and nothing else")
+        for name in self.learning_rates:
+            if name not in names:
+                raise unknown("arm in learning_rates", name, names)
+        if missing := [name for name in names if name not in self.learning_rates]:
+            raise ValueError(f"learning_rates needs one grid per arm, and has none for {', '.join(missing)}")
         for name, grid in self.learning_rates.items():
             if not grid or list(grid) != sorted(set(grid)) or grid[0] <= 0:
                 raise ValueError(f"learning_rates of {name} must be positive and ascending, found {list(grid)}")
         if self.seed in self.fresh_seeds or len(set(self.fresh_seeds)) != len(self.fresh_seeds):
-            raise ValueError("fresh_seeds must be distinct and must not hold the screening seed")
+            raise ValueError(
+                f"fresh_seeds must be distinct and must not hold the screening seed {self.seed}, found "
+                f"{list(self.fresh_seeds)}"
+            )
         if self.search == "grid" and self.halving != Halving():
             raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")
         if self.cheapest_by in MEASURED and not self.measure:
@@ -224,10 +256,4 @@ def parse_config(values: dict[str, Any]) -> StudyConfig:
     try:
         return StudyConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "study"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(StudyConfig.model_fields))
-            raise UsageError(f"unknown study setting {where!r}; a study has {known}.") from None
-        found = "" if first["type"] in ("missing", "value_error") else f", found {first['input']!r}"
-        raise UsageError(f"study setting {where}: {first['msg']}{found}.") from None
+        raise refusal(error, StudyConfig) from None

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
 
 from rankwise.engine import RunResult
-from rankwise.errors import RunError
-from rankwise.files import write_json
+from rankwise.errors import RunError, UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.store import Ledger
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.measure import measure
+from rankwise.studies.result_file import read_document, write_document
 from rankwise.studies.runner import Runner
 
 
 def costs(
     config: StudyConfig, folder: StudyFolder, ledger: Ledger, runner: Runner, outcome: Outcome, seconds: float
-) -> dict[str, Any]:
-    """Return the cost part of the document. Time and memory are measured once per folder, each arm alone."""
-    measured = _measured(config, folder, runner, outcome)
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return the cost part of the document, and what could not be measured and why, as faults.
+
+    Time and memory are measured once per folder, each arm alone; what failed is tried again by the same command.
+    """
+    measured, faults = _measured(config, folder, runner, outcome)
     reference = outcome.arms[config.reference_arm.name]
     arms = {name: _arm(arm, reference, measured.get(name, {}), measured) for name, arm in outcome.arms.items()}
     for name, arm in outcome.arms.items():
@@ -31,22 +33,25 @@ def costs(
         arms[name]["search_seconds"] = sum(run.seconds or 0.0 for run in found)
     runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]
     spent = sum(run.seconds or 0.0 for run in runs)
-    return {"arms": arms, "study_seconds": max(seconds, spent), "training_seconds": spent, "runs": len(runs)}
+    document = {"arms": arms, "study_seconds": max(seconds, spent), "training_seconds": spent, "runs": len(runs)}
+    return document, faults
 
 
 def _measured(
     config: StudyConfig, folder: StudyFolder, runner: Runner, outcome: Outcome
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], list[dict[str, str]]]:
     path = folder.path / "measured.json"
     try:
-        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
+        known: dict[str, dict[str, float]] = read_document(path)
+        known = known.get("arms", known)  # type: ignore[assignment]  # an earlier rankwise wrote the arms alone
+    except (FileNotFoundError, UsageError):
+        known = {}  # measured again
     judged = (config.reference_arm.name, *outcome.finalists)
     wanted = [name for name in judged if outcome.arms[name].best_lr is not None]
     missing = [name for name in wanted if name not in known] if config.measure else []
     if missing:
         runner.progress.note(f"Measuring time and memory of {len(missing)} arms, each alone in a fresh process")
+    faults = []
     for name in missing:
         arm = outcome.arms[name]
         assert arm.best_lr is not None
@@ -55,10 +60,11 @@ def _measured(
         try:
             known[name] = measure(config.model, config.dtype, spec, examples, torch.get_num_threads())
         except RunError as error:
-            runner.progress.note(str(error))
+            runner.progress.note(f"{name} alone: {error}")
+            faults.append({"run": f"{name} alone", "reason": str(error)})
     if missing:
-        write_json(path, known)
-    return known
+        write_document(path, {"arms": known})
+    return known, faults
 
 
 def _arm(

@@ -92,6 +92,7 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "name": arm.name,
         "label": arm.label,
         "method": arm.method,
+        "options": dict(sorted(arm.options.items())),  # the same bytes from study.yaml, which sorts names
         "reference": arm is config.reference_arm,
         "batch": arm.batch or config.batch,
         **_spec(arm),

@@ -10,6 +10,8 @@ from typing import Any
 from rankwise.errors import UsageError, unknown
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.config import Arm, StudyConfig, parse_config
+from rankwise.studies.settings import merged
+from rankwise.studies.single_config import of_one_run
 
 LONGER = 10  # a study's runs are short; without --steps the recipe is trained this many times longer
 
@@ -52,13 +54,15 @@ def full_length(recipe: Recipe, changes: dict[str, Any]) -> StudyConfig:
 
     The training split is as large as the run reads, so generated and large data are read once.
     """
-    values = recipe.config.to_dict()
-    steps = int(changes.pop("steps", None) or LONGER * recipe.config.steps)
-    batch = int(changes.get("batch") or recipe.arm.batch or recipe.config.batch)
+    values, changes = recipe.config.to_dict(), of_one_run(changes)
+    asked = {name: changes[name] for name in ("steps", "batch") if changes.get(name) is not None}
+    checked = parse_config({**values, **asked})
+    steps = checked.steps if "steps" in asked else LONGER * recipe.config.steps
+    batch = checked.batch if "batch" in asked else recipe.arm.batch or recipe.config.batch
     arms = [a for a in values["arms"] if a["name"] in (recipe.config.reference_arm.name, recipe.arm.name)]
     rates = {a["name"]: [recipe.lr] for a in arms}
     sizes = {**values["sizes"], "train": max(values["sizes"]["train"], steps * batch)}
     long = {"steps": steps, "eval_every": max(1, steps // 10), "sizes": sizes, "arms": arms, "learning_rates": rates}
     # The study's own seeds stay out: this run's start is new.
     fresh = {"seed": max([values["seed"], *values["fresh_seeds"]]) + 1, "fresh_seeds": [], "finalists": 0}
-    return parse_config({**values, **long, **fresh, **changes, "preset": "train"})
+    return parse_config(merged({**values, **long, **fresh}, {**changes, "steps": steps, "preset": "train"}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import platform
 import resource
 import signal
@@ -25,6 +26,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import RunError
 
 STEPS = 4  # the first warms up caches and allocators and is left out of the time
+PATIENCE = 600  # seconds
 
 
 def measure(model: str, dtype: str, spec: TrainSpec, examples: Sequence[Encoded], threads: int) -> dict[str, float]:
@@ -34,6 +36,8 @@ def measure(model: str, dtype: str, spec: TrainSpec, examples: Sequence[Encoded]
 
     Raises:
         RunError: the process failed (for instance out of memory); the message ends with its last words.
+
+    The process starts where this one is, so a relative ``model`` is the same folder there.
     """
     request = {
         "model": model,
@@ -42,14 +46,24 @@ def measure(model: str, dtype: str, spec: TrainSpec, examples: Sequence[Encoded]
         "examples": [asdict(e) for e in examples],
         "threads": threads,
     }
-    command = [sys.executable, "-m", "rankwise.studies.measure"]
-    source = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        command, input=json.dumps(request), capture_output=True, text=True, check=False, cwd=source, timeout=600
-    )
+    # -P: a file in this folder that is named like a module (random.py) must not take its place.
+    command = [sys.executable, "-P", "-m", "rankwise.studies.measure"]
+    here = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": here},
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunError(f"time and memory were not measured: {error}") from None
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RunError(f"measuring {spec.target!r} alone failed: {last}")
+        last = f"killed by signal {-done.returncode}" if done.returncode < 0 else "no message"
+        raise RunError(f"time and memory were not measured: {(done.stderr.strip().splitlines() or [last])[-1]}")
     measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return measured
 

@@ -16,6 +16,7 @@ from rankwise.studies.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.scales import GRIDS, SCALES, grid
+from rankwise.studies.settings import as_named, merged
 from rankwise.studies.survey import RATES, arm_of, is_group, settings, survey_arms
 
 Arms = tuple[Arm, ...]
@@ -159,37 +160,52 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     if preset not in PRESETS:
         raise unknown(
             "preset",
-            preset,
+            str(preset),
             [*PRESETS, "smoke"],
             hint="Or orthogonalization (by its name only), or a study in a .yaml file",
         )
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
-    surveyed = _surveyed(preset, changes or {})
+    changes = _given(changes or {})
+    surveyed = _surveyed(preset, changes)
     kind = (
         {**settings(surveyed), "survey": surveyed} if surveyed else {"search": "grid"} if PRESETS[preset].sweep else {}
     )
     designed = PRESETS[preset].design(scale)
-    values = {**SCALES[scale], **designed, **kind, **(changes or {})}
-    if values.get("cheapest_by") in MEASURED and "measure" not in (changes or {}):
+    values = merged(merged(SCALES[scale], {**designed, **kind}), changes)
+    if values.get("cheapest_by") in MEASURED and "measure" not in changes:
         values["measure"] = True  # asked for, so measured, at scales that leave it out too
-    if isinstance(values["sizes"], dict):
-        values["sizes"] = {**SCALES[scale]["sizes"], **designed.get("sizes", {}), **values["sizes"]}
+    if "fresh_seeds" not in changes and values["seed"] in values["fresh_seeds"]:  # as with --seed: those after it
+        values["fresh_seeds"] = tuple(values["seed"] + 1 + number for number in range(len(values["fresh_seeds"])))
     arms: Any = values.pop("arms", None)
     own = parse_arms(arms) if arms is not None else PRESETS[preset].arms(scale, str(values["model"]))
     methods = values.pop("methods", None)
-    if values.get("reference") == "best-rank" and "reference" not in (changes or {}):
+    if values.get("reference") == "best-rank" and "reference" not in changes:
         own = _best_rank_first(own)  # the preset's own: stays whatever else is left out
     if surveyed:
         own = survey_arms(list(surveyed), scale, str(values["model"]))
     elif methods:
         own = _keep(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
-    if (changes or {}).get("reference") == "best-rank":
+    if changes.get("reference") == "best-rank":
         own = _best_rank_first(own)
     rates = _grids(own, preset, scale, values)
     rates.update(values.pop("learning_rates", {}))
     dumped = [arm.model_dump(mode="json") for arm in own]
     return parse_config({"preset": preset, "scale": scale, "arms": dumped, "learning_rates": rates, **values})
+
+
+def _given(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes with names as lists and paths as text.
+
+    Raises:
+        UsageError: one that cannot stand beside a preset and a scale.
+    """
+    for name in ("preset", "scale"):
+        if name in changes:
+            raise UsageError(f"{name} decides what the other settings are and is not one of them; give it by itself.")
+    methods = changes.get("methods")
+    listed = {"methods": [part.strip() for part in methods.split(",")]} if isinstance(methods, str) else {}
+    return as_named({**changes, **listed})
 
 
 def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[str, tuple[float, ...]]:
@@ -244,7 +260,7 @@ def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConf
         raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold settings, such as 'preset: rank' and 'data: my_data.jsonl'.")
-    values.update(changes or {})
+    values = merged(values, changes or {})
     preset, scale = values.pop("preset", "without-regret"), values.pop("scale", "quick")
     return resolve_study(str(preset), str(scale), values)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.optimizers import AdamW, LoRAPlus
+from rankwise.data.bad_rows import Skipping
+from rankwise.data.columns import spelled
 from rankwise.data.hub import ID as HUB_DATA
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
@@ -126,14 +128,19 @@ def make_recipe(config: StudyConfig, results: dict[str, Any], name: str, targets
         heading.append("'tiny' is rankwise's random test model: put a real model in its place.")
     if config.completion_style != "hashes":
         heading.append(f"rankwise wrote worked solutions in the {config.completion_style!r} style; do so in your data.")
-    if not is_local(config.data) and not HUB_DATA.fullmatch(config.data):
-        heading.append(f"{config.data!r} is made by rankwise: put your own rows into train.jsonl.")
+    if config.columns:
+        heading.append(f"rankwise read the columns as {spelled(config.columns)}: say the same in your data.")
+    skip = Skipping.of(config.data)
+    if skip.on:
+        heading.append("The study left out rows that cannot be used (its notes name them): take them out of the data.")
+    if not is_local(skip.data) and not HUB_DATA.fullmatch(skip.data):
+        heading.append(f"{skip.data!r} is made by rankwise: put your own rows into train.jsonl.")
     return Recipe(
         spec=spec,
         targets=module_names(targets),
         heading=tuple(heading),
         model=DEFAULT_MODEL if config.model == "default" else config.model,
-        data=config.data,
+        data=skip.data,
         max_length=config.max_length,
         dtype=config.dtype,
         system=config.system,

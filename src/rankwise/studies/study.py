@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.errors import RunError
-from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -24,6 +23,7 @@ from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
+from rankwise.studies.result_file import write_document
 from rankwise.studies.rules import rules
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
@@ -64,17 +64,23 @@ def run_study(
                 config = runner.config
             judgement = judge_study(config, outcome)
             answers = exact_match(config, outcome, runner.quiz, base_right(runner))
-            cost = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
-            found = results(config, base, splits, outcome, judgement, runner.failures(), cost["arms"])
+            cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
+            faults = runner.failures() + unmeasured
+            found = results(config, base, splits, outcome, judgement, faults, cost["arms"])
             found |= {"exact_match": answers, "rules": rules(config, outcome)}
             document = {
                 "results": found,
                 "cost": cost,
-                "provenance": provenance(command),
+                "provenance": provenance(command) | {"asked": _asked(config, out)},
             }
-            write_json(folder.results_file, document)
+            write_document(folder.results_file, document)
             _keep_best(folder, runner, outcome, document)
     return document
+
+
+def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
+    """What the next command needs to know and this one may not say: a file or a preset did, or it has several cells."""
+    return {"folder": str(out), "model": config.model, "data": config.data, "test": config.sizes.test}
 
 
 def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: Document) -> None:

@@ -10,6 +10,7 @@ from rankwise.data.examples import Example
 from rankwise.data.forms.reading import Reading
 from rankwise.data.forms.text import text_of
 from rankwise.data.styles import question_example
+from rankwise.data.unicode import composed
 from rankwise.errors import UsageError, unknown
 
 # Letters that Vietnamese has and its neighbors in XCOPA have not.
@@ -24,7 +25,7 @@ def build(row: Mapping[str, Any], where: str, reading: Reading) -> Example:
     """Ask in Vietnamese when the row is Vietnamese, else in English; the answer is the right sentence in full."""
     premise, first, second = (text_of(row[key], key, where).strip() for key in ("premise", "choice1", "choice2"))
     kind = text_of(row["question"], "question", where)
-    language = "vi" if VIETNAMESE.search(premise + first + second) else "en"
+    language = "vi" if VIETNAMESE.search(composed(premise + first + second)) else "en"
     if kind not in QUESTIONS[language]:
         raise unknown("question", kind, QUESTIONS[language], hint=where)
     label = text_of(row["label"], "label", where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.examples import CompletionStyle
 
 
@@ -15,8 +16,10 @@ class Reading:
         style: how a worked solution and its answer are joined.
         options: every label of a classification, in the order shown; empty for other forms.
         task: name of the folder or data set, which may tell what a classification asks.
+        skip: whether rows that cannot be read are left out, instead of refusing them all.
     """
 
     style: CompletionStyle = "hashes"
     options: tuple[str, ...] = ()
     task: str = ""
+    skip: Skipping = STRICT

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
+from rankwise.data.numbers import Written, number_text
 from rankwise.errors import UsageError
 
 
@@ -13,12 +15,10 @@ def text_of(value: Any, column: str, where: str) -> str:
 
     Raises UsageError for anything else, for blank text, and for text that cannot be written as UTF-8.
     """
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float | Decimal) and not math.isfinite(value) and not isinstance(value, Written):
         raise UsageError(f"{where}: {column!r} is {value}, not a number; fill it in or remove the row")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return number_text(value)
     if not isinstance(value, str):
         raise UsageError(f"{where}: {column!r} must be text, found {type(value).__name__}")
     if not value.strip():

@@ -3,7 +3,8 @@
 Keys: general.type = adapter, general.architecture, adapter.type = lora, adapter.lora.alpha. Tensors:
 ``blk.N.attn_q.weight.lora_a`` (r, d_in) and ``.lora_b`` (d_out, r); the scale is alpha / r. Llama-like q and k have
 their rows reordered from two halves per head to interleaved pairs, as in every GGUF of that architecture; a token
-embedding has its lora_a transposed.
+embedding has its lora_a transposed. llama.cpp finds updates by the name of the tensor that it multiplies with, and a
+tied output head multiplies with token_embd.weight.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rankwise.errors import UsageError
+from rankwise.errors import RunError, UsageError
 from rankwise.integrations.export import loader
 from rankwise.integrations.export.target import Package, Target
 
 FILE = "adapter.gguf"
+TABLE = "token_embd.weight"
 # model_type of transformers -> GGUF architecture, whether q and k rows are reordered
 _ARCHITECTURES = {
     "llama": ("llama", True),
@@ -38,15 +40,17 @@ class ForLlamaCpp(Target):
     ignores: ClassVar[str] = "llama.cpp reads lora_alpha only: rsLoRA's and the patterns' scales are in B"
 
     def check(self, package: Package) -> None:
-        """Refuse whole tensors, a tied output head, and architectures whose layout is not known here."""
+        """Refuse whole tensors, tied and other tables, and architectures whose layout is not known here."""
         super().check(package)
         names = _Names(package.model)
         for module in package.modules:
-            if names.of(module.path) is None:
+            name = names.of(module.path)
+            if name is None:
                 self._refuse(f"module {module.path}, which has no name in GGUF's {names.architecture} models")
-            head = package.model.get_submodule(module.path) is package.model.get_output_embeddings()
-            if head and package.model.config.tie_word_embeddings:
-                self._refuse(f"an update of {module.path} alone, which is tied to the embedding in its GGUF models")
+            if name == TABLE and names.tied:
+                self._refuse(f"an update of {module.path}: head and embedding are tied, one table in its GGUF models")
+            if module.embedding and name != TABLE:
+                self._refuse(f"an update of {module.path}: of all tables it updates the token embedding only")
 
     def write(self, folder: Path, package: Package) -> None:
         """Write adapter.gguf."""
@@ -73,21 +77,27 @@ class ForLlamaCpp(Target):
         writer.close()
 
     def read(self, folder: Path, model: nn.Module) -> loader.Read:
-        """Read the file back as llama.cpp does, and put the rows where torch has them."""
+        """Read the file back as llama.cpp does, and put the rows where torch has them.
+
+        Raises:
+            RunError: llama.cpp would stop at a product whose sides do not fit.
+        """
         import gguf
 
         reader = gguf.GGUFReader(folder / FILE)
         alpha = float(reader.fields["adapter.lora.alpha"].contents())
         tensors = {t.name: torch.from_numpy(t.data.copy()) for t in reader.tensors}
         names, read = _Names(model), loader.Read()
-        for path, _ in model.named_modules():
+        for path, module in model.named_modules():
             name = names.of(path) if path else None
             if name is None or f"{name}.lora_a" not in tensors:
                 continue
             A, B = tensors[f"{name}.lora_a"].float(), tensors[f"{name}.lora_b"].float()
             scale = alpha / B.shape[1]
-            if name == "token_embd.weight":
+            if name == TABLE and isinstance(module, nn.Embedding):  # the tied head takes lora_a as it is
                 A = A.T
+            elif name == TABLE:
+                raise RunError(f"llama.cpp would use the update of {name} for {path} too, and stop: it does not fit.")
             elif heads := names.heads(path):
                 size = B.shape[0] // heads  # row h * size + 2 i + j holds element i of half j
                 place = [h * size + 2 * i + j for h in range(heads) for j in (0, 1) for i in range(size // 2)]
@@ -116,9 +126,14 @@ class _Names:
         architecture = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
         self._map = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
         self._config = config
+        table, head = model.get_input_embeddings(), model.get_output_embeddings()
+        self.tied = config.tie_word_embeddings or table.weight is head.weight
+        self._head = next(path for path, module in model.named_modules() if module is head)
 
     def of(self, path: str) -> str | None:
-        """Return the tensor's name, or None."""
+        """Return the name of the tensor that llama.cpp uses there, or None."""
+        if self.tied and path == self._head:
+            return TABLE
         found: str | None = self._map.get_name(f"{path}.weight", try_suffixes=(".weight",))
         return found
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Handle
+from rankwise.errors import UsageError
 from rankwise.models import Base
 
 TEXT = (
@@ -65,7 +66,7 @@ class Proof:
 
 def text_ids(base: Base, length: int = LENGTH) -> Tensor:
     """Return the text's first tokens, (1, length)."""
-    room = getattr(base.model.config, "max_position_embeddings", length)
+    room = base.room or length
     ids = base.tokenizer(TEXT, add_special_tokens=False)["input_ids"][: min(length, room)]
     return torch.tensor([ids], device=next(base.model.parameters()).device)
 
@@ -73,6 +74,21 @@ def text_ids(base: Base, length: int = LENGTH) -> Tensor:
 def logits(model: Any, ids: Tensor) -> Tensor:
     """Return the model's logits, (1, tokens, vocabulary)."""
     found: Tensor = model(input_ids=ids, use_cache=False).logits
+    return found
+
+
+def live_logits(model: Any, ids: Tensor) -> Tensor:
+    """Return the logits of a model with its adapter on.
+
+    Raises:
+        UsageError: they are not finite, so that nothing can be held against them.
+    """
+    found = logits(model, ids)
+    if not found.isfinite().all():
+        raise UsageError(
+            "with this adapter on it the model's logits are NaN or infinite, so no copy of it can be checked; its "
+            "factors or its scale are too large: train it again with a lower learning rate, or from an earlier step."
+        )
     return found
 
 
@@ -84,7 +100,7 @@ def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Ten
     """
     ids = text_ids(base)
     with torch.no_grad():
-        live = logits(base.model, ids)
+        live = live_logits(base.model, ids)
         with handle.disable():
             bare = logits(base.model, ids)
             found = written(base.model, ids)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rankwise.errors import RunError, UsageError, unknown
 from rankwise.files import new_folder
+from rankwise.integrations.ends import write_ends
 from rankwise.integrations.export import loader
 from rankwise.integrations.export.card import write_card
 from rankwise.integrations.export.llama_cpp import ForLlamaCpp
@@ -19,7 +20,8 @@ from rankwise.integrations.export.plain import Plain, flatten, plain_modules, wh
 from rankwise.integrations.export.proof import Proof, prove, prove_in_double
 from rankwise.integrations.export.servers import ForSGLang, ForVLLM
 from rankwise.integrations.export.target import Package, Target
-from rankwise.integrations.live import Live
+from rankwise.integrations.live import Live, unverified
+from rankwise.models.saving import seal_rest
 
 TARGETS: dict[str, type[Target]] = {t.name: t for t in (ForPEFT, ForVLLM, ForSGLang, ForLlamaCpp)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -95,8 +97,11 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
         base_model=live.name,
     )
     program.check(package)
+    _check_finite(package, dtype)
     with new_folder(out) as folder:
         program.write(folder, package)
+        write_ends(folder, live.base.tokenizer, live.base.model)
+        seal_rest(folder)
         errors = {module.path: module.error for module in modules}
         kind = dtype or str(package.modules[0].A.dtype).removeprefix("torch.")
         same = not any(errors.values()) and kind not in ("bfloat16", "float16")
@@ -129,6 +134,14 @@ def _check_rank(modules: list[Plain], most: int, program: Target, live: Live) ->
         f"the adapter is exact at rank {large.rank}{doubled}, and {program.program} was to be given at most {most}; "
         f"{', or '.join(choices)}."
     )
+
+
+def _check_finite(package: Package, dtype: str | None) -> None:
+    for module in package.modules:
+        if not (module.A.isfinite().all() and module.B.isfinite().all()):
+            kind = dtype or str(module.A.dtype).removeprefix("torch.")
+            other = " or bfloat16" if kind == "float16" else ""
+            raise UsageError(f"the factors of {module.path}, scale included, do not fit {kind}; use float32{other}.")
 
 
 def _prove(live: Live, program: Target, folder: Path, *, same: bool) -> Proof:
@@ -176,4 +189,4 @@ def _notes(live: Live, errors: dict[str, float]) -> list[str]:
         )
     if not live.checked:
         notes.append("the adapter does not say which base it was trained on: the base could not be checked")
-    return notes
+    return [*notes, *unverified(live.folder)]

@@ -1,15 +1,13 @@
-"""safetensors files, read and written one tensor at a time: a 7B model on a small machine.
+"""safetensors files, read one tensor at a time (and so written, ``tensor_files.py``): a 7B model on a small machine.
 
-The format is an 8-byte length, a JSON header (name to dtype, shape and place) and the bytes. The new header is known
-before any tensor is read, so nothing has to wait in memory; a file is opened for every tensor, because the pages of a
-memory map count as ours until it is closed.
+A file is opened for every tensor, because the pages of a memory map count as ours until it is closed.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from rankwise.errors import UsageError
 from rankwise.models.folder import INDEX
+from rankwise.tensor_files import write
 
 _NAMES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 TYPES = {name: dtype for dtype, name in _NAMES.items()}
@@ -82,38 +81,6 @@ def _header(path: Path) -> dict[str, Any]:
         header: dict[str, Any] = json.loads(file.read(length))
     header.pop("__metadata__", None)
     return header
-
-
-def write(path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], make: Callable[[str], Tensor]) -> int:
-    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    # Wide types first, so that every tensor is aligned.
-    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), name))
-    for name in order:
-        kind, shape = entries[name]
-        size = _width(kind)
-        for n in shape:
-            size *= n
-        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in order:
-            tensor = make(name).contiguous().reshape(-1)
-            begin, stop = header[name]["data_offsets"]
-            if tensor.numel() * tensor.element_size() != stop - begin:
-                raise AssertionError(f"{name}: {tensor.numel()} values of {tensor.dtype} do not fill its place")
-            file.write(tensor.view(torch.uint8).numpy().data)
-            del tensor
-    return end
-
-
-def _width(kind: str) -> int:
-    bits = {"BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8}.get(kind) or int("".join(c for c in kind if c.isdigit()))
-    return bits // 8
 
 
 def kind_of(dtype: torch.dtype) -> str:

@@ -1,0 +1,67 @@
+"""A study that has ended, as its document tells it: what the next command is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rankwise.report.typed import Typed
+from rankwise.report.view import Document
+
+
+class Ended:
+    """The study that has ended, as its document tells it.
+
+    Attributes:
+        typed: its command.
+        asked: its own folder, model and data; empty in older documents. Of several cells the command has all.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.results: dict[str, Any] = document["results"]
+        self.typed = Typed.read(document["provenance"]["command"])
+        self.asked: dict[str, Any] = document["provenance"].get("asked") or {}
+        self.study, self.arms = self.results["study"], self.results["arms"]
+        self.steps = int(self.results["training"]["steps"])
+        self.seeds = list(self.study["fresh_seeds"])
+        self.judged = [arm for arm in self.arms if not arm["reference"]]
+        self.words = {arm["verdict"]["word"] for arm in self.judged}
+        self.trained = any(arm["best_lr"] is not None for arm in self.arms)
+        # Python's studies are continued on the command line by the resolved study in their own folder.
+        self.from_python = self.typed.file and Path(self.typed.preset) == Path(self.whole) / "study.yaml"
+
+    @property
+    def reference(self) -> dict[str, Any] | None:
+        """The arm that others are held against."""
+        return next((arm for arm in self.arms if arm["reference"]), None)
+
+    @property
+    def whole(self) -> str:
+        """The folder of the whole study, of all its cells: as typed, else where the command puts it."""
+        if out := self.typed.get("--out"):
+            return out
+        return f"runs/{Path(self.typed.preset).stem if self.typed.file else self._named}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of this study itself."""
+        return str(self.asked.get("folder") or self.whole)
+
+    @property
+    def _named(self) -> str:
+        return f"{self.study['preset']}-{self.study['scale']}"
+
+    def where(self) -> dict[str, str]:
+        """Model and data of this study, as options; those that a command takes anyway are left out."""
+        usual = {"model": "default", "data": "word-problems"}
+        found = {name: self.asked.get(name) or self.typed.get(f"--{name}") for name in usual}
+        found |= {name: self.typed.get(f"--{name.replace('_', '-')}") for name in ("columns", "max_length")}
+        return {name: value for name, value in found.items() if value and value != usual.get(name)}
+
+    def here(self, command: Typed) -> Typed:
+        """Return a command that extends this study: in its folder, unless a budget has fixed its plan."""
+        return self.elsewhere(command, "more") if self.study.get("budget") else command
+
+    def elsewhere(self, command: Typed, name: str) -> Typed:
+        """Return a command for another study, in a folder beside this one."""
+        return command.without("--budget").to(out=f"{self.whole}-{name}")
