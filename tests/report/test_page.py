@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from rankwise.report import sections, view, write_report
 from rankwise.report.page import render_page
+from rankwise.report.svg import FONTS
 
 from .conftest import KINDS, Page
 from .fixtures import comparisons, documents
@@ -102,16 +104,53 @@ def test_ids_are_unique_and_references_resolve(written: Any) -> None:
 
 def test_the_same_document_gives_the_same_bytes(written: Any, tmp_path: Path) -> None:
     first = written["no_verdict"][0] / "report.html"
-    # Another process, because Vega keeps counters for as long as a process lives.
+    # Another process, because Vega keeps counters for as long as a process lives; and another machine's fonts.
+    fonts = tmp_path / "home" / ".local" / "share" / "fonts"
+    fonts.mkdir(parents=True)
+    (fonts / "impostor.ttf").write_bytes(bold_as("Liberation Sans"))
+    page = tmp_path / "page"
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path; from fixtures import documents; from rankwise.report import write_report\n"
         "for document in (documents.all_diverged(), documents.no_verdict()): write_report(document, Path(sys.argv[2]))"
     )
-    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)
-    assert (tmp_path / "report.html").read_bytes() == first.read_bytes()
+    home = {**os.environ, "HOME": str(fonts.parents[2]), "XDG_DATA_HOME": str(fonts.parent)}
+    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(page)], check=True, env=home)
+    assert (page / "report.html").read_bytes() == first.read_bytes()
     for png in sorted((first.parent / "figures").iterdir()):
-        assert (tmp_path / "figures" / png.name).read_bytes() == png.read_bytes()
+        assert (page / "figures" / png.name).read_bytes() == png.read_bytes()
+
+
+def bold_as(name: str) -> bytes:
+    """Our bold font under another name of the same length, as its regular weight."""
+    font = (FONTS / "RankwiseFigure-Bold.ttf").read_bytes()
+    ours = "Rankwise Figure".encode("utf-16-be")
+    assert ours in font
+    font = font.replace(ours, name.encode("utf-16-be"))
+    at = int.from_bytes(font[font.index(b"OS/2") + 8 :][:4])  # tag, checksum, offset; the weight is at 4 in the table
+    return font[: at + 4] + (400).to_bytes(2) + font[at + 6 :]
+
+
+def test_the_font_has_every_character_of_our_own_words_and_of_vietnamese() -> None:
+    """What it lacks comes from the machine."""
+    said = "".join(path.read_text(encoding="utf-8") for path in (FONTS.parent / "figures").glob("*.py"))
+    wanted = {*said, *"ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ", *"ĂÂĐÊÔƠƯẠẢẤẦẨẪẬ"} - {"\n"}
+    for file in sorted(FONTS.glob("*.ttf")):
+        assert not wanted - characters(file.read_bytes()), file.name
+
+
+def characters(font: bytes) -> set[str]:
+    """The characters of a font's cmap, format 4 (characters up to U+FFFF)."""
+
+    def number(at: int, size: int = 2) -> int:
+        return int.from_bytes(font[at : at + size])
+
+    cmap = number(font.index(b"cmap") + 8, 4)
+    tables = [cmap + number(cmap + 4 + 8 * k + 4, 4) for k in range(number(cmap + 2))]
+    at = next(table for table in tables if number(table) == 4)
+    count = number(at + 6) // 2
+    ends, starts = at + 14, at + 16 + 2 * count
+    return {chr(code) for k in range(count) for code in range(number(starts + 2 * k), number(ends + 2 * k) + 1)}
 
 
 def test_a_figure_without_data_leaves_no_old_png(written: Any, tmp_path: Path) -> None:

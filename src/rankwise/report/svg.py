@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from rankwise.report.figures.theme import config
 
+FONTS = Path(__file__).parent / "fonts"
 SVG = "http://www.w3.org/2000/svg"
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 NOISE = ("aria-roledescription", "role", "aria-hidden", "pointer-events", "version", "class")
@@ -15,17 +18,23 @@ NOISE = ("aria-roledescription", "role", "aria-hidden", "pointer-events", "versi
 
 def draw(chart: Any) -> str:
     """One altair chart as a complete SVG document in the house style."""
-    import vl_convert
-
+    vl_convert = _converter()
     spec = chart.to_dict() | {"config": config()}
     return str(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 
 def png(svg: str, scale: float = 2.0) -> bytes:
     """The same picture as PNG bytes, ``scale`` pixels per unit."""
+    return bytes(_converter().svg_to_png(svg, scale=scale, ppi=72))
+
+
+@cache
+def _converter() -> Any:
+    """vl-convert, which knows our font besides its own and the machine's."""
     import vl_convert
 
-    return bytes(vl_convert.svg_to_png(svg, scale=scale, ppi=72))
+    vl_convert.register_font_directory(str(FONTS))
+    return vl_convert
 
 
 def inline(svg: str, *, prefix: str, label: str) -> str:
