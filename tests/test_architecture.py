@@ -23,6 +23,7 @@ ROOMS = [
     "adapters",
     "models",
     "data",
+    "reading",
 ]
 BELOW = {"errors", "files", "digests", "tensor_files"}
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -109,8 +109,8 @@ def test_unknown_names(name, says):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", "not JSON"),
-        ("[1]", "names no model_type"),
+        ("{", "line 1: broken JSON"),
+        ("[1]", "expected a JSON object, found a list"),
         ("{}", "names no model_type"),
         ('{"model_type": "lama"}', "did you mean 'llama'"),
         ('{"model_type": "vit"}', "does not describe a causal language model"),

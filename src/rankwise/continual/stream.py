@@ -14,6 +14,7 @@ from rankwise.continual.strategies import STRATEGIES, Strategy
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
+from rankwise.reading import read_mapping
 from rankwise.studies.config import Strict
 from rankwise.studies.settings import merged
 
@@ -266,14 +267,11 @@ def read_stream(path: Path, changes: dict[str, Any] | None = None) -> Stream:
     Raises:
         UsageError: no such file, not a mapping, or a wrong setting.
     """
-    import yaml
-
+    needs = "a list of tasks, each with an id and data, and strategies"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_mapping(path, what=needs)
     except FileNotFoundError:
         raise UsageError(f"no such stream file: {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict) or not isinstance(values.get("tasks"), list):
-        raise UsageError(f"{path} must hold a list of tasks, each with an id and data, and strategies.")
+    if not isinstance(values.get("tasks"), list):
+        raise UsageError(f"{path} must hold {needs}.")
     return resolve_stream(merged(values, changes or {}), where=str(path))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankwise.errors import UsageError
 from rankwise.models.quiet import quiet
+from rankwise.reading import read_object
 
 if TYPE_CHECKING:
     import torch
@@ -108,11 +108,7 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
 def _check_config(folder: Path) -> None:
     path = folder / "config.json"
     if path.is_file():
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UsageError(f"{path} is not JSON ({error}); copy it again") from None
-        if not isinstance(config, dict) or "model_type" not in config:
+        if not isinstance(read_object(path).get("model_type"), str):
             raise UsageError(f"{path} names no model_type; give a folder in the Hugging Face layout")
         return
     if (folder / "adapter_config.json").is_file():
@@ -126,10 +122,10 @@ def _check_weights(folder: Path) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
     if (folder / INDEX).is_file():
-        try:
-            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{folder / INDEX} cannot be read; copy it again") from None
+        files = read_object(folder / INDEX).get("weight_map")
+        if not isinstance(files, dict) or not files or not all(isinstance(name, str) for name in files.values()):
+            raise UsageError(f"{folder / INDEX}: weight_map must give a file for every tensor; copy it again")
+        names = sorted(set(files.values()))
     else:
         names = ["model.safetensors"]
     if outside := [name for name in names if Path(name).name != name or name in ("", ".", "..")]:

@@ -29,7 +29,7 @@ def read_text(path: Path, *, most: int | None = CONFIG_BYTES, cure: str = "copy 
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); save it again as UTF-8") from error
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it again as UTF-8, or {cure}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: cannot be read: {reason}; check the path and its permissions") from error
