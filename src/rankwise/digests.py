@@ -10,8 +10,8 @@ folders   ``rankwise.sha256``, as ``sha256sum -c`` reads it, over the small file
           another program has saved those tensors again
 
 A statement is a key and a value with a mark of its own, so that a flipped bit cannot make it look like none at all.
-Hashes are xxh3-128: they guard against accidents, not against a forger, and at 10 GB/s (sha256: 1.8, where the processor
-helps) a checkpoint of a whole model is hashed in a fraction of the time it takes to write.
+Hashes are xxh3-128: they guard against accidents, not against a forger, and at 10 GB/s (sha256: 1.8, with a processor
+that helps) a checkpoint of a whole model is hashed in a fraction of the time it takes to write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xxhash import xxh3_128 as Hasher
+import xxhash
 
 KEY, JSON_KEY = "rankwise.digest", "digest"
 MARK = "rankwise-xxh3:"
@@ -37,6 +37,11 @@ class DamagedError(Exception):
     """A file does not have the digest it states; the text is one clause, without the file's name."""
 
 
+def of_bytes(raw: memoryview | bytes) -> str:
+    """Return the hash of bytes, in hex."""
+    return xxhash.xxh3_128(raw).hexdigest()
+
+
 def of_parts(parts: Mapping[str, tuple[str, tuple[int, ...], str]], metadata: Mapping[str, str] | None = None) -> str:
     """Return the digest of tensors as name -> (dtype name, shape, hash of its bytes), and what the metadata say."""
     said = {key: value for key, value in (metadata or {}).items() if key != KEY}
@@ -45,7 +50,7 @@ def of_parts(parts: Mapping[str, tuple[str, tuple[int, ...], str]], metadata: Ma
 
 def of_value(value: Any) -> str:
     """Return the digest of a JSON value."""
-    return MARK + Hasher(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    return MARK + of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii"))
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def unsealed(value: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def check_tensors(path: Path) -> bool:
+def check_file(path: Path) -> bool:
     """Hold a safetensors file against the digest it states; return whether it states one.
 
     Raises:
@@ -84,7 +89,7 @@ def check_tensors(path: Path) -> bool:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as view:
             for name, (kind, shape, first, last) in _entries(header).items():
                 with view[begin + first : begin + last] as raw:
-                    parts[name] = (kind, shape, Hasher(raw).hexdigest())
+                    parts[name] = (kind, shape, of_bytes(raw))
     if of_parts(parts, metadata) != stated:
         raise DamagedError("its tensors are not those that were written")
     return True
@@ -169,9 +174,10 @@ def _header(length: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
 
 def _entries(header: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
     try:
-        return {
-            name: (str(about["dtype"]), tuple(about["shape"]), *map(int, about["data_offsets"]))
-            for name, about in header.items()
-        }
+        found = {}
+        for name, about in header.items():
+            first, last = about["data_offsets"]
+            found[name] = (str(about["dtype"]), tuple(map(int, about["shape"])), int(first), int(last))
+        return found
     except (KeyError, TypeError, ValueError):
         raise DamagedError("its header cannot be read") from None

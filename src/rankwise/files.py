@@ -15,7 +15,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,23 @@ def _machine() -> str:
     with contextlib.suppress(OSError):
         facts.append(Path("/etc/machine-id").read_bytes())
     return hashlib.sha256(b"\n".join(facts)).hexdigest()[:8]
+
+
+def put_into(folder: Path, source: Path, *, last: Collection[str] = ()) -> None:
+    """Put the files of ``source`` into ``folder`` under their names, each whole or not at all.
+
+    Where the disk allows, both names share one file, so nothing is stored twice.
+
+    Args:
+        last: names that come after all others: a folder that has them is complete.
+    """
+    for path in sorted((path for path in source.iterdir() if path.is_file()), key=lambda p: (p.name in last, p.name)):
+        with replacing(folder / path.name) as temporary:
+            temporary.unlink()
+            try:
+                os.link(path, temporary)
+            except OSError:  # this file system has no links
+                shutil.copyfile(path, temporary)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankwise.digests import BLANK, KEY, Hasher, of_parts
+from rankwise.digests import BLANK, KEY, of_bytes, of_parts
 
 KINDS = {
     torch.float64: "F64",
@@ -69,7 +69,7 @@ def write(
             if len(raw) != stop - begin:
                 raise AssertionError(f"{name}: {len(raw)} bytes do not fill its place of {stop - begin}")
             file.write(raw)
-            parts[name] = (kind, shape, Hasher(raw).hexdigest())
+            parts[name] = (kind, shape, of_bytes(raw))
         file.seek(8 + text.index(f'"{KEY}":"{BLANK}"'.encode()) + len(f'"{KEY}":"'))
         file.write(of_parts(parts, own).encode())
     return end
@@ -83,7 +83,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
     """Return the digest that a file of ``tensors`` would carry."""
-    return of_parts({name: (*entry_of(value), Hasher(bytes_of(value)).hexdigest()) for name, value in tensors.items()})
+    return of_parts({name: (*entry_of(value), of_bytes(bytes_of(value))) for name, value in tensors.items()})
 
 
 def _width(kind: str) -> int:

@@ -50,9 +50,19 @@ def _anatomy(model):
 
 
 def change(path, edit):
+    """Save tensors as another program does: without our digest, so that what they say counts."""
     tensors = load_file(path)
     edit(tensors)
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def write(path, text):
+    """Edit a small file: the sums tell, and without them what it says counts."""
+    path.write_text(text)
+    refused(
+        path.parent, f"{path.name} is not what was written .*; copy the adapter again, or, if .* on purpose, remove"
+    )
+    (path.parent / "rankwise.sha256").unlink()
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", TENSORS])
@@ -145,7 +155,7 @@ def test_a_failed_load_keeps_an_earlier_adapter(folder):
     ("text", "message"), [("{", "is not readable JSON"), ("[1]", "does not hold a JSON object")], ids=["cut", "list"]
 )
 def test_damaged_json(folder, name, text, message):
-    (folder / name).write_text(text)
+    write(folder / name, text)
     refused(folder, f"{name} {message}")
 
 
@@ -153,14 +163,14 @@ def test_damaged_json(folder, name, text, message):
 def test_our_spec_lacks_a_key(folder, key):
     spec = json.loads((folder / "rankwise.json").read_text())
     del spec[key]
-    (folder / "rankwise.json").write_text(json.dumps(spec))
+    write(folder / "rankwise.json", json.dumps(spec))
     refused(folder, f"rankwise.json lacks '{key}'; copy it again")
 
 
 def test_a_method_of_a_later_version(folder):
     spec = json.loads((folder / "rankwise.json").read_text())
     spec["adapter"]["init"] = "moonshot"
-    (folder / "rankwise.json").write_text(json.dumps(spec))
+    write(folder / "rankwise.json", json.dumps(spec))
     refused(folder, "unknown init 'moonshot'")
 
 
@@ -169,7 +179,7 @@ def test_a_scale_edited_in_pefts_config_is_not_ignored(folder, key, value):
     """PEFT would obey it and we would not: the same folder must not mean two things."""
     config = json.loads((folder / "adapter_config.json").read_text())
     config[key] = value
-    (folder / "adapter_config.json").write_text(json.dumps(config))
+    write(folder / "adapter_config.json", json.dumps(config))
     refused(folder, f"adapter_config.json has {key}={value} but rankwise.json implies")
 
 
@@ -240,7 +250,7 @@ def test_a_failed_write_leaves_the_older_adapter_whole(edited, monkeypatch):
     expected = {p.name: p.read_bytes() for p in edited.iterdir()}
     handle = attach(LLAMA.make(), olora(4), seed=1)
     move(handle)
-    monkeypatch.setattr("safetensors.torch.save_file", full_disk)
+    monkeypatch.setattr("rankwise.tensor_files.write", full_disk)
     with pytest.raises(OSError, match="No space"):
         save(handle, edited)
     assert {p.name: p.read_bytes() for p in edited.iterdir()} == expected

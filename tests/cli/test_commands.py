@@ -1,11 +1,13 @@
 """Commands as a person types them, on the tiny model."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from rankwise.cli.main import main
+from rankwise.engine.run import Run
 
 SMALL = ["--set", "steps=4", "--set", "eval_every=2", "--set", "sizes={train: 16, selection: 4, test: 6}"]
 STUDY = ["study", "smoke", "--methods", "lora-r4", "--seeds", "2", *SMALL]
@@ -85,11 +87,32 @@ def test_train_saves_and_resumes(tmp_path, capsys):
     first = capsys.readouterr()
     result = json.loads(first.out)
     assert result["status"] == "done"
-    assert len(list((tmp_path / "t").glob("runs/*/adapter/adapter_model.safetensors"))) == 1
+    assert result["path"] == str(tmp_path / "t")
     assert main(command) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == result
     assert "already done" in again.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_command_and_the_same_command_goes_on(number, code, tmp_path, capsys, monkeypatch):
+    command = ["train", "--model", "tiny", "--scale", "smoke", *SMALL, "--out", str(tmp_path / "t"), "--json"]
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    close = Run.close_window
+
+    def close_and_end(run):
+        loss = close(run)
+        if run.step == 3:
+            signal.raise_signal(number)
+        return loss
+
+    monkeypatch.setattr(Run, "close_window", close_and_end)
+    assert main(command) == code
+    assert "interrupted; the same command continues where it stopped" in capsys.readouterr().err
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+    monkeypatch.undo()
+    assert main(command) == 0
+    assert "continues at step 3" in capsys.readouterr().err
 
 
 def test_train_full_saves_a_model_that_loads(tmp_path, capsys):

@@ -89,10 +89,11 @@ def test_every_placement_round_trips(row, where, tmp_path):
 def test_only_safetensors_and_json_are_written_and_nothing_stale_stays(tmp_path):
     olora, plain = (next(r for r in ROWS if r.name == name).adapter for name in ("olora", "lora"))
     save(attach(LLAMA.make(), olora), tmp_path)
-    four = {"adapter_config.json", "adapter_model.safetensors", "rankwise.json", "rankwise_start.safetensors"}
-    assert {p.name for p in tmp_path.iterdir()} == four
+    tensors = {"adapter_model.safetensors", "rankwise_start.safetensors"}
+    every = {"adapter_config.json", "rankwise.json", "rankwise.sha256", *tensors}
+    assert {p.name for p in tmp_path.iterdir()} == every
     save(attach(LLAMA.make(), plain), tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == four - {"rankwise_start.safetensors"}
+    assert {p.name for p in tmp_path.iterdir()} == every - {"rankwise_start.safetensors"}
     assert load(LLAMA.make(), tmp_path).adapter == plain
 
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from rankwise.adapters import Full
 from rankwise.engine import RunResult, TrainSpec, train
@@ -51,14 +52,82 @@ def test_identical_results_and_weights(name, cut, tiny_base, tiny_splits, tmp_pa
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_a_damaged_checkpoint_starts_the_run_again(tiny_base, tiny_splits, tmp_path):
-    spec = SPECS["lora with dropout"]
-    whole = train(tiny_base, spec, tiny_splits)
+@pytest.fixture(scope="module")
+def checkpoint(tiny_base, tiny_splits, tmp_path_factory):
+    """The file that a run cut after step 5 leaves (it holds step 4), and the result of one that was not cut."""
+    spec, folder = SPECS["lora with dropout"], tmp_path_factory.mktemp("cut")
     with pytest.raises(CutError):
-        train(tiny_base, spec, tiny_splits, folder=tmp_path, observe=cut_after(5), checkpoint_seconds=0.0)
-    path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    assert train(tiny_base, spec, tiny_splits, folder=tmp_path) == whole
+        train(tiny_base, spec, tiny_splits, folder=folder, observe=cut_after(5), test=True, checkpoint_seconds=0.0)
+    return folder / "checkpoint.safetensors", train(tiny_base, spec, tiny_splits, test=True)
+
+
+def step(value):
+    def edit(tensors, metadata):
+        metadata["record"] = json.dumps({**json.loads(metadata["record"]), "step": value})
+
+    return edit
+
+
+def rename(old, new):
+    def edit(tensors, metadata):
+        key = next(key for key in tensors if key.startswith(old))
+        tensors[key.replace(old, new, 1)] = tensors.pop(key)
+
+    return edit
+
+
+def swap(tensors, metadata):
+    one, two = [key for key in tensors if key.startswith("exp_avg/")][:2]
+    tensors[one], tensors[two] = tensors[two], tensors[one]
+
+
+def nothing(tensors, metadata):
+    pass
+
+
+EDITS = {
+    "nothing": nothing,
+    **{f"step {value!r}": step(value) for value in (9, -4, 999, 0, "4", None)},
+    "a renamed moment": rename("exp_avg/", "exp_avg/x"),
+    "a moment of another kind": rename("exp_avg/", "momentum/"),
+    "a renamed parameter": rename("parameter/", "parameter/x"),
+    "a renamed best": rename("best/", "best/x"),
+    "swapped values": swap,
+}
+
+
+@pytest.mark.parametrize("digest", ["kept", "none"])
+@pytest.mark.parametrize("name", EDITS)
+def test_a_checkpoint_that_was_changed_starts_the_run_again_and_says_so(
+    name, digest, checkpoint, tiny_base, tiny_splits, tmp_path
+):
+    """With our digest, and as an earlier rankwise wrote it, which is held against its own record."""
+    path, whole = checkpoint
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if name == "swapped values" and digest == "none":
+        pytest.skip("two values of one shape tell nothing by themselves: that is what the digest is for")
+    EDITS[name](tensors, metadata)
+    if digest == "none":
+        del metadata["rankwise.digest"]
+    save_file(tensors, tmp_path / path.name, metadata)
+    seen = []
+    spec = SPECS["lora with dropout"]
+    assert train(tiny_base, spec, tiny_splits, folder=tmp_path, observe=seen.append, test=True) == whole
+    if name == "nothing":
+        assert seen[0] == {"event": "resumed", "step": 4}
+    else:
+        assert (seen[0]["event"], seen[0]["step"]) == ("restarted", 0)
+        assert "its checkpoint is damaged" in seen[0]["reason"]
+
+
+def test_a_truncated_checkpoint_starts_the_run_again(checkpoint, tiny_base, tiny_splits, tmp_path):
+    path, whole = checkpoint
+    (tmp_path / path.name).write_bytes(path.read_bytes()[:-100])
+    seen, spec = [], SPECS["lora with dropout"]
+    assert train(tiny_base, spec, tiny_splits, folder=tmp_path, observe=seen.append, test=True) == whole
+    assert seen[0]["event"] == "restarted"
 
 
 def test_results_survive_json(tiny_base, tiny_splits):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from rankwise.adapters import attach, load
 from rankwise.errors import UsageError
-from rankwise.integrations.trainer import SPEC, STREAM, RankwiseCallback
+from rankwise.integrations.trainer import DIGEST, SPEC, STREAM, RankwiseCallback
 from rankwise.methods import dora, lora, lora_plus, olora
 from rankwise.models import byte_tokenizer
 from rankwise.models.tiny import tiny_model
@@ -105,7 +105,7 @@ def test_a_checkpoint_holds_the_adapter_in_peft_layout_and_not_the_base(undistur
     checkpoint = folder / f"checkpoint-{STEPS}"
     state = load_file(checkpoint / "model.safetensors")
     own = {f"{path}.adapters.default" for path in handle.layers}
-    assert {key.rsplit(".", 1)[0] for key in set(state) - {SPEC, STREAM}} == own
+    assert {key.rsplit(".", 1)[0] for key in set(state) - {SPEC, STREAM, DIGEST}} == own
     assert not (checkpoint / "config.json").exists(), "from_pretrained must not take it for a whole model"
     ids = torch.arange(40, 60)[None]
     with torch.no_grad():
@@ -161,7 +161,7 @@ def test_merged_or_detached_the_model_saves_itself(tmp_path):
     model, ids = handle.model, torch.arange(40, 60)[None]
     model.save_pretrained(tmp_path / "adapter")
     assert {p.name for p in (tmp_path / "adapter").iterdir()} == {
-        *("adapter_config.json", "adapter_model.safetensors", "rankwise.json")
+        *("adapter_config.json", "adapter_model.safetensors", "rankwise.json", "rankwise.sha256")
     }
     handle.merge()
     with torch.no_grad():

@@ -145,13 +145,14 @@ def test_overwritten_pages_are_one_clear_error_and_the_rest_is_exported(tmp_path
         assert all(before[run.key] == run for run in runs)
         saved.append(len(runs))
         assert path.read_bytes() == damaged
-        try:
-            with Ledger(tmp_path) as ledger:  # the index only: no row is lost
-                assert len(ledger.runs()) == len(before)
-                assert "a damaged page" in ledger.notes[0]
-            (tmp_path / "ledger.sqlite.damaged").unlink()
-        except RunError as error:
-            assert "is damaged" in str(error)
+        if len(runs) < len(before):
+            with pytest.raises(RunError, match="is damaged"):
+                Ledger(tmp_path)
+            continue
+        with Ledger(tmp_path) as ledger:  # the index only: no row is lost
+            assert len(ledger.runs()) == len(before)
+            assert "a damaged page" in ledger.notes[0]
+        (tmp_path / "ledger.sqlite.damaged").unlink()
     assert saved[0] == 0  # the schema itself
     assert min(saved[2:]) >= len(before) // 2
 

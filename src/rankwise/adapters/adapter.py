@@ -148,6 +148,11 @@ class Adapter:
         return next((event.attention_group for event in self.events if event.attention_group is not None), None)
 
     @property
+    def front(self) -> int:
+        """Virtual tokens that it puts in front of every sequence."""
+        return int(getattr(self.parametrization, "tokens", 0)) if self.parametrization.kind == "prompt" else 0
+
+    @property
     def formula(self) -> str:
         """The adapted weight as text with its numbers, for instance ``W0 + (32/16) B A``."""
         scale = self.scaling.formula(self.alpha, self.rank)

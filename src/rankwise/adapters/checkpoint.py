@@ -5,6 +5,7 @@ adapter_model.safetensors    PEFT's tensors
 rankwise.json                our spec (all axes), the attach seed, the base's fingerprint
 rankwise_start.safetensors   only for base-editing inits: B and A0 in full precision, so that loading gives
                              the very same factors back (A and B0 are parts of PEFT's tensors)
+rankwise.sha256              sums of the two .json files; the tensors carry digests of their own
 <name>/                      further adapters of the same base, one folder each, as PEFT puts them
 
 What PEFT's LoRA layout cannot hold has a layout of our own: native_format.py.
@@ -27,7 +28,8 @@ from rankwise.adapters.handle import Handle
 from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
 from rankwise.adapters.peft_config import plain_lora, read_terms
 from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
-from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, read_json, read_tensors
+from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, read_json, read_tensors
+from rankwise.digests import write_sums
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
 
@@ -69,6 +71,7 @@ def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, b
         (folder / START).unlink(missing_ok=True)
     write_json(folder / CONFIG, config)
     write_json(folder / OURS, spec)
+    write_sums(folder, (CONFIG, OURS))
     return folder
 
 
@@ -91,6 +94,8 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
             missing, extra, of another shape or not finite; nothing stays attached.
     """
     folder = Path(folder)
+    if (folder / CONFIG).exists():
+        check_folder(folder)
     config = read_json(folder / CONFIG, hint=_others(folder))
     tensors = read_tensors(folder / TENSORS)
     ours = read_json(folder / OURS) if (folder / OURS).exists() else None

@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.adapters import orientation
+from rankwise.digests import SUMS, DamagedError, check_file, check_sums, states_digest
 from rankwise.errors import UsageError
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 OURS, START = "rankwise.json", "rankwise_start.safetensors"
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -30,9 +32,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise UsageError(f"{path.parent} holds a pickle (.bin), which is never opened; convert it to safetensors.")
         raise UsageError(f"{path} does not exist; an adapter folder holds {CONFIG} and {path.name}.")
     try:
+        check_file(path)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (DamagedError, SafetensorError, OSError) as error:
         raise UsageError(f"{path} is damaged or truncated ({error}); copy it again.") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Hold an adapter's small files against their sums, as long as its tensors are those that we wrote.
+
+    Raises:
+        UsageError: one is not what was written.
+    """
+    if not states_digest(folder / TENSORS):
+        return  # another program saved the tensors again, and wrote its own config beside them
+    try:
+        check_sums(folder)
+    except DamagedError as error:
+        raise UsageError(
+            f"{folder}: {error}; copy the adapter again, or, if it was changed on purpose, remove {SUMS}."
+        ) from error
 
 
 def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
@@ -70,6 +89,10 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
         if tensors[name].shape != shape:
             raise UsageError(f"{name} in {folder} is {tuple(tensors[name].shape)}, this model needs {tuple(shape)}.")
     for name, tensor in tensors.items():
+        if tensor.dtype not in FLOATS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            known = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATS)
+            raise UsageError(f"{name} in {folder} is {kind}; an adapter's tensors are {known}: convert it first.")
         if not torch.isfinite(tensor).all():
             raise UsageError(f"{name} in {folder} holds NaN or infinity; the file is damaged or training diverged.")
     return sorted(set(tensors) - set(expected))

@@ -17,7 +17,7 @@ from rankwise.analysis.updates import Update, difference, spread, update_of, wid
 from rankwise.data import Limits, Splits, load_data
 from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Trainee, TrainSpec, Watch, evaluate, train
 from rankwise.errors import RunError, UsageError
-from rankwise.models import Base, load_base
+from rankwise.models import Base, fitted, load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.progress import Progress
@@ -127,7 +127,8 @@ class Bench:
         """Load a data set once."""
         if data not in self._splits:
             limits = self._limits.get(data, Limits(*self.request.setting("sizes")))
-            self._splits[data] = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits)
+            loaded = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits)
+            self._splits[data] = fitted(self.base, loaded)
         return self._splits[data]
 
     def base_nll(self, data: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
+from rankwise.studies.result_file import read_document
 
 Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")
@@ -33,7 +33,7 @@ def read_study(folder: Path) -> dict[str, Results]:
         UsageError: not a finished study.
     """
     if (folder / "cells.json").exists():
-        slugs = _json(folder / "cells.json").get("cells", [])
+        slugs = read_document(folder / "cells.json").get("cells", [])
         return {slug: _results(folder / slug) for slug in slugs}
     found = _results(folder)
     return {f"{found['cell']['model']} on {found['cell']['data']}": found}
@@ -92,17 +92,7 @@ def _results(folder: Path) -> Results:
     path = folder / "results.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no finished study (no results.json); give the folder of `rankwise study`.")
-    results = _json(path).get("results")
+    results = read_document(path).get("results")
     if not isinstance(results, dict) or "arms" not in results:
         raise UsageError(f"{path} is not a study's result file; run the study again.")
     return results
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}); run the study again.") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} does not hold a JSON object; run the study again.")
-    return value

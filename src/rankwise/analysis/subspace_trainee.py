@@ -23,6 +23,7 @@ from rankwise.analysis.measures.projection import Fastfood, fastfood
 from rankwise.cost import ModelShape, Workload, full_flops
 from rankwise.engine import Forward, Trainee
 from rankwise.models import Base
+from rankwise.models.saving import save_model
 
 
 class SubspaceTrainee(Trainee):
@@ -79,8 +80,7 @@ class SubspaceTrainee(Trainee):
 
     def save(self, folder: Path, base: Base) -> None:
         """Write the whole model, moved, and its tokenizer."""
-        self.model.save_pretrained(folder)
-        base.tokenizer.save_pretrained(folder)
+        save_model(self.model, base.tokenizer, folder)
 
     def close(self) -> None:
         """Free the copy."""

@@ -42,10 +42,12 @@ def compress(
     from rankwise.data import Limits, load_data
     from rankwise.integrations.compress import compress as run
     from rankwise.integrations.live import open_live
+    from rankwise.models import fitted
 
     note = None if json_ else lambda text: console.say(console.err(), text)
     live = open_live(adapter, base, progress=note)
-    held = load_data(data, live.base.tokenizer, limits=Limits(16, 8, examples)).test if data else None
+    limits = Limits(16, 8, examples)
+    held = fitted(live.base, load_data(data, live.base.tokenizer, limits=limits)).test if data else None
     done = run(live, target, rank=rank, energy=energy, examples=held)
     if json_:
         say_json(done.to_dict())

@@ -38,7 +38,7 @@ def eval_(
     from rankwise.data import Limits, load_data
     from rankwise.integrations.live import open_live
     from rankwise.integrations.scoring import score
-    from rankwise.models import load_base
+    from rankwise.models import fitted, load_base
 
     note = None if json_ else lambda text: console.say(console.err(), text)
     if adapter is not None:
@@ -50,6 +50,7 @@ def eval_(
     splits = load_data(
         spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length
     )  # the test split does not depend on the others' sizes
+    splits = fitted(base, splits, front=handle.adapter.front if handle else 0)
     found = score(base, handle, splits.test, answers)
     if json_:
         typer.echo(json.dumps({"model": base.name, "data": spec, **found.to_dict()}, ensure_ascii=False))

@@ -25,9 +25,10 @@ from rankwise.cli import (
     train,
 )
 from rankwise.cli import eval as evaluation
+from rankwise.cli.signals import Received, as_interrupts
 from rankwise.errors import RankwiseError
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
 
 # Newer typer carries its own click; its base class of wrong options and arguments is found through a public name.
 _BadCommandLine: Any = typer.BadParameter.__base__
@@ -72,7 +73,7 @@ def root(
 
 
 def run() -> None:
-    """Entry point. Exit codes: 0 done, 1 a fault, 2 bad input, 3 some runs had faults, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 a fault, 2 bad input, 3 some runs had faults, 130 Ctrl-C, 143 SIGTERM."""
     sys.exit(main(sys.argv[1:]))
 
 
@@ -82,16 +83,21 @@ def main(arguments: list[str]) -> int:
     # Idle OpenMP threads go to sleep after a short spin: as fast on an idle machine, and a step takes 2.7 s instead of
     # 4.5 s while another program keeps one of two cores busy (docs/LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    with as_interrupts() as received:
+        return _run(arguments, received)
+
+
+def _run(arguments: list[str], received: Received) -> int:
     try:
         code = typer.main.get_command(app)(arguments, standalone_mode=False)
-        return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
+        return _interrupted(received) if code == INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Exit as stop:
-        return _interrupted() if stop.exit_code == INTERRUPTED else stop.exit_code
+        return _interrupted(received) if stop.exit_code == INTERRUPTED else stop.exit_code
     except _BadCommandLine as error:
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(received)
     except RankwiseError as error:
         _say(str(error))
         return error.exit_code
@@ -103,9 +109,9 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _interrupted() -> int:
+def _interrupted(received: Received) -> int:
     _say("interrupted; the same command continues where it stopped")
-    return INTERRUPTED
+    return received.exit_code
 
 
 def _disk(error: OSError) -> str:

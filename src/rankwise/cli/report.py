@@ -24,11 +24,10 @@ def report(
     With two folders or more: arms side by side, and the difference of their test scores where base and test examples
     are the same; where they are not, why.
     """
-    import json
-
     from rankwise.cli import console
     from rankwise.errors import UsageError
     from rankwise.report import render_table, write_report
+    from rankwise.studies.result_file import read_document
 
     if len(folders) > 1:
         return _compare(folders, out, as_json=json_)
@@ -37,12 +36,10 @@ def report(
     folder = folders[0]
     path = folder / "results.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_document(path)
     except FileNotFoundError:
         what = "has not finished; repeat its command" if (folder / "study.yaml").exists() else "is not a study's folder"
         raise UsageError(f"{folder} {what} (there is no results.json).") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); run the study again, finished runs are kept.") from None
     if json_:
         say_json(document)
         return 0

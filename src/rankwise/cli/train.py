@@ -43,14 +43,14 @@ def train(
 ) -> int:
     """Train one adapter (or all weights) and score it on held-out data.
 
-    Writes the adapter in PEFT format; the same command continues a run that was cut short.
+    Writes the adapter in PEFT format into --out; the same command continues a run that was cut short.
     """
     import json
 
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading
+    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading, typed
     from rankwise.errors import UsageError
 
     if from_ is not None:
@@ -63,6 +63,7 @@ def train(
     elif arm_ is not None:
         raise UsageError("--arm names an arm of a study; it needs --from DIR.")
     say_loading()
+    from rankwise.cli.after_training import evaluation, slower
     from rankwise.engine.event_summary import line, summarize
     from rankwise.methods import build
     from rankwise.studies.dynamics import update_words
@@ -104,7 +105,8 @@ def train(
     if json_:
         say_json(trained.to_dict())
     elif trained.result.status != "done":
-        screen.print(escape(f"{trained.result.reason}; try --lr {rate / 3:.0e}"), highlight=False)
+        for text in (f"{trained.result.reason}.", f"Next: {slower(typed('train'), rate, folder)}"):
+            screen.print(escape(text), highlight=False, soft_wrap=True)
     else:
         result = trained.result
         assert result.test is not None
@@ -115,6 +117,7 @@ def train(
             *(f"event {line(entry)}" for entry in summarize(result.events)),
             *update_words(result),
             f"saved in {trained.path}",
+            f"Next: {evaluation(config, target, folder)}",
         ]
         for text in lines:
             screen.print(escape(text), highlight=False, soft_wrap=True)

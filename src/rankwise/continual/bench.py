@@ -167,14 +167,21 @@ class Bench:
     def _train(self, jobs: Sequence[Job], width: int) -> None:
         self.progress.together(len(jobs), sum(job.spec.steps for job in jobs))
         started = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            logs = [stack.enter_context(self._begin(job)) for job in jobs]
-            made = [self._pack_job(job, log) for job, log in zip(jobs, logs, strict=True)]
-            settings = {"forward": self.forward, "width": width, "checkpoint_seconds": self.checkpoint_seconds}
-            results = train_pack(self.base, made, jobs[0].splits, **settings)  # type: ignore[arg-type]
-        seconds = (time.monotonic() - started) / len(jobs)
-        for job, result in zip(jobs, results, strict=True):
-            self._end(job, result, seconds)
+        ended: list[tuple[Job, RunResult]] = []
+        try:
+            with contextlib.ExitStack() as stack:
+                logs = [stack.enter_context(self._begin(job)) for job in jobs]
+                made = [self._pack_job(job, log, ended) for job, log in zip(jobs, logs, strict=True)]
+                settings = {"forward": self.forward, "width": width, "checkpoint_seconds": self.checkpoint_seconds}
+                train_pack(self.base, made, jobs[0].splits, **settings)  # type: ignore[arg-type]
+        finally:  # what has ended is recorded, also when a signal or a full disk ends the rest
+            seconds = (time.monotonic() - started) / len(jobs)
+            ended.sort(key=lambda pair: jobs.index(pair[0]))
+            for job, result in ended:
+                self._store(job, result, seconds)
+            for job, result in ended:
+                self.progress.start(job.label, job.spec.steps)
+                self.progress.done(job.label, result.status, result.selection_nll, seconds)
 
     @contextlib.contextmanager
     def _begin(self, job: Job) -> Iterator[MetricsLog]:
@@ -191,7 +198,7 @@ class Bench:
         with MetricsLog(folder) as log:
             yield log
 
-    def _pack_job(self, job: Job, log: MetricsLog) -> PackJob:
+    def _pack_job(self, job: Job, log: MetricsLog, ended: list[tuple[Job, RunResult]]) -> PackJob:
         folder = self.folder.run_folder(self.key_of(job))
 
         def observe(record: dict[str, Any]) -> None:
@@ -220,15 +227,14 @@ class Bench:
             state_to=folder / STATE if job.keep else None,
             keep_last=True,
             observe=observe,
+            ended=lambda result: ended.append((job, result)),
         )
 
-    def _end(self, job: Job, result: RunResult, seconds: float) -> None:
+    def _store(self, job: Job, result: RunResult, seconds: float) -> None:
         key = self.key_of(job)
-        self.progress.start(job.label, job.spec.steps)
         if result.status == "failed":
             self.ledger.finish(key, "failed", None, reason=result.reason, seconds=seconds)
         else:
             stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
             self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
             (self.folder.run_folder(key) / CHECKPOINT).unlink(missing_ok=True)
-        self.progress.done(job.label, result.status, result.selection_nll, seconds)

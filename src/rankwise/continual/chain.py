@@ -32,7 +32,6 @@ from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, load_tasks, to_train
 from rankwise.engine import RunResult, State
 from rankwise.engine.trainees import AdapterTrainee
-from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -40,6 +39,7 @@ from rankwise.models import load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
+from rankwise.studies.result_file import write_document
 
 
 @dataclass(eq=False)
@@ -125,7 +125,7 @@ def run_chain(
             }
             found["provenance"] = provenance(command)
             write_matrices(outcome, folder.path / "R.json")
-            write_json(folder.results_file, found)
+            write_document(folder.results_file, found)
     return found
 
 

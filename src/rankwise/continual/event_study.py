@@ -19,14 +19,14 @@ from rankwise.data import Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
-from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
-from rankwise.models import load_base
+from rankwise.models import fitted, load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
+from rankwise.studies.result_file import write_document
 
 GROWABLE = frozenset({"arms", "duplications", "ranks", "learning_rates", "every", "seeds"})
 
@@ -61,7 +61,7 @@ def run_events(
     progress, started = progress or Progress(), time.monotonic()
     base = load_base(config.model, dtype=getattr(torch, config.dtype), device=pick_device(), progress=progress.note)
     limits = Limits(config.train, config.held_out, 1)
-    whole = load_data(config.data, base.tokenizer, limits=limits, max_length=config.max_length)
+    whole = fitted(base, load_data(config.data, base.tokenizer, limits=limits, max_length=config.max_length))
     splits = {times: duplicated(whole, times, config) for times in config.duplications}
     with StudyLock(out):
         folder = StudyFolder(out)
@@ -84,7 +84,7 @@ def run_events(
                 "cost": {"seconds": time.monotonic() - started, "runs": len(rows)},
                 "provenance": provenance(command),
             }
-            write_json(folder.results_file, document)
+            write_document(folder.results_file, document)
     return document
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from rankwise.continual.tasks import Loaded
 from rankwise.errors import UsageError
-from rankwise.files import write_json
 from rankwise.ledger.differences import first_difference
 from rankwise.ledger.folder import StudyFolder
+from rankwise.studies.result_file import read_document, write_document
 
 TASKS = "tasks.json"
 GROWABLE = frozenset({"tasks", "strategies", "references", "seeds"})
@@ -30,7 +30,7 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
     prints = {name: loaded.fingerprint for name, loaded in tasks.items()}
     if not folder.study_file.exists():
         state: str = folder.open_or_create(config)
-        write_json(folder.path / TASKS, prints)
+        write_document(folder.path / TASKS, {"tasks": prints})
         return state
     old = folder.read_config()
     if not _is_stream(old):
@@ -50,7 +50,7 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
             f"the stream in {folder.path} has {difference.name} = {difference.old}, this one has {difference.new}; "
             "repeat the old setting, or choose another --out"
         )
-    write_json(folder.path / TASKS, prints)
+    write_document(folder.path / TASKS, {"tasks": prints})
     if difference is None and old["orders"] == config["orders"]:
         return "resumed"
     folder.replace_config(config)
@@ -102,9 +102,11 @@ def _said(value: Any) -> str:
 def _same_data(folder: StudyFolder, prints: Mapping[str, str]) -> None:
     path = folder.path / TASKS
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # a kill before it was written: no task was learned yet
+        found = read_document(path)
+    except (FileNotFoundError, UsageError):
+        return  # a kill before it was written, or a disk fault: runs still have their data in their keys
+    known = found.get("tasks")
+    known = known if isinstance(known, dict) else found  # an earlier rankwise wrote the tasks alone
     for name, fingerprint in known.items():
         if prints.get(name, fingerprint) != fingerprint:
             raise UsageError(

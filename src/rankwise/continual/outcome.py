@@ -17,8 +17,8 @@ from rankwise.continual.scoring import Scored
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
 from rankwise.errors import RunError
-from rankwise.files import write_json
 from rankwise.models import Base
+from rankwise.studies.result_file import write_document
 
 if TYPE_CHECKING:
     from rankwise.continual.chain import Chain
@@ -194,4 +194,4 @@ def write_matrices(outcome: Outcome, path: Path) -> None:
     ]
     ended = [joint.scores for joint in outcome.joint if joint.scores is not None]
     joint = [{name: scored.to_dict() for name, scored in row.items()} for row in ended]
-    write_json(path, {"chains": chains, "joint": joint})
+    write_document(path, {"chains": chains, "joint": joint})

@@ -11,7 +11,7 @@ from rankwise.continual.fusing import save
 from rankwise.continual.outcome import Outcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
-from rankwise.files import write_json
+from rankwise.studies.result_file import write_document
 
 if TYPE_CHECKING:
     from rankwise.continual.chain import Chain
@@ -44,7 +44,7 @@ def save_adapters(config: Stream, bench: Bench, outcome: Outcome, folder: Path) 
             where = f"adapters/{chain.label}/{name}"
             saved.append({"strategy": chain.label, "folder": where, "what": f"expert for {name}", "error": 0.0})
         if chain.strategy.answers == "router":
-            write_json(place / ROUTER, router(bench, chain))
+            write_document(place / ROUTER, router(bench, chain))
     return saved
 
 

@@ -11,7 +11,7 @@ from rankwise.data import Encoded, Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.data.unicode import composed
 from rankwise.errors import UsageError
-from rankwise.models import Base
+from rankwise.models import Base, fitted
 
 SELECTION = 2  # examples the engine scores at the end of a task; a stream chooses nothing by them
 
@@ -97,7 +97,7 @@ def _quiet(config: Stream, steps: int) -> list[str]:
 
 
 def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -> Splits:
-    return load_data(
+    splits = load_data(
         data,
         base.tokenizer,
         seed=config.data_seed,
@@ -105,6 +105,7 @@ def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -
         max_length=config.max_length,
         system=task.prompt,
     )
+    return fitted(base, splits)
 
 
 def to_train(name: str, examples: Sequence[Encoded], selection: tuple[Encoded, ...]) -> Splits:

@@ -5,12 +5,11 @@ from rankwise.engine.evaluate import Score, evaluate
 from rankwise.engine.forward import Forward
 from rankwise.engine.generate import greedy, prompt_of
 from rankwise.engine.job import PackJob
-from rankwise.engine.pack import train_pack
 from rankwise.engine.quiz import Quiz, make_quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.state import State
-from rankwise.engine.train import train
+from rankwise.engine.train import train, train_pack
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee
 from rankwise.engine.watch import Watch
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from rankwise.digests import DamagedError, check_tensors
+from rankwise.digests import DamagedError, check_file
 from rankwise.engine.trainees import Trainee
 from rankwise.files import write_tensors
 
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DamagedError: it is not what was written, or its record is not of the steps it tells of.
     """
     try:
-        check_tensors(path)
+        check_file(path)
         with safe_open(path, framework="pt") as file:
             record = json.loads(file.metadata()["record"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)

@@ -127,6 +127,11 @@ class Events:
         context.at("objective", step, taken=False)
         return context.event.objective(context, logits, next_ids)
 
+    @property
+    def act_inside_windows(self) -> bool:
+        """Whether an event acts after passes that close no window."""
+        return any(context.event.passes is not None for context in self.contexts)
+
     def after_pass(self, number: int, step: int, *, taken: bool) -> bool:
         """Fire ``at_passes`` where pass ``number`` of the run is one to act after; return whether there was one.
 

@@ -14,7 +14,7 @@ import torch
 
 from rankwise.data import Encoded
 from rankwise.errors import UsageError
-from rankwise.models import Base
+from rankwise.models import Base, check_rows, rows_of
 
 
 def prompt_of(example: Encoded) -> tuple[int, ...]:
@@ -48,23 +48,21 @@ def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int,
     Raises:
         UsageError: a model that cannot generate, an empty prompt, or one too long for the model's positions.
     """
-    _check(base, prompts, max_new_tokens, batch)
-    stops = stop_ids(base)
+    check_prompts(base, prompts, max_new_tokens, batch)
+    settings = decoding(base, max_new_tokens)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)  # stable, so deterministic
     texts = [""] * len(prompts)
     with torch.no_grad(), _plain(base.model):
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            for i, new in zip(rows, _continue(base, [prompts[i] for i in rows], stops, max_new_tokens), strict=True):
+            for i, new in zip(rows, _continue(base, [prompts[i] for i in rows], settings), strict=True):
                 texts[i] = base.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return texts
 
 
-def _continue(base: Base, prompts: list[Sequence[int]], stops: list[int], most: int) -> list[list[int]]:
+def _continue(base: Base, prompts: list[Sequence[int]], settings: Any) -> list[list[int]]:
     """Return the new ids of one pass, each cut before its first stop token."""
-    from transformers import GenerationConfig
-
-    pad = base.tokenizer.pad_token_id
+    pad = settings.pad_token_id
     width = max(len(prompt) for prompt in prompts)
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -72,11 +70,26 @@ def _continue(base: Base, prompts: list[Sequence[int]], stops: list[int], most: 
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
     device = next(base.model.parameters()).device
-    settings = GenerationConfig(
-        do_sample=False, num_beams=1, use_cache=True, max_new_tokens=most, eos_token_id=stops or None, pad_token_id=pad
-    )
     out = base.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings)
-    return [_until(row, stops) for row in out[:, width:].tolist()]
+    return [_until(row, settings.eos_token_id or []) for row in out[:, width:].tolist()]
+
+
+def decoding(base: Base, most: int) -> Any:
+    """Return transformers' settings of greedy decoding, ``most`` new tokens at most.
+
+    Padding is masked; a pad token that the embedding has no row for, or none at all, becomes token 0.
+    """
+    from transformers import GenerationConfig
+
+    pad = base.tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        max_new_tokens=most,
+        eos_token_id=stop_ids(base) or None,
+        pad_token_id=pad if pad is not None and pad < rows_of(base.model) else 0,
+    )
 
 
 def _until(ids: list[int], stops: list[int]) -> list[int]:
@@ -101,7 +114,8 @@ def _plain(model: Any) -> Iterator[None]:
             module.training = True
 
 
-def _check(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch: int) -> None:
+def check_prompts(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch: int = 1) -> None:
+    """Raise UsageError for what :func:`greedy` refuses."""
     if not hasattr(base.model, "generate"):
         raise UsageError(f"{type(base.model).__name__} has no generate(); use a transformers causal language model.")
     for name, value in (("max_new_tokens", max_new_tokens), ("batch", batch)):
@@ -110,10 +124,10 @@ def _check(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: int, ba
     empty = [n for n, prompt in enumerate(prompts) if not len(prompt)]
     if empty:
         raise UsageError(f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word.")
-    room = getattr(base.model.config, "max_position_embeddings", None)
     longest = max((len(prompt) for prompt in prompts), default=0)
-    if isinstance(room, int) and longest + max_new_tokens > room:
+    if base.room is not None and longest + max_new_tokens > base.room:
         raise UsageError(
-            f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones do not fit into the {room:,} positions of "
-            f"{base.name}; shorten the prompt or lower max_new_tokens."
+            f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones do not fit into the {base.room:,} "
+            f"positions of {base.name}; shorten the prompt or lower max_new_tokens."
         )
+    check_rows(base, prompts, "the prompt")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rankwise.engine.quiz import Quiz
+from rankwise.engine.result import RunResult
 from rankwise.engine.run import Observer
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.state import State
@@ -34,6 +36,7 @@ class PackJob:
             ``{"step", "selection_nll"}`` after every evaluation, ``{"event": "resumed", "step"}`` after a resume,
             ``{"event": "restarted", "step": 0, "reason"}`` when its checkpoint was damaged and it begins again, and
             ``{"event": <name>, "step", ...}`` when an event of the adapter acted.
+        ended: called with the result the moment it is there, while others in the pack may go on.
         bytes: estimated memory this run adds to the base, for ``budget``.
         trainee: what trains, ready made, instead of one made from ``spec.target``, which still chooses the optimizer.
             The pack trains it as it finds it and never closes it: it stays with its last (or restored best) weights
@@ -58,6 +61,7 @@ class PackJob:
     start: State | None = None
     state_to: Path | None = None
     keep_last: bool = False
+    ended: Callable[[RunResult], None] | None = None
 
     def __post_init__(self) -> None:
         if self.until is not None and self.until not in self.spec.eval_steps:

@@ -6,7 +6,8 @@ only schedules what each run's spec has fixed already. Unusual here:
 - one run is a pack of one: there is no second loop (:func:`rankwise.engine.train`);
 - what owns weights of the base (full fine-tuning, some events) waits for an empty pack and trains alone;
 - a fault is traced to its run by trying the runs of the round one by one, and ends that run only;
-- out of memory halves the number of runs in a pass. Both begin the open windows again, so no bit changes.
+- out of memory halves the number of runs in a pass. Both begin the open windows again, so no bit changes;
+- a signal that asks to stop is obeyed between two passes, when every run is written as it stands.
 """
 
 from __future__ import annotations
@@ -30,42 +31,13 @@ from rankwise.engine.resuming import resume_run, save_run
 from rankwise.engine.run import Run
 from rankwise.engine.scoring import score
 from rankwise.engine.seat import Seat, attempted
+from rankwise.engine.stopping import StoppedError, Stopping
 from rankwise.engine.trainees import same_base
 from rankwise.models import Base
 
 
-def train_pack(
-    base: Base,
-    jobs: Sequence[PackJob],
-    splits: Splits,
-    *,
-    forward: Forward | None = None,
-    width: int | None = None,
-    budget: int | None = None,
-    checkpoint_seconds: float = 30.0,
-) -> list[RunResult]:
-    """Train ``jobs`` and return their results in the same order.
-
-    Args:
-        base: the frozen base; left bit for bit as it was.
-        forward: reuse the probes of an earlier run on the same base.
-        width: most runs at once; the others wait in order. None: all.
-        budget: most bytes of all active jobs' ``bytes``; one run always goes. None: no bound.
-        checkpoint_seconds: least time between two checkpoints of a run, which are written at evaluations only.
-
-    A fault of one run (its adapter does not fit, its observer raises, its memory does not suffice even alone) makes
-    its result "failed" with the reason; a disk that cannot be written is everybody's and is raised.
-
-    Raises:
-        OSError: a checkpoint or an adapter could not be written.
-    """
-    base.model.eval()
-    pack = Pack(base, splits, forward or Forward(base.model), width, budget, checkpoint_seconds)
-    return pack.run(jobs)
-
-
 class Pack:
-    """The loop; :func:`train_pack` makes one.
+    """The loop; :func:`rankwise.engine.train_pack` makes one.
 
     Args:
         raise_faults: raise the first fault instead of recording it.
@@ -87,22 +59,37 @@ class Pack:
         self.raise_faults = raise_faults
         self.together: int | None = None  # most runs in one pass, after memory ran out
         self.seats: list[Seat] = []
+        self.jobs: Sequence[PackJob] = ()
         self.results: dict[int, RunResult] = {}
         self.held = contextlib.ExitStack()  # factors are cast once between two optimizer steps, not once a pass
         self.holding = False
+        self.stopping = Stopping()
 
     def run(self, jobs: Sequence[PackJob]) -> list[RunResult]:
         """Train all jobs."""
-        waiting = deque(enumerate(jobs))
-        try:
-            while waiting or self.seats:
-                self._admit(waiting)
-                self._round()
-        finally:
-            self._release()
-            for seat in self.seats:
-                seat.run.close()
+        self.jobs, waiting = jobs, deque(enumerate(jobs))
+        with self.stopping:
+            try:
+                while waiting or self.seats:
+                    self._admit(waiting)
+                    self._round()
+                    if not any(seat.must_close_window for seat in self.seats):
+                        self.stopping.check()
+            except StoppedError:
+                self._keep()
+                raise
+            finally:
+                self._release()
+                for seat in self.seats:
+                    seat.run.close()
         return [self.results[i] for i in range(len(jobs))]
+
+    def _keep(self) -> None:
+        """Write every run as it stands, its open window undone; one back at its best step was written before."""
+        for seat in self.seats:
+            if seat.checkpoint and seat.run.step and not seat.restored:
+                seat.run.rewind()
+                save_run(seat.run, seat.checkpoint)
 
     def _admit(self, waiting: deque[tuple[int, PackJob]]) -> None:
         while waiting and self._has_room(waiting[0][1]):
@@ -153,12 +140,16 @@ class Pack:
 
     def _round(self) -> None:
         """One pass of every run, and what follows from it."""
+        self._evaluate()  # a run may have been stopped between its step and its score
         self._each([s for s in self.seats if s.run.step < s.last], self._pass)
         for seat in [s for s in self.seats if s.run.window_complete]:
             self._guarded(seat, self._step)
+        self._evaluate()
+        self._finish([s for s in self.seats if s.run.step >= s.last and s.run.window is None])
+
+    def _evaluate(self) -> None:
         due = [s for s in self.seats if s.run.window is None and s.run.step in s.job.spec.eval_steps]
         self._score([s for s in due if not s.scored], self.splits.selection, self._scored)
-        self._finish([s for s in self.seats if s.run.step >= s.last and s.run.window is None])
 
     def _pass(self, seats: list[Seat]) -> None:
         """The next pass of every one of ``seats``: one forward, one backward."""
@@ -200,7 +191,7 @@ class Pack:
         run.tell({"step": run.step, "selection_nll": nll})
         pausing = run.step == seat.job.until
         late = time.monotonic() - seat.written >= self.checkpoint_seconds
-        if seat.checkpoint and run.step < run.spec.steps and (pausing or late):
+        if seat.checkpoint and (pausing or late):
             save_run(run, seat.checkpoint)
             seat.written = time.monotonic()
 
@@ -221,9 +212,11 @@ class Pack:
         ending = [s for s in ending if s in self.seats]
         back = [s for s in ending if s.run.best and s.run.result.best_step != s.run.step]
         for seat in back:
+            seat.restored = True
             seat.run.trainee.restore(seat.run.best)
         self._score([s for s in back if s.job.test], self.splits.test, Seat.take_test)
         for seat in [s for s in ending if s in self.seats]:
+            self.stopping.check()
             self._guarded(seat, self._end)
 
     def _end(self, seat: Seat) -> None:
@@ -241,7 +234,8 @@ class Pack:
         found: dict[Seat, Score] = {}
 
         def together(some: list[Seat]) -> None:
-            scores = score(some[0].run.trainee.forward, [s.run.trainee for s in some], examples)
+            trainees = [s.run.trainee for s in some]
+            scores = score(some[0].run.trainee.forward, trainees, examples, between=self.stopping.check)
             found.update(zip(some, scores, strict=True))
 
         self._each(seats, together)
@@ -289,9 +283,14 @@ class Pack:
         if seat:
             self._leave(seat, result)
         else:
-            self.results[index] = result
+            self._put(index, result)
 
     def _leave(self, seat: Seat, result: RunResult) -> None:
         self.seats.remove(seat)
-        self.results[seat.index] = result
         seat.run.close()
+        self._put(seat.index, result)
+
+    def _put(self, index: int, result: RunResult) -> None:
+        self.results[index] = result
+        if (tell := self.jobs[index].ended) is not None:
+            tell(result)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rankwise.adapters import Adapter, Handle, check, orientation
 from rankwise.models import Base
 from rankwise.models.quiet import quiet
+from rankwise.models.saving import save_model
 
 
 class PrivateBase:
@@ -61,5 +62,4 @@ class PrivateBase:
             self.write(name, W + handle.delta(name).to(W.dtype))
         handle.detach()
         with quiet():
-            self.model.save_pretrained(folder)
-            base.tokenizer.save_pretrained(folder)
+            save_model(self.model, base.tokenizer, folder)

@@ -46,8 +46,12 @@ class Quiz:
         return tuple(is_right(reply, gold) for reply, gold in zip(replies, self.golds, strict=True))
 
 
-def make_quiz(examples: Sequence[Encoded], tokenizer: Any, count: int) -> Quiz | None:
-    """Take the first ``count`` examples with a short answer; None when there are none."""
+def make_quiz(examples: Sequence[Encoded], tokenizer: Any, count: int, room: int | None = None) -> Quiz | None:
+    """Take the first ``count`` examples with a short answer; None when there are none.
+
+    Args:
+        room: tokens that question and reply may have together; questions too long for that are left out.
+    """
     chosen: list[tuple[int, Encoded, Answer]] = []
     for place, example in enumerate(examples):
         if len(chosen) == count:
@@ -55,12 +59,13 @@ def make_quiz(examples: Sequence[Encoded], tokenizer: Any, count: int) -> Quiz |
         gold = gold_answer(tokenizer.decode(gold_ids(example), skip_special_tokens=True))
         if gold is not None:
             chosen.append((place, example, gold))
+    new = int(max((len(gold_ids(example)) for _, example, _ in chosen), default=0) * ROOM) + 8
+    chosen = [one for one in chosen if room is None or len(prompt_of(one[1])) + new <= room]
     if not chosen:
         return None
-    longest = max(len(gold_ids(example)) for _, example, _ in chosen)
     return Quiz(
         tuple(place for place, _, _ in chosen),
         tuple(prompt_of(example) for _, example, _ in chosen),
         tuple(gold for _, _, gold in chosen),
-        int(longest * ROOM) + 8,
+        new,
     )

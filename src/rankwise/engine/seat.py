@@ -19,12 +19,14 @@ class Seat:
     Attributes:
         index: of the job among those given.
         written: when its checkpoint was last written, on the monotonic clock.
+        restored: its trained values are those of its best step, not of its last.
     """
 
     index: int
     job: PackJob
     run: Run
     written: float
+    restored: bool = False
 
     @property
     def checkpoint(self) -> Path | None:
@@ -41,6 +43,12 @@ class Seat:
         """Whether the selection split was scored at this step already (a run that was resumed there)."""
         curve = self.run.result.curve
         return bool(curve) and curve[-1][0] == self.run.step
+
+    @property
+    def must_close_window(self) -> bool:
+        """An event may have changed the adapter inside the open window, which then cannot be begun again."""
+        run = self.run
+        return run.window is not None and bool(run.events and run.events.act_inside_windows)
 
     def take_final(self, found: Score) -> None:
         """Keep the test score of the last weights."""

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from rankwise.digests import DamagedError, check_file
 from rankwise.errors import RunError
 from rankwise.files import write_tensors
 
@@ -84,6 +85,12 @@ class State:
             raise RunError(
                 f"{path}: what events remembered there was changed after it was written; start again in another --out."
             )
+        try:
+            check_file(path)
+        except DamagedError as error:  # the rest of it: the events' record
+            raise RunError(
+                f"{path} was changed after it was written ({error}); start again in another --out."
+            ) from None
         return state
 
 

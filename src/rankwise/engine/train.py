@@ -1,4 +1,4 @@
-"""Trains one run: a pack of one. Hugging Face ``Trainer`` semantics, deterministic, resumable.
+"""Trains one run (a pack of one) or many in a pack. Hugging Face ``Trainer`` semantics, deterministic, resumable.
 
 Unusual here:
 - the loss of a step is the sum of NLL over the number of target tokens in the whole accumulation window;
@@ -10,6 +10,7 @@ Unusual here:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rankwise.data import Splits
@@ -25,7 +26,7 @@ from rankwise.engine.trainees import Trainee
 from rankwise.engine.watch import Watch
 from rankwise.models import Base
 
-__all__ = ["Observer", "Run", "RunResult", "make_optimizer", "make_schedule", "train"]
+__all__ = ["Observer", "Run", "RunResult", "make_optimizer", "make_schedule", "train", "train_pack"]
 
 
 def train(
@@ -67,3 +68,34 @@ def train(
     pack = Pack(base, splits, forward or Forward(base.model), None, None, checkpoint_seconds, raise_faults=True)
     (result,) = pack.run([job])
     return result
+
+
+def train_pack(
+    base: Base,
+    jobs: Sequence[PackJob],
+    splits: Splits,
+    *,
+    forward: Forward | None = None,
+    width: int | None = None,
+    budget: int | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> list[RunResult]:
+    """Train ``jobs`` and return their results in the same order.
+
+    Args:
+        base: the frozen base; left bit for bit as it was.
+        forward: reuse the probes of an earlier run on the same base.
+        width: most runs at once; the others wait in order. None: all.
+        budget: most bytes of all active jobs' ``bytes``; one run always goes. None: no bound.
+        checkpoint_seconds: least time between two checkpoints of a run, which are written at evaluations, and when
+            Ctrl-C, SIGTERM or SIGHUP asks to stop.
+
+    A fault of one run (its adapter does not fit, its observer raises, its memory does not suffice even alone) makes
+    its result "failed" with the reason; a disk that cannot be written is everybody's and is raised.
+
+    Raises:
+        OSError: a checkpoint or an adapter could not be written.
+    """
+    base.model.eval()
+    pack = Pack(base, splits, forward or Forward(base.model), width, budget, checkpoint_seconds)
+    return pack.run(jobs)

@@ -22,6 +22,7 @@ from rankwise.engine.forward import Forward
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import UsageError
 from rankwise.models import Base
+from rankwise.models.saving import save_model
 
 
 class Trainee(abc.ABC):
@@ -219,8 +220,7 @@ class FullTrainee(Trainee):
 
     def save(self, folder: Path, base: Base) -> None:
         """Write the model and its tokenizer."""
-        self.model.save_pretrained(folder)
-        base.tokenizer.save_pretrained(folder)
+        save_model(self.model, base.tokenizer, folder)
 
     def close(self) -> None:
         """Free the copy."""

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from rankwise.adapters import Handle, adapters_in, load
-from rankwise.adapters.reading import CONFIG, OURS, read_json
+from rankwise.adapters.reading import CONFIG, OURS, TENSORS, check_folder, read_json
+from rankwise.digests import states_digest
 from rankwise.errors import UsageError
 from rankwise.models import Base, load_base
 
@@ -47,6 +48,7 @@ def base_name(folder: Path, given: str | None) -> str:
         inside = list(adapters_in(folder))
         hint = f"did you mean {folder / inside[0]}?" if inside else f"give the folder that holds {CONFIG}."
         raise UsageError(f"{folder} holds no {CONFIG}, so it is not an adapter; {hint}")
+    check_folder(folder)
     named = given or read_json(folder / CONFIG).get("base_model_name_or_path")
     if not named:
         raise UsageError(f"{folder}/{CONFIG} names no base model; give it with --base.")
@@ -56,6 +58,13 @@ def base_name(folder: Path, given: str | None) -> str:
 def saved_fingerprint(folder: Path) -> str:
     """Return the fingerprint of the base the adapter was trained on, empty when it is not known."""
     return str(read_json(folder / OURS).get("base_fingerprint") or "") if (folder / OURS).is_file() else ""
+
+
+def unverified(folder: Path) -> list[str]:
+    """Return a remark when the adapter's maker stated no digest."""
+    if states_digest(folder / TENSORS):
+        return []
+    return ["the adapter states no digest (another program or an earlier rankwise saved it): damage would not be seen"]
 
 
 def trained_on(name: str, fingerprint: str, folder: Path, progress: Progress | None = None) -> tuple[Base, bool]:

@@ -45,7 +45,7 @@ def score(base: Base, handle: Handle | None, examples: Sequence[Encoded], answer
         answers: questions to answer by greedy decoding, at most; 0 for none.
     """
     forward = Forward(base.model)
-    quiz = make_quiz(examples, base.tokenizer, answers) if answers else None
+    quiz = make_quiz(examples, base.tokenizer, answers, base.room) if answers else None
 
     def one() -> tuple[Scores, list[float], tuple[int, ...]]:
         found = evaluate(forward, examples)

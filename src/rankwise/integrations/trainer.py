@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -28,10 +27,11 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from rankwise.adapters import Handle, save
 from rankwise.adapters.parametrizations.chained import set_merged
 from rankwise.errors import UsageError
-from rankwise.files import replacing
+from rankwise.files import write_tensors
 from rankwise.integrations.trainer_events import EVENT, TrainerEvents
+from rankwise.tensor_files import digest_of
 
-STREAM, SPEC = "rankwise.dropout_stream", "rankwise.spec"
+STREAM, SPEC, DIGEST = "rankwise.dropout_stream", "rankwise.spec", "rankwise.digest"
 
 
 class RankwiseCallback(TrainerCallback):
@@ -182,8 +182,9 @@ class AdapterSaver:
         folder = Path(save_directory)
         save(self.handle, folder, base_model=base_name(self.handle))
         if folder.name.startswith(PREFIX_CHECKPOINT_DIR):
-            with replacing(folder / SAFE_WEIGHTS_NAME) as temporary:
-                save_file(self._state(), temporary, metadata={"format": "pt"})
+            tensors = self._state()
+            stated = torch.frombuffer(bytearray(digest_of(tensors).encode()), dtype=torch.uint8)
+            write_tensors(folder / SAFE_WEIGHTS_NAME, {**tensors, DIGEST: stated})
 
     def _tensors(self) -> dict[str, Tensor]:
         """The adapter's part of ``model.state_dict()``: factors and frozen starts."""
@@ -204,6 +205,13 @@ class AdapterSaver:
         self.reading = bool(self.handle.layers) and SPEC in state_dict
         if not self.reading:
             return
+        if DIGEST in state_dict:  # an earlier rankwise wrote none
+            stated = bytes(state_dict.pop(DIGEST).tolist())
+            if stated != digest_of(state_dict).encode():
+                raise UsageError(
+                    f"{SAFE_WEIGHTS_NAME} of the checkpoint is damaged: its tensors are not those that were written; "
+                    "remove that checkpoint folder and resume from the one before it."
+                )
         found = bytes(state_dict.pop(SPEC).tolist()).decode()
         self.events.loaded = {key: state_dict.pop(key) for key in list(state_dict) if key.startswith(EVENT)}
         if found == _spec(self.handle):

@@ -2,8 +2,21 @@
 
 from rankwise.models.base import Base, fingerprint
 from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.calls import read_only_layers
+from rankwise.models.fits import check_rows, fitted, rows_of
 from rankwise.models.load import load_base
 from rankwise.models.tiny import tiny_model
 from rankwise.models.where import folder_of
 
-__all__ = ["Base", "byte_tokenizer", "fingerprint", "folder_of", "load_base", "tiny_model"]
+__all__ = [
+    "Base",
+    "byte_tokenizer",
+    "check_rows",
+    "fingerprint",
+    "fitted",
+    "folder_of",
+    "load_base",
+    "read_only_layers",
+    "rows_of",
+    "tiny_model",
+]

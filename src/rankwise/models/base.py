@@ -30,6 +30,13 @@ class Base:
     notes: tuple[str, ...] = ()
     positions: int | None = None
 
+    @property
+    def room(self) -> int | None:
+        """Tokens that a sequence should have at most: the table's, else what the config states; None: no limit."""
+        config = self.model.config.get_text_config() if hasattr(self.model, "config") else None
+        stated = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+        return self.positions or next((size for size in stated if isinstance(size, int)), None)
+
 
 def fingerprint(model: torch.nn.Module) -> str:
     """Hash a model: sha256 (hex) over the sorted names, shapes, dtypes and bytes of its parameters.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankwise.digests import SUMS, DamagedError, check_file, check_sums
 from rankwise.errors import UsageError
 from rankwise.models.quiet import quiet
 from rankwise.reading import read_object
@@ -61,7 +62,9 @@ def check_folder(folder: Path) -> list[str]:
         UsageError: the folder is no model in safetensors, or a file is missing, damaged or outside it.
     """
     _check_config(folder)
-    return _check_weights(folder)
+    names = _check_weights(folder)
+    _check_digests(folder, names)
+    return names
 
 
 def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
@@ -145,6 +148,22 @@ def _check_weights(folder: Path) -> list[str]:
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
     return names
+
+
+def _check_digests(folder: Path, names: list[str]) -> None:
+    """Raise if files that state digests do not have them; those of other makers state none."""
+    name = ""
+    try:
+        stated = []
+        for name in names:
+            stated.append(check_file(folder / name))
+        name = ""
+        if all(stated):  # else another program saved the model again, and its own files beside it
+            check_sums(folder)
+    except DamagedError as error:
+        where = folder / name if name else folder
+        way = "" if name else f", or, if it was changed on purpose, remove {SUMS}"
+        raise UsageError(f"{where} is damaged: {error}; copy it again{way}") from None
 
 
 def reason_of(error: BaseException) -> str:

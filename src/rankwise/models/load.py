@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from rankwise.errors import UsageError, unknown
 from rankwise.models.base import Base, fingerprint
 from rankwise.models.byte_tokenizer import byte_tokenizer
+from rankwise.models.calls import read_only_note
 from rankwise.models.default import NAME, load_default
 from rankwise.models.folder import load_folder
 from rankwise.models.hub import load_hub
@@ -53,7 +54,10 @@ def load_base(
     base.model.requires_grad_(False)
     base.model.eval()
     base.model.to(place)
-    return base if base.name == "tiny" else replace(base, positions=look(base.model, base.name))
+    if base.name == "tiny":
+        return base
+    note = read_only_note(base.model)
+    return replace(base, positions=look(base.model, base.name), notes=(*base.notes, *([note] if note else [])))
 
 
 def _load(name: str | None, dtype: torch.dtype | None, progress: Callable[[str], None] | None) -> Base:

@@ -23,6 +23,7 @@ class Attempt:
     Attributes:
         steps: how many it will have trained.
         flops: operations that were done before, when it was paused.
+        result: what came of it in a pack, once it has ended there.
     """
 
     def __init__(self, runner: Runner, job: Job) -> None:
@@ -37,6 +38,7 @@ class Attempt:
         self.folder = runner.folder.run_folder(self.key)
         self.steps = job.until or self.spec.steps
         self.seen: list[dict[str, Any]] = []
+        self.result: RunResult | None = None
 
     def alone(self) -> RunResult | None:
         """Train it by itself, watched while it runs."""
@@ -84,7 +86,12 @@ class Attempt:
             spectrum=shows_dynamics(runner.config, self.spec.target),
             until=job.until if job.until != self.spec.steps else None,
             observe=self.observe,
+            ended=self.take,
         )
+
+    def take(self, result: RunResult) -> None:
+        """Keep the result for :meth:`end`."""
+        self.result = result
 
     def observe(self, record: dict[str, Any]) -> None:
         """Log a record of the engine, and show it: at once, or when its pack is done."""
@@ -121,16 +128,25 @@ class Attempt:
             self.runner.progress.score(record["step"], record["selection_nll"])
 
     def end(self, result: RunResult, seconds: float) -> RunResult | None:
+        """Record the result and tell of it; None for a failure."""
+        stored = self.store(result, seconds)
+        self.tell(result, seconds)
+        return stored
+
+    def store(self, result: RunResult, seconds: float) -> RunResult | None:
         """Record the result; None for a failure."""
-        runner, label = self.runner, self.job.label
+        runner = self.runner
         if result.status == "failed":
             runner.ledger.finish(self.key, "failed", None, reason=result.reason, seconds=seconds)
-            runner.progress.done(label, "failed", None, seconds)
             return None
         # Through JSON, so that a first pass and a resumed one read the same values back.
         stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         runner.ledger.finish(self.key, result.status, stored, reason=result.reason, seconds=seconds)
         if result.status != "paused":
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        runner.progress.done(label, result.status, result.selection_nll, seconds)
         return RunResult.from_dict(stored)
+
+    def tell(self, result: RunResult, seconds: float) -> None:
+        """Say that it ended."""
+        score = None if result.status == "failed" else result.selection_nll
+        self.runner.progress.done(self.job.label, result.status, score, seconds)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rankwise.files import write_json
 from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.presets import PRESETS
 from rankwise.studies.progress import Passing, Progress
+from rankwise.studies.result_file import write_document
 from rankwise.studies.study import Document, run_study
 
 
@@ -97,7 +97,7 @@ def run_cells(
         progress.note(f"cell {number} of {len(cells)}: {cell.model} on {cell.data}")
         counted.next_cell()
         documents[cell.slug] = run_study(own, out / cell.slug, progress=counted, command=command)
-    write_json(out / "cells.json", summary(documents))
+    write_document(out / "cells.json", summary(documents))
     return documents
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
 from rankwise.data.render import encode_split
 from rankwise.engine import Forward, evaluate
-from rankwise.models import Base, load_base
+from rankwise.models import Base, check_rows, load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.provenance import provenance
 from rankwise.studies.scales import SCALES
@@ -40,6 +40,7 @@ def checkup(model: str, data: str) -> dict[str, Any]:
         )[0]
         for split, size in SCALE["sizes"].items()
     }
+    check_rows(base, [encoded.input_ids for split in seen.values() for encoded in split], f"data {data}")
     found = profile(examples, base.tokenizer, max_length=max_length)
     forward = Forward(base.model)
     ends = list(accumulate(len(encoded.input_ids) for encoded in seen["selection"]))
@@ -85,8 +86,7 @@ def _model(base: Base, forward: Forward) -> dict[str, str]:
 
 def _beyond(base: Base, found: Profile) -> list[str]:
     """A warning when examples are longer than the model can read."""
-    room = getattr(base.model.config, "max_position_embeddings", None)
-    tokens = found.splits["train"].tokens
-    if not isinstance(room, int) or tokens is None or tokens.longest <= room:
+    room, tokens = base.room, found.splits["train"].tokens
+    if room is None or tokens is None or tokens.longest <= room:
         return []
     return [f"the longest training example has {tokens.longest:,} tokens, more than the {room:,} {base.name} can read"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
 
 from rankwise.engine import RunResult
-from rankwise.errors import RunError
-from rankwise.files import write_json
+from rankwise.errors import RunError, UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.store import Ledger
 from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.measure import measure
+from rankwise.studies.result_file import read_document, write_document
 from rankwise.studies.runner import Runner
 
 
@@ -43,9 +42,10 @@ def _measured(
 ) -> tuple[dict[str, dict[str, float]], list[dict[str, str]]]:
     path = folder.path / "measured.json"
     try:
-        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
+        known: dict[str, dict[str, float]] = read_document(path)
+        known = known.get("arms", known)  # type: ignore[assignment]  # an earlier rankwise wrote the arms alone
+    except (FileNotFoundError, UsageError):
+        known = {}  # measured again
     judged = (config.reference_arm.name, *outcome.finalists)
     wanted = [name for name in judged if outcome.arms[name].best_lr is not None]
     missing = [name for name in wanted if name not in known] if config.measure else []
@@ -63,7 +63,7 @@ def _measured(
             runner.progress.note(f"{name} alone: {error}")
             faults.append({"run": f"{name} alone", "reason": str(error)})
     if missing:
-        write_json(path, known)
+        write_document(path, {"arms": known})
     return known, faults
 
 

@@ -77,7 +77,8 @@ class Runner:
             progress.note(text)
         base.model.eval()
         self.forward = Forward(base.model)
-        self.quiz = make_quiz(splits.test, base.tokenizer, config.exact_match) if config.exact_match else None
+        asked = config.exact_match
+        self.quiz = make_quiz(splits.test, base.tokenizer, asked, base.room) if asked else None
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
@@ -173,23 +174,36 @@ class Runner:
             return [attempts[0].alone()]
         self.progress.together(len(jobs), sum(attempt.steps for attempt in attempts))
         started = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            for attempt in attempts:
-                stack.enter_context(attempt.begin())
-            results = train_pack(
-                self.base,
-                [attempt.pack_job() for attempt in attempts],
-                self.splits,
-                forward=self.forward,
-                width=width,
-                checkpoint_seconds=self.config.checkpoint_seconds,
-            )
-        seconds = time.monotonic() - started
-        work = [max(result.flops - a.flops, 1) for a, result in zip(attempts, results, strict=True)]
-        found = []
-        for attempt, result, own in zip(attempts, results, work, strict=True):
+        try:
+            with contextlib.ExitStack() as stack:
+                for attempt in attempts:
+                    stack.enter_context(attempt.begin())
+                train_pack(
+                    self.base,
+                    [attempt.pack_job() for attempt in attempts],
+                    self.splits,
+                    forward=self.forward,
+                    width=width,
+                    checkpoint_seconds=self.config.checkpoint_seconds,
+                )
+        finally:  # what has ended is recorded, also when a signal or a full disk ends the rest
+            found = self._record(attempts, time.monotonic() - started)
+        return found
+
+    def _record(self, attempts: Sequence[Attempt], seconds: float) -> list[RunResult | None]:
+        """Record the attempts that came to an end, sharing out the time by the operations of each."""
+        work = [max(a.result.flops - a.flops, 1) if a.result else None for a in attempts]
+        known = [own for own in work if own is not None]
+        whole = sum(known) * len(attempts) / max(len(known), 1)  # one that has not ended counts as much as the others
+        ended = [
+            (attempt, attempt.result, seconds * own / whole)
+            for attempt, own in zip(attempts, work, strict=True)
+            if attempt.result is not None and own is not None
+        ]
+        found = [attempt.store(result, own) for attempt, result, own in ended]  # all of them, before a word of any
+        for attempt, result, own in ended:
             attempt.replay()
-            found.append(attempt.end(result, seconds * own / sum(work)))
+            attempt.tell(result, own)
         return found
 
     def adapter_folder(self, run_folder: Path, spec: TrainSpec, fresh: bool) -> Path | None:

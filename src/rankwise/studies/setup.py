@@ -5,7 +5,7 @@ from __future__ import annotations
 from rankwise.adapters import Adapter, check, orientation
 from rankwise.data import Limits, Splits, load_data
 from rankwise.errors import UsageError
-from rankwise.models import Base, load_base
+from rankwise.models import Base, fitted, load_base
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.device import pick_device
 from rankwise.studies.progress import Progress
@@ -30,7 +30,13 @@ def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:
         completion_style=config.completion_style,
         system=config.system,
     )
-    return base, splits
+    return base, fitted(base, splits, front=_front(config))
+
+
+def _front(config: StudyConfig) -> int:
+    """Return how many virtual tokens some arm puts in front of every row."""
+    targets = [arm.target() for arm in config.arms]
+    return max((target.front for target in targets if isinstance(target, Adapter)), default=0)
 
 
 def check_arms(config: StudyConfig, base: Base, progress: Progress) -> None:

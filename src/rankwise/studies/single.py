@@ -10,6 +10,7 @@ from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
 from rankwise.engine.event_summary import summarize
 from rankwise.errors import RunError
+from rankwise.files import put_into
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -30,7 +31,7 @@ class Trained:
         result: curve, losses, per-example scores, operations.
         base_test: the untouched model's scores on the same test examples.
         base_right: per question of the quiz, whether the untouched model answers it; None without a quiz.
-        path: folder of the saved adapter (or model, for full fine-tuning); None when the run diverged.
+        path: folder of the saved adapter (or model, for full fine-tuning), the one asked for; None when it diverged.
     """
 
     result: RunResult
@@ -61,7 +62,7 @@ class Trained:
 
 
 def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Progress | None = None) -> Trained:
-    """Train ``arm`` in the folder ``out``; the same call continues a run that was cut short.
+    """Train ``arm`` in the folder ``out``, where the adapter is in the end; the same call continues a run cut short.
 
     Raises:
         UsageError: a bad setting, model or data, or a folder that holds something else.
@@ -88,7 +89,9 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
             spec = config.train_spec(arm, lr, config.seed)
             if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
                 write_run_card(saved, spec.target, spec, base, config.data, result, base_test)
-    return Trained(result, base_test, saved if saved.exists() else None, before)
+            if saved.exists():
+                put_into(out, saved, last=("adapter_config.json", "config.json"))
+    return Trained(result, base_test, out if saved.exists() else None, before)
 
 
 def _share(right: tuple[bool, ...] | None) -> float | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.errors import RunError
-from rankwise.files import write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -24,6 +23,7 @@ from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
+from rankwise.studies.result_file import write_document
 from rankwise.studies.rules import rules
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
@@ -73,7 +73,7 @@ def run_study(
                 "cost": cost,
                 "provenance": provenance(command),
             }
-            write_json(folder.results_file, document)
+            write_document(folder.results_file, document)
             _keep_best(folder, runner, outcome, document)
     return document
 

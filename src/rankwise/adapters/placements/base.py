@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from rankwise.adapters.axis import Choice
 from rankwise.adapters.orientation import is_linear
 from rankwise.errors import UsageError
+from rankwise.models import read_only_layers
 
 
 def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -20,7 +22,13 @@ def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 @dataclass(frozen=True)
 class Placement(Choice, abc.ABC):
-    """Selects modules by name."""
+    """Selects modules by name.
+
+    Attributes:
+        named: a person has named the modules, so that none of them may be left out.
+    """
+
+    named: ClassVar[bool] = False
 
     @abc.abstractmethod
     def matches(self, names: list[str]) -> list[str]:
@@ -33,8 +41,11 @@ class Placement(Choice, abc.ABC):
     def select(self, model: nn.Module) -> dict[str, nn.Module]:
         """Return the modules of ``model`` to adapt, by dotted name.
 
+        Layers that the model reads but never calls are left out, for an adapter there would never act.
+
         Raises:
-            UsageError: nothing matches; the message lists the kinds of module there are.
+            UsageError: nothing matches (the message lists the kinds of module there are), or only such layers do, or
+                one of those was named.
         """
         modules = self.candidates(model)
         names = self.matches(list(modules))
@@ -44,7 +55,15 @@ class Placement(Choice, abc.ABC):
                 f"placement {self.describe()} matches no linear module of this {type(model).__name__}; "
                 f"it has {', '.join(kinds) or 'none'}. Use placement 'all-linear' or a regex over dotted names."
             )
-        return {name: modules[name] for name in names}
+        idle = read_only_layers(model)
+        called = [name for name in names if name not in idle]
+        if not called or (self.named and len(called) < len(names)):
+            first = next(name for name in names if name in idle)
+            raise UsageError(
+                f"placement {self.describe()} takes {first}, which this {type(model).__name__} reads but never calls: "
+                "an adapter there would never act or train; choose other layers."
+            )
+        return {name: modules[name] for name in called}
 
     def describe(self) -> str:
         """Return a short text for tables and messages."""

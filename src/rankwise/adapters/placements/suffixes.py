@@ -17,6 +17,7 @@ class Suffixes(Placement):
     """``targets`` such as ``("q_proj", "v_proj")`` or longer dotted endings."""
 
     name: ClassVar[str] = "suffixes"
+    named: ClassVar[bool] = True
     targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ class Proof:
 
 def text_ids(base: Base, length: int = LENGTH) -> Tensor:
     """Return the text's first tokens, (1, length)."""
-    room = getattr(base.model.config, "max_position_embeddings", length)
+    room = base.room or length
     ids = base.tokenizer(TEXT, add_special_tokens=False)["input_ids"][: min(length, room)]
     return torch.tensor([ids], device=next(base.model.parameters()).device)
 

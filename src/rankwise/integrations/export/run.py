@@ -19,7 +19,8 @@ from rankwise.integrations.export.plain import Plain, flatten, plain_modules, wh
 from rankwise.integrations.export.proof import Proof, prove, prove_in_double
 from rankwise.integrations.export.servers import ForSGLang, ForVLLM
 from rankwise.integrations.export.target import Package, Target
-from rankwise.integrations.live import Live
+from rankwise.integrations.live import Live, unverified
+from rankwise.models.saving import seal_rest
 
 TARGETS: dict[str, type[Target]] = {t.name: t for t in (ForPEFT, ForVLLM, ForSGLang, ForLlamaCpp)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -97,6 +98,7 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
     program.check(package)
     with new_folder(out) as folder:
         program.write(folder, package)
+        seal_rest(folder)
         errors = {module.path: module.error for module in modules}
         kind = dtype or str(package.modules[0].A.dtype).removeprefix("torch.")
         same = not any(errors.values()) and kind not in ("bfloat16", "float16")
@@ -176,4 +178,4 @@ def _notes(live: Live, errors: dict[str, float]) -> list[str]:
         )
     if not live.checked:
         notes.append("the adapter does not say which base it was trained on: the base could not be checked")
-    return notes
+    return [*notes, *unverified(live.folder)]

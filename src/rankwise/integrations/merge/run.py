@@ -13,13 +13,14 @@ import torch
 from rankwise.errors import UsageError, unknown
 from rankwise.files import new_folder, write_json, write_text
 from rankwise.integrations.export.run import DTYPES
-from rankwise.integrations.live import Progress, base_name, saved_fingerprint
+from rankwise.integrations.live import Progress, base_name, saved_fingerprint, unverified
 from rankwise.integrations.merge.identity import check_base
 from rankwise.integrations.merge.plan import Plan, make_plan, skeleton
 from rankwise.integrations.merge.shards import INDEX, TYPES, Shards, index, kind_of, names_in, open_shards, write
 from rankwise.integrations.merge.verify import Verified, fits, verify
 from rankwise.models import folder_of
 from rankwise.models.folder import check_folder
+from rankwise.models.saving import seal_rest
 
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".py", ".md")
 
@@ -90,6 +91,7 @@ def merge(
     notes = []
     if not saved:
         notes.append("the adapter does not say which base it was trained on: only shapes could be checked")
+    notes += unverified(adapter)
     if plan.untied:
         notes.append("the output head was tied to the embedding and only one of them changes: they are two tensors now")
     with new_folder(out) as folder:
@@ -113,6 +115,7 @@ def merge(
             plan.untied, proof, why_not, tuple(notes),
         )  # fmt: skip
         write_text(folder / "README.md", _card(done))
+        seal_rest(folder)
     return done
 
 
