@@ -15,7 +15,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
 from rankwise.reading import read_mapping
-from rankwise.studies.config import Strict
+from rankwise.studies.config import MOST, Amount, Count, Seed, Strict
 from rankwise.studies.settings import merged
 
 JOINT = "joint"
@@ -39,10 +39,10 @@ class Task(Strict):
     data: str
     prompt: str | None = None
     evaluation: str | None = None
-    steps: int | None = Field(default=None, ge=1)
+    steps: Count | None = None
     epochs: float | None = Field(default=None, gt=0)
-    train: int | None = Field(default=None, ge=1)
-    test: int | None = Field(default=None, ge=2)
+    train: Count | None = None
+    test: int | None = Field(default=None, ge=2, le=MOST)
 
 
 class Stream(Strict):
@@ -64,25 +64,25 @@ class Stream(Strict):
     strategies: tuple[dict[str, Any], ...] = ()
     references: tuple[str, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    rank: int = Field(default=8, ge=1)
+    seeds: tuple[Seed, ...] = (0,)
+    rank: Count = 8
     alpha: float = Field(default=32.0, gt=0)
     placement: str = "all-linear"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     lr: float = Field(gt=0)
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    micro_batch: int = Field(ge=1)
+    steps: Count
+    batch: Count
+    micro_batch: Count
     schedule: Literal["constant", "linear", "cosine", "constant_with_warmup"] = "constant"
-    warmup: int = Field(default=0, ge=0)
+    warmup: Amount = 0
     clip: float = Field(default=1.0, ge=0)
     event: dict[str, Any] | None = None
-    rank_budget: int | None = Field(default=None, ge=1)
+    rank_budget: Count | None = None
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    max_length: int = Field(default=256, ge=8)
-    train: int = Field(ge=1)
-    test: int = Field(ge=2)
-    data_seed: int = Field(default=0, ge=0)
+    max_length: int = Field(default=256, ge=8, le=MOST)
+    train: Count
+    test: int = Field(ge=2, le=MOST)
+    data_seed: Amount = 0
     checkpoint_seconds: float = Field(default=20.0, ge=0)
 
     @model_validator(mode="after")
