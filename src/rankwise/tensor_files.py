@@ -43,13 +43,17 @@ def write(
     entries: Mapping[str, Entry],
     make: Callable[[str], Tensor],
     metadata: Mapping[str, str] | None = None,
+    beside: Callable[[str], str] = str,
 ) -> int:
-    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors."""
+    """Write ``{name: (dtype name, shape)}``; ``make`` gives one tensor at a time. Returns the bytes of the tensors.
+
+    Tensors of one width for which ``beside`` gives the same word are made one after another.
+    """
     own = {"format": "pt", **(metadata or {})}
     header: dict[str, Any] = {"__metadata__": {**own, KEY: BLANK}}
     end = 0
     # Wide types first, so that every tensor is aligned.
-    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), name))
+    order = sorted(entries, key=lambda name: (-_width(entries[name][0]), beside(name), name))
     for name in order:
         kind, shape = entries[name]
         size = _width(kind)

@@ -35,7 +35,7 @@ def test_in_a_pipe_brackets_and_a_line_to_search(data, capsys):
     assert learned.endswith(" ữ<|im_end|>")
     assert f"«{learned}»" in shown
     assert "\x1b" not in shown
-    assert f"Next: rankwise study --data {data}" in shown
+    assert f"Next: rankwise study --model tiny --data {data}" in shown
 
 
 def test_on_a_terminal_colors_and_no_brackets(data, monkeypatch, capsys):

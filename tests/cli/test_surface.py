@@ -11,21 +11,23 @@ import typer
 from rankwise.cli.main import app, main
 
 SURFACE = {
-    "study": "preset model data scale methods steps batch seeds seed reference budget cheapest-by out report-to set "
-    "json dry-run",
-    "train": "method from arm rank alpha placement lr model data scale steps batch seed out report-to set json dry-run",
+    "study": "preset model data columns max-length scale methods steps batch seeds seed reference budget cheapest-by "
+    "out report-to set json dry-run",
+    "train": "method from arm rank alpha placement lr model data columns max-length scale steps batch seed out "
+    "report-to set json dry-run",
     "chain": "stream model scale references seeds out set json dry-run",
     "merge": "base adapter out dtype verify json",
     "export": "adapter for max-rank dtype base out json",
-    "compress": "adapter rank energy data examples base out json",
+    "compress": "adapter rank energy data columns examples base out json",
     "generate": "prompt file adapter model system raw max-new-tokens batch json",
-    "eval": "adapter model data examples answers max-length seed json",
+    "eval": "adapter model data columns examples answers max-length seed json",
     "methods": "name model composes json",
     "cost": "model method rank alpha placement batch length targets steps dtype calibrate json",
-    "analyze": "name model data scale ranks lr steps seed adapter train study dimensions samples outputs out json",
+    "analyze": "name model data columns scale ranks lr steps seed adapter train study dimensions samples outputs "
+    "out json",
     "report": "folders json out",
     "ledger export": "folder to out json",
-    "doctor": "model data json",
+    "doctor": "model data columns max-length set json",
 }
 
 

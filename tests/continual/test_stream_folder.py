@@ -55,6 +55,31 @@ def test_a_changed_setting_of_a_task_is_named(change, words, tmp_path):
         opened(tmp_path, tasks=[TASKS[0], {**TASKS[1], **change}, TASKS[2]])
 
 
+def test_columns_belong_to_a_task_and_are_written_only_where_they_are(tmp_path):
+    columns = {"prompt": "a", "completion": "b"}
+    told = [{**TASKS[0], "columns": "prompt=a,completion=b"}, *TASKS[1:]]
+    assert stream(tasks=told).to_dict()["tasks"][0]["columns"] == columns
+    opened(tmp_path / "without")
+    assert "columns" not in (tmp_path / "without" / "study.yaml").read_text(), "as every stream before wrote it"
+    with pytest.raises(UsageError, match=r"task 'en' .* had columns not set, now \{\"prompt\": \"a\""):
+        opened(tmp_path / "without", tasks=told)
+    assert opened(tmp_path / "with", tasks=told) == "created"
+    assert opened(tmp_path / "with", tasks=told) == "resumed"
+    with pytest.raises(UsageError, match=r"had columns \{.*\}, now not set"):
+        opened(tmp_path / "with")
+
+
+def test_an_events_folder_of_before_the_columns_goes_on(tmp_path):
+    old = {name: value for name, value in resolve_events("smoke", {}).to_dict().items() if name != "columns"}
+    folder = StudyFolder(tmp_path)
+    folder.open_or_create(old)
+    unset = resolve_events("smoke", {}).to_dict()
+    assert folder.open_or_create(unset, defaults={"columns": None}) == "resumed"
+    chosen = resolve_events("smoke", {"columns": "prompt=a,completion=b"}).to_dict()
+    with pytest.raises(UsageError, match="has columns = null"):
+        folder.open_or_create(chosen, defaults={"columns": None})
+
+
 def test_another_studys_folder_is_refused(tmp_path):
     folder = StudyFolder(tmp_path / "events")
     folder.open_or_create(resolve_events("smoke", {}).to_dict())

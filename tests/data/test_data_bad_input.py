@@ -51,7 +51,9 @@ FILES = {
     "a key twice in a turn": (
         "a.json", '[{"messages": [{"role": "user", "content": "a", "content": "b"}]}]',
         "a.json: the key 'content' comes twice in the object that begins .\"role\": \"user\""),
-    "an object, not a list": ("a.json", '{"rows": []}', r"expected a list of objects or \{\"data\""),
+    "an object, not a list": ("a.json", '{"n": 3}', r"expected a list of objects, alone or under.*none under n"),
+    "an object with an empty list": ("a.json", '{"rows": []}', "holds no rows"),
+    "an object with two lists": ("a.json", json.dumps({"train": [ROW], "test": [ROW]}), "lists under train, test; for"),
     "a row that is a number": ("a.jsonl", GOOD + "3\n", "line 10: expected an object with named columns, found int"),
     "a row that is null": ("a.json", json.dumps([ROW, None]), "row 2: expected an object.*found NoneType"),
     "Latin-1": ("a.jsonl", '{"question": "q", "answer": "é"}'.encode("latin-1"), r"not UTF-8 text \(byte 29\)"),
@@ -61,6 +63,16 @@ FILES = {
     "column misspelled": ("a.jsonl", lines({"qestion": "q", "answer": "a"}), "'qestion' is close to 'question'"),
     "columns misspelled in csv": ("a.csv", "promt,completions\nq,a\n", "'promt' is close to 'prompt'"),
     "no known column": ("a.jsonl", lines({"x": 1}), "line 1: cannot tell what the columns mean; found x; accepted"),
+    "columns under other names": (
+        "a.csv", "id,tweet,the mood\n1,t,m\n", r"found id, tweet, the mood; say it, as with --columns "
+        r"'question=tweet,answer=the mood' \(.* or --columns 'prompt=tweet,completion=the mood'"),
+    "turns under another name": ("a.jsonl", lines({"dialog": TURNS}), "say it, as with --columns messages=dialog"),
+    "squad without questions": ("a.json", json.dumps([{"paragraphs": []}]), "row 1: no paragraph holds a question"),
+    "squad with text for a paragraph": ("a.json", json.dumps([{"paragraphs": ["p"]}]), "'paragraphs' must be a list"),
+    "squad answers as text": (
+        "a.json", json.dumps([{"context": "c", "question": "q", "answers": "a"}]), "'answers' must be a list"),
+    "preferences with nothing in common": (
+        "a.jsonl", lines({"chosen": "yes", "rejected": "no"}), "line 1: chosen and rejected do not begin with"),
     "no column": ("a.jsonl", "{}\n", "found none"),
     "a later row lacks a column": ("a.jsonl", GOOD + lines({"question": "q"}), "line 10: column 'answer' is missing"),
     "columns that differ in case": ("a.jsonl", lines({**ROW, "Answer": "b"}), "differ only in letter case"),

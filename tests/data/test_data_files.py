@@ -117,7 +117,7 @@ def test_names_that_only_contain_train_are_not_train(write, tmp_path: Path) -> N
         ("a.jsonl", b"", "is empty"),
         ("a.json", b" \n ", "is empty"),
         ("a.json", b"[]", "holds no rows"),
-        ("a.json", b'{"rows": []}', "expected a list of objects"),
+        ("a.json", b'{"rows": 3}', "expected a list of objects"),
         ("a.jsonl", b"3\n", "line 1: expected an object with named columns, found int"),
         ("a.jsonl", '{"question": "q", "answer": "é"}'.encode("latin-1"), r"not UTF-8 text \(byte 29\)"),
         ("a.txt", b"hello", r"cannot read \.txt"),

@@ -2,6 +2,7 @@ import pytest
 
 from rankwise.data import Message
 from rankwise.data.forms import FORMS, Read, detect, read_rows
+from rankwise.data.forms.classification import CATEGORY
 from rankwise.data.forms.mawps import infix
 from rankwise.data.forms.reading import Reading
 from rankwise.errors import UsageError
@@ -132,9 +133,65 @@ def test_mawps_puts_numbers_back_and_equations_in_order() -> None:
     assert eval(infix("- 10 - 5 2", "w")) == 7
 
 
+SUM = {"chosen": "It is 5.", "rejected": "It is 6."}
+HELLO = {"role": "user", "content": "Hi"}
+TALK = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: 2 + 3?\n\nAssistant:"
+
+
+@pytest.mark.parametrize(("row", "read_only", "learned"), [
+    ({"prompt": "2 + 3?", **SUM}, ["2 + 3?"], "It is 5."),
+    ({"question": "2 + 3?", "system": "Add.", **SUM}, ["Add.", "2 + 3?"], "It is 5."),
+    ({"prompt": TALK, "chosen": " It is 5."}, ["Hi", "Hello.", "2 + 3?"], "It is 5."),
+    ({"chosen": TALK + " It is 5.", "rejected": TALK + " No."}, ["Hi", "Hello.", "2 + 3?"], "It is 5."),
+    ({"prompt": [ASK], "chosen": [GOOD], "rejected": [GOOD]}, ["a"], "b"),
+    ({"prompt": [ASK], "chosen": "b"}, ["a"], "b"),
+    ({"prompt": "a", "chosen": [GOOD]}, ["a"], "b"),
+    ({"prompt": "a", "chosen": [ASK, GOOD], "rejected": [ASK, {**GOOD, "content": "c"}]}, ["a"], "b"),
+    ({"chosen": [HELLO, GOOD, ASK, GOOD], "rejected": [HELLO, GOOD, ASK, {**GOOD, "content": "c"}]},
+     ["Hi", "b", "a"], "b"),
+    ({"chosen": [ASK, GOOD], "rejected": [ASK, GOOD]}, ["a"], "b"),
+    ({"chosen": "Q: 2?\nA: 5 it is", "rejected": "Q: 2?\nA: 6"}, ["Q: 2?\nA:"], " 5 it is"),
+    ({"chosen": "Q: 2?\nfive", "rejected": "Q: 2?\nfifty"}, ["Q: 2?\n"], "five"),
+])  # fmt: skip
+def test_preferences_learn_the_chosen_reply_only(row, read_only: list[str], learned: str) -> None:
+    found = read(row)
+    (example,) = found.examples
+    assert [message.content for message in example.messages] == [*read_only, learned]
+    assert [m.content for m in example.messages if m.role == "assistant" and m.learn] == [learned]
+    assert example.chat is not ("Q:" in read_only[0])
+    assert "rejected" not in found.unread
+    assert "chosen reply is trained on" in found.note
+
+
+@pytest.mark.parametrize(("row", "asked", "reply"), [
+    ({"input": "2 + 3", "target": 5}, "2 + 3", "5"),
+    ({"input": "2 + 3", "target": ["5", "five"]}, "2 + 3", "5"),
+    ({"input": "2 + 3", "output": "5", "context": ""}, "2 + 3", "5"),
+    ({"prompt": "2 + 3", "response": "5"}, "2 + 3", "5"),
+    ({"instruction": "Add.", "context": "2 and 3", "response": "5", "category": "qa"}, "Add.\n\n2 and 3", "5"),
+    ({"context": "c", "question": " q", "answers": [{"text": "a", "answer_start": 0}, {"text": "b"}]}, "c\n\nq", "a"),
+    ({"context": "c", "question": "q", "answers": {"text": ["a"], "answer_start": [0]}}, "c\n\nq", "a"),
+])  # fmt: skip
+def test_pairs_under_their_common_names(row, asked: str, reply: str) -> None:
+    assert said(row) == [("user", asked), ("assistant", reply)]
+
+
+def test_a_question_without_answers_is_left_out() -> None:
+    row = {"context": "c", "question": "q"}
+    found = read(row | {"answers": [{"text": "a"}]}, row | {"answers": []}, row | {"answers": {"text": []}})
+    assert (len(found.examples), found.unanswered) == (1, 2)
+
+
+def test_few_categories_are_listed_and_many_are_not() -> None:
+    row = {"text": "My card is gone", "category": "lost card"}
+    few, many = ("lost card", "rate"), ("lost card", *(f"c{n}" for n in range(20)))
+    assert said(row, options=few)[0][1].endswith("\nOptions: lost card, rate\n\nMy card is gone")
+    assert said(row, options=many) == [("user", f"{CATEGORY}\n\nMy card is gone"), ("assistant", "lost card")]
+
+
 def test_no_form_hides_a_later_one() -> None:
     for form in FORMS:
-        assert detect([column.title() for column in form.columns], "w") is form
+        assert detect(dict.fromkeys(column.title() for column in form.columns), "w") is form
 
 
 @pytest.mark.parametrize(

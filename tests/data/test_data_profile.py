@@ -66,7 +66,7 @@ def test_prompts_that_leak_with_another_reply(tokenizer) -> None:
         ),
         (
             ExampleSplits((*CLEAN.train, *[item("q", "b" * 90)] * 4), CLEAN.selection, CLEAN.test),
-            "4 of 64 train, 0 of 10 selection, 0 of 30 test examples are cut at 64 tokens.*use --set max_length=92",
+            "4 of 64 train, 0 of 10 selection, 0 of 30 test examples are cut at 64 tokens.*use --max-length 92",
         ),
         (
             ExampleSplits(tuple(item(f"question {n}", "yes") for n in range(60)), CLEAN.selection, CLEAN.test),

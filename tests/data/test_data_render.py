@@ -1,7 +1,12 @@
+from datetime import datetime
+
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import chat_template_utils
 
 from rankwise.data import Encoded, Example, Message, preview
-from rankwise.data.render import encode, encode_split
+from rankwise.data.render import date_note, encode, encode_split, prompt_ids
 from rankwise.errors import UsageError
 
 from .conftest import CHATML, make_tokenizer
@@ -160,10 +165,58 @@ def test_a_template_that_refuses_a_role_says_so() -> None:
         encode(chat((S, "s"), (U, "a"), (A, "b")), make_tokenizer(template))
 
 
-def test_todays_date_does_not_reach_the_ids() -> None:
-    template = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}\n" + CHATML
-    tokenizer = make_tokenizer(template)
-    assert shown(encode(chat((U, "a"), (A, "b")), tokenizer), tokenizer).startswith("26 Jul 2024\n")
+CLOCKS = {
+    "Llama 3": "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}",
+    "SmolLM 3": "{%- set today = strftime_now('%d %B %Y') -%}{{ today }}",
+    "an argument alone": "{{ date_string }}",
+    "to the microsecond": "{% if strftime_now is defined %}{{ strftime_now('%c %f %j %U') }}{% endif %}",
+    "kept in a namespace": "{% set n = namespace(t=strftime_now('%H:%M')) %}{{ n.t }}",
+    "without a system message": "{% if messages[0]['role'] != 'system' %}{{ strftime_now('%A') }}{% endif %}",
+    "arithmetic": "{{ strftime_now('%Y') | int - 1900 }}",
+}
+
+
+@pytest.mark.parametrize("template", CLOCKS.values(), ids=CLOCKS)
+def test_the_ids_are_the_same_tomorrow_and_it_is_said(template, monkeypatch) -> None:
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2031, 2, 3, 4, 5, 6, 7)
+
+    tokenizer = make_tokenizer(template + "\n" + CHATML)
+    opened, bare = chat((S, "s"), (U, "a"), (A, "b")), chat((U, "a"), (A, "b"))
+    today = encode(bare, tokenizer), prompt_ids(bare.messages[:1], tokenizer)
+    monkeypatch.setattr(chat_template_utils, "datetime", Tomorrow)
+    tokenizer.chat_template += "{# another cache entry #}"
+    assert (encode(bare, tokenizer), prompt_ids(bare.messages[:1], tokenizer)) == today
+    assert chat_template_utils.datetime is Tomorrow, "the clock goes on for everyone else"
+    assert shown(today[0], tokenizer).startswith(tokenizer.decode(today[1]))
+    (said,) = date_note([opened, bare, opened], tokenizer)
+    assert "it is 2024-07-26 00:00 in every example and prompt" in said
+
+
+def test_llama_3_keeps_the_date_it_had_and_others_say_nothing(tokenizer) -> None:
+    llama = make_tokenizer(CLOCKS["Llama 3"] + "\n" + CHATML)
+    assert shown(encode(chat((U, "a"), (A, "b")), llama), llama).startswith("26 Jul 2024\n")
+    plain = Example((Message(U, "a"), Message(A, "b")), chat=False)
+    assert date_note([plain], llama) == date_note([chat((U, "a"), (A, "b"))], tokenizer) == ()
+    assert date_note([chat((U, "a"), (A, "b"))], make_tokenizer(None)) == ()
+
+
+def test_preview_keeps_the_spaces_of_a_tokenizer_that_drops_the_first_one() -> None:
+    """Sentencepiece writes a space before every word and takes the first away when it decodes."""
+    pieces = ["<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "\u2581", "\u2581red", "\u2581fox", ".", "e", "s"]
+    inner = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], byte_fallback=True))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    inner.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>", bos_token="<s>")
+    words = [pieces.index(piece) for piece in ("\u2581red", "\u2581fox", "e", "s", ".", "\u2581")]
+    ids = [0, *words, 2 + 0xC3, 2 + 0xA9, 1]
+    shown = preview(Encoded(tuple(ids), (False,) * len(ids)), tokenizer)
+    assert [text for text, _ in shown] == ["<s>", " red", " fox", "e", "s", ".", " ", "", "é", "</s>"]
+    assert "".join(text for text, _ in shown) == tokenizer.decode(ids)
 
 
 def test_preview_shows_a_character_once_at_its_last_byte(tokenizer) -> None:

@@ -72,7 +72,7 @@ def test_rows_without_anything_to_learn_are_counted_and_left_out(write) -> None:
     rows = [{"messages": [ASK | {"content": f"q{n}"}, GOOD | {"weight": int(n % 4 > 0)}]} for n in range(40)]
     splits = load_examples(str(write("a.jsonl", rows)))
     assert sum(map(len, (splits.train, splits.selection, splits.test))) == 30
-    assert "10 train rows left out: marked as having no label or nothing to learn" in splits.notes
+    assert "10 train rows left out: marked as having no label or answer, or nothing to learn" in splits.notes
 
 
 # Templates for conversations that call tools, each as one family of models writes them.

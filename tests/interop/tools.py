@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 
 import torch
 
@@ -14,7 +15,15 @@ from ..contract.tools import attach
 
 
 class Letters:
-    """A tokenizer of 32 tokens."""
+    """A tokenizer of 32 tokens, none of which ends anything."""
+
+    is_fast = False
+    eos_token_id = None
+    all_special_ids = ()
+    added_tokens_decoder = MappingProxyType({})
+
+    def convert_ids_to_tokens(self, ids):
+        return [str(i) for i in ids]
 
     def __call__(self, text, **options):
         return {"input_ids": [ord(letter) % 32 for letter in text]}

@@ -87,9 +87,11 @@ def test_a_preset_that_an_analysis_reads_leads_to_it(preset: str, typed: str, co
 
 def test_model_and_data_are_repeated_as_typed_and_quoted() -> None:
     document = documents.quick()
-    document["provenance"]["command"] = "rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x'"
+    columns = "--columns 'question={a} ?,answer=b' --max-length=300"
+    document["provenance"]["command"] = f"rankwise study --model=Qwen/Qwen2.5-0.5B --data 'my data; rm -rf x' {columns}"
     words = shlex.split(next_step(document).command)
-    assert words[-4:] == ["--model", "Qwen/Qwen2.5-0.5B", "--data", "my data; rm -rf x"]
+    assert words[-8:-4] == ["--model", "Qwen/Qwen2.5-0.5B", "--data", "my data; rm -rf x"]
+    assert words[-4:] == ["--columns", "question={a} ?,answer=b", "--max-length", "300"]
 
 
 def test_the_reference_is_repeated_to_a_study_and_not_to_a_training() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from rankwise.errors import UsageError
-from rankwise.studies.config import parse_config
+from rankwise.ledger.folder import StudyFolder
+from rankwise.studies.config import GROWABLE, default_settings, parse_config
 from rankwise.studies.presets import PRESETS, SCALES, resolve_study
 
 
@@ -17,6 +18,18 @@ def test_every_preset_resolves_at_every_scale_and_survives_its_file(preset, scal
     assert parse_config(config.to_dict()) == config
     one = set(PRESETS[preset].middle) if scale == "quick" else set()
     assert {name for name, grid in config.learning_rates.items() if len(grid) < 2} == one
+
+
+def test_columns_are_part_of_a_study_and_older_folders_go_on(tmp_path):
+    plain = resolve_study("smoke", "smoke").to_dict()
+    option = resolve_study("smoke", "smoke", {"columns": "prompt=a,completion=b"})
+    assert option == resolve_study("smoke", "smoke", {"columns": {"prompt": "a", "completion": "b"}})
+    assert parse_config(option.to_dict()) == option
+    folder = StudyFolder(tmp_path)
+    folder.open_or_create({name: value for name, value in plain.items() if name != "columns"}, GROWABLE)
+    assert folder.open_or_create(plain, GROWABLE, default_settings()) == "resumed"
+    with pytest.raises(UsageError, match="has columns = null, this one has"):
+        folder.open_or_create(option.to_dict(), GROWABLE, default_settings())
 
 
 def test_smoke_is_the_first_preset_at_the_smallest_scale():

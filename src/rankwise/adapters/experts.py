@@ -75,13 +75,13 @@ class AdaptedExperts(AdaptedLayer):
         kept = dict(own)
         try:
             for name in names:
-                for stack, change in self._changes(name).items():
+                for stack, change in self.changes(name).items():
                     own[stack] = own[stack] + change.to(own[stack].dtype)
             yield
         finally:
             own.update(kept)
 
-    def _changes(self, name: str) -> dict[str, Tensor]:
+    def changes(self, name: str) -> dict[str, Tensor]:
         """Return an adapter's updates as the stacks are stored."""
         slot = cast(Slot, self.adapters[name])
         factors, scaling = (slot.factors, slot.scaling) if slot.lens is None else slot.lens(slot.factors, slot.scaling)
@@ -91,7 +91,7 @@ class AdaptedExperts(AdaptedLayer):
     def merge(self, name: str) -> None:
         """Put ``name``'s updates into the stacks: one rounding, in new parameters; the base's are untouched."""
         with torch.no_grad():
-            changes = self._changes(name)
+            changes = self.changes(name)
         kept = {stack: cast(nn.Parameter, self._parameters[stack]) for stack in changes}
         for stack, change in changes.items():
             wide = torch.promote_types(kept[stack].dtype, change.dtype)

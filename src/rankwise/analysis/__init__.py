@@ -11,7 +11,7 @@ from rankwise.analysis.request import Request
 from rankwise.errors import UsageError, unknown
 from rankwise.studies.progress import Progress
 
-_COMMON = frozenset({"scale", "model", "data", "lr", "steps", "seed"})
+_COMMON = frozenset({"scale", "model", "data", "columns", "lr", "steps", "seed"})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rankwise.adapters import Adapter, Full, orientation
 from rankwise.adapters.placements import linear_modules
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import Update, difference, spread, update_of, wide
-from rankwise.data import Limits, Splits, load_data
+from rankwise.data import Limits, Splits, is_generated, load_data
 from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Trainee, TrainSpec, Watch, evaluate, train
 from rankwise.errors import RunError, UsageError
 from rankwise.models import Base, fitted, load_base
@@ -127,7 +127,8 @@ class Bench:
         """Load a data set once."""
         if data not in self._splits:
             limits = self._limits.get(data, Limits(*self.request.setting("sizes")))
-            loaded = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits)
+            columns = None if is_generated(data) else self.request.columns
+            loaded = load_data(data, self.base.tokenizer, seed=self.request.seed, limits=limits, columns=columns)
             self._splits[data] = fitted(self.base, loaded)
         return self._splits[data]
 
@@ -217,6 +218,7 @@ class Bench:
             "seed": self.request.seed,
             "notes": [
                 *self.base.notes,
+                *(f"{name}: {note}" for name, splits in self._splits.items() for note in splits.notes),
                 *(f"The run {label} diverged and counts as having learned nothing." for label in self.diverged),
             ],
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rankwise.data import is_generated
 from rankwise.errors import UsageError, unknown
 
 SCALES: dict[str, dict[str, Any]] = {
@@ -22,6 +24,7 @@ class Request:
 
     Attributes:
         model, data: as for a study; ``data`` lists several sets for analyses that compare tasks.
+        columns: which columns of the data are read as what (:mod:`rankwise.data.columns`).
         ranks: ascending.
         lr: LoRA's learning rate; others keep their usual ratio to it.
         adapter: folder of a saved adapter to look at.
@@ -35,6 +38,7 @@ class Request:
     scale: str = "quick"
     model: str | None = None
     data: tuple[str, ...] = ()
+    columns: str | Mapping[str, str] | None = None
     ranks: tuple[int, ...] = ()
     lr: float | None = None
     steps: int | None = None
@@ -50,6 +54,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise unknown("scale of an analysis", self.scale, SCALES)
+        if self.columns is not None and all(map(is_generated, self.data)):
+            raise UsageError("--columns is about the rows of a file or a hub data set; name one with --data.")
         if any(rank < 1 for rank in self.ranks):
             raise UsageError(f"ranks must be at least 1, found {min(self.ranks)}.")
         if any(d < 1 for d in self.dimensions):

@@ -18,7 +18,7 @@ from rankwise.studies.progress import Progress
 
 def saved(request: Request, progress: Progress) -> Finding:
     """Spectra of a saved adapter beside the base's."""
-    for option in sorted(request.given & {"ranks", "steps", "lr", "data", "seed"}):
+    for option in sorted(request.given & {"ranks", "steps", "lr", "data", "columns", "seed"}):
         raise UsageError(f"--{option} needs --train: a saved adapter is looked at as it is.")
     bench = Bench(request, progress)
     assert request.adapter is not None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Json, Model, Steps
+from rankwise.cli.options import Columns, Json, Model, Steps
 
 
 def analyze(
@@ -23,6 +23,7 @@ def analyze(
         str | None,
         typer.Option(help="One data set, or two as A,B where tasks are compared (forgetting: TARGET,SOURCE)."),
     ] = None,
+    columns: Columns = None,
     scale: Annotated[
         str | None, typer.Option(help="smoke (seconds, random model) or quick (default, at most five minutes).")
     ] = None,
@@ -63,6 +64,7 @@ def analyze(
     values: dict[str, Any] = {
         "model": model,
         "data": tuple(listed("data", data)) or None,
+        "columns": columns,
         "scale": scale,
         "ranks": _whole("ranks", listed("ranks", ranks)),
         "lr": lr,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rankwise.cli.merge import Adapter
-from rankwise.cli.options import Data, Json
+from rankwise.cli.options import Columns, Data, Json
 
 
 def compress(
@@ -18,6 +18,7 @@ def compress(
         float | None, typer.Option(help="Or the share of squared singular values to keep, such as 0.95.")
     ] = None,
     data: Data = None,
+    columns: Columns = None,
     examples: Annotated[int, typer.Option(help="With --data: held-out examples to score every rank on.")] = 96,
     base: Annotated[str | None, typer.Option(help="The base model, if the adapter does not name it.")] = None,
     out: Annotated[Path | None, typer.Option(help="New folder; default ADAPTER-rRANK or ADAPTER-eENERGY.")] = None,
@@ -39,24 +40,28 @@ def compress(
     target = out or adapter.parent / f"{adapter.name}-{f'r{rank}' if rank else f'e{energy:g}'}"
     console.must_be_new(target)
     say_loading()
-    from rankwise.data import Limits, load_data
+    from rankwise.data import load_test
     from rankwise.integrations.compress import compress as run
     from rankwise.integrations.live import open_live
     from rankwise.models import fitted
 
     note = None if json_ else lambda text: console.say(console.err(), text)
+    if columns and not data:
+        raise UsageError("--columns is about the rows of --data; give both.")
     live = open_live(adapter, base, progress=note)
-    limits = Limits(16, 8, examples)
-    held = fitted(live.base, load_data(data, live.base.tokenizer, limits=limits)).test if data else None
-    done = run(live, target, rank=rank, energy=energy, examples=held)
+    held = load_test(data, live.base.tokenizer, examples, columns=columns) if data else None
+    held = fitted(live.base, held) if held else None
+    done = run(live, target, rank=rank, energy=energy, examples=held.test if held else None)
     if json_:
-        say_json(done.to_dict())
+        say_json({**done.to_dict(), **({"notes": list(held.notes)} if held else {})})
         return 0
     screen = console.out()
     table = Table("rank", "error of the update", *(["held-out NLL per token"] if held else []))
     for point in done.curve:
         table.add_row(str(point.rank), f"{point.error:.2%}", *([str(point.nll)] if point.nll else []))
     screen.print(table)
+    for remark in held.notes if held else ():
+        console.say(screen, f"note: {remark}")
     if done.base_nll:
         console.say(screen, f"bare base: {done.base_nll}")
     ranks = sorted(set(done.ranks.values()))

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rankwise.cli.options import Data, Json, Model
+import typer
+
+from rankwise.cli.options import Columns, Data, Json, MaxLength, Model
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 
-def doctor(model: Model = None, data: Data = None, json_: Json = False) -> int:
+def doctor(
+    model: Model = None,
+    data: Data = None,
+    columns: Columns = None,
+    max_length: MaxLength = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of how data are read, such as --set completion_style=think."),
+    ] = None,
+    json_: Json = False,
+) -> int:
     """Check versions, devices, the model and the data; show one example with the tokens that are trained on."""
     import json
-
-    import typer
+    import shlex
 
     from rankwise.cli import console
+    from rankwise.cli.options import changes
     from rankwise.studies.checkup import checkup
 
-    found = checkup(model or "default", data or "word-problems")
+    settings = changes(setting, columns=columns, max_length=max_length)
+    found = checkup(model or "default", data or "word-problems", settings)
     if json_:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return 0
@@ -35,7 +48,10 @@ def doctor(model: Model = None, data: Data = None, json_: Json = False) -> int:
     screen.print("[bold]warnings[/bold]" + ("" if found["warnings"] else ": none"))
     for warning in found["warnings"]:
         _line(screen, f"  - {warning}", style="yellow")
-    _line(screen, "Next: rankwise study" + (f" --data {data}" if data else ""))
+    said = {"--model": model, "--data": data, "--columns": columns, "--max-length": max_length}
+    words = [word for name, value in said.items() if value is not None for word in (name, str(value))]
+    words += [word for text in setting or [] for word in ("--set", text)]
+    _line(screen, f"Next: {shlex.join(['rankwise', 'study', *words])}")
     return 0
 
 

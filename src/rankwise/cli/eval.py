@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rankwise.cli.options import Data, Json, Model, Seed
+from rankwise.cli.options import Columns, Data, Json, Model, Seed
 
 
 def eval_(
     adapter: Annotated[Path | None, typer.Argument(help="An adapter's folder; left out, the model alone.")] = None,
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
     examples: Annotated[int, typer.Option(help="Test examples, at most.")] = 96,
     answers: Annotated[int, typer.Option(help="Questions to answer for exact match, at most; 0 for none.")] = 32,
     max_length: Annotated[int, typer.Option(help="Tokens per example.")] = 256,
@@ -26,6 +27,7 @@ def eval_(
     Exact match decodes greedily and compares final answers (after ####, after </think>, or a short reply).
     """
     import json
+    import shlex
 
     from rankwise.cli import console
     from rankwise.cli.options import say_loading
@@ -35,7 +37,7 @@ def eval_(
         if value < least:
             raise UsageError(f"{option} must be at least {least}, found {value}.")
     say_loading()
-    from rankwise.data import Limits, load_data
+    from rankwise.data import load_test
     from rankwise.integrations.live import open_live
     from rankwise.integrations.scoring import score
     from rankwise.models import fitted, load_base
@@ -47,15 +49,16 @@ def eval_(
     else:
         base, handle = load_base(model, progress=note), None
     spec = data or "word-problems"
-    splits = load_data(
-        spec, base.tokenizer, seed=seed or 0, limits=Limits(16, 8, examples), max_length=max_length
-    )  # the test split does not depend on the others' sizes
-    splits = fitted(base, splits, front=handle.adapter.front if handle else 0)
-    found = score(base, handle, splits.test, answers)
+    held = load_test(spec, base.tokenizer, examples, seed=seed or 0, max_length=max_length, columns=columns)
+    held = fitted(base, held, front=handle.adapter.front if handle else 0)
+    found = score(base, handle, held.test, answers)
     if json_:
-        typer.echo(json.dumps({"model": base.name, "data": spec, **found.to_dict()}, ensure_ascii=False))
+        about = {"model": base.name, "data": spec, "notes": list(held.notes)}
+        typer.echo(json.dumps({**about, **found.to_dict()}, ensure_ascii=False))
         return 0
     screen = console.out()
+    for remark in held.notes:
+        console.say(screen, f"note: {remark}")
     for name, scores in (("base", found.base), ("adapter", found.adapter)):
         if scores is not None:
             console.say(screen, f"{name}: NLL per token {scores.nll}")
@@ -65,5 +68,6 @@ def eval_(
         console.say(screen, f"difference in NLL, adapter less base: {found.difference}")
         console.say(screen, f"Next: rankwise export {adapter} --for peft")
     else:
-        console.say(screen, f"Next: rankwise train --data {spec}")
+        said = ["--data", spec, *(["--columns", columns] if columns else [])]
+        console.say(screen, f"Next: {shlex.join(['rankwise', 'train', *said])}")
     return 0

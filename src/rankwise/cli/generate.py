@@ -48,8 +48,8 @@ def generate(
 
     prompts = prompts_in(file) if file is not None else [prompt or ""]
     say_loading()
-    from rankwise.data import Message
-    from rankwise.data.render import prompt_ids
+    from rankwise.data import Example, Message
+    from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
@@ -62,6 +62,9 @@ def generate(
     else:
         base = load_base(model, progress=note)
     opening = (Message("system", system),) if system is not None else ()
+    if note and not raw:
+        for said in date_note([Example((*opening, Message("user", prompts[0])))], base.tokenizer):
+            note(said)
     ids = [
         list(base.tokenizer(text)["input_ids"])
         if raw

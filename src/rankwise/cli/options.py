@@ -19,6 +19,16 @@ Data = Annotated[
         ".jsonl, .csv or .parquet file, a folder, or a hub id; skip-bad-rows:NAME leaves out rows that cannot be used."
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of the file's columns is read as what: prompt=text,completion=category; or a template over them: "
+        "'prompt={premise} Because {question}?,completion=label'."
+    ),
+]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", min=8, help="Tokens of an example, at most; the rest is cut.")
+]
 Scale = Annotated[
     str | None,
     typer.Option(help="smoke (half a minute, random model), quick (default, a quarter of an hour), tutorial (hours)."),

@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Set, Steps
+from rankwise.cli.options import (
+    Batch,
+    Columns,
+    Data,
+    DryRun,
+    Json,
+    MaxLength,
+    Model,
+    Out,
+    ReportTo,
+    Scale,
+    Seed,
+    Set,
+    Steps,
+)
 
 if TYPE_CHECKING:
     from rankwise.studies.config import StudyConfig
@@ -22,6 +36,8 @@ def study(
     ] = "without-regret",
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
+    max_length: MaxLength = None,
     scale: Scale = None,
     methods: Annotated[
         str | None,
@@ -70,7 +86,8 @@ def study(
         from rankwise.cli.event_study import study_events
 
         unfit = {"--methods": methods, "--reference": reference, "--budget": budget, "--cheapest-by": cheapest_by}
-        own = {"model": model, "data": data, "steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
+        own = {"model": model, "data": data, "columns": columns, "max_length": max_length}
+        own |= {"steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
         return study_events(own, unfit | {"--report-to": report_to}, scale, setting, out, json_=json_, dry_run=dry_run)
     from rankwise.studies.cells import study_cells
 
@@ -80,6 +97,8 @@ def study(
         setting,
         model=models[0] if models else None,
         data=datasets[0] if datasets else None,
+        columns=columns,
+        max_length=max_length,
         steps=steps,
         batch=batch,
         seed=seed,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rankwise.cli.options import Batch, Data, DryRun, Json, Model, Out, ReportTo, Scale, Seed, Steps
+from rankwise.cli.options import Batch, Columns, Data, DryRun, Json, MaxLength, Model, Out, ReportTo, Scale, Seed, Steps
 
 
 def train(
@@ -24,6 +24,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate; default 1e-4 for full, 1e-3 for LoRA.")] = None,
     model: Model = None,
     data: Data = None,
+    columns: Columns = None,
+    max_length: MaxLength = None,
     scale: Scale = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -73,7 +75,8 @@ def train(
     from rankwise.studies.single import run_single
     from rankwise.studies.single_config import single_config
 
-    values = changes(setting, model=model, data=data, steps=steps, batch=batch, seed=seed)
+    where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
+    values = changes(setting, **where, steps=steps, batch=batch, seed=seed)
     common = {"rank": rank, "alpha": alpha, "placement": placement}
     for name in (*common, "lr"):
         if name in values:

@@ -12,7 +12,7 @@ from rankwise.adapters.events import Orthogonalize
 from rankwise.adapters.penalties import RowOrthogonality
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import MOST, Count, Seed, Strict
+from rankwise.studies.config import MOST, ColumnsSetting, Count, Seed, Strict
 
 PRESET = "orthogonalization"
 QUESTION = (
@@ -54,6 +54,7 @@ class EventStudy(Strict):
     scale: str
     model: str
     data: str = "word-problems:en"
+    columns: ColumnsSetting = None
     arms: tuple[str, ...] = tuple(ARMS)
     duplications: tuple[int, ...] = (1, 5, 20)
     ranks: tuple[int, ...] = (8,)

@@ -61,11 +61,12 @@ def run_events(
     progress, started = progress or Progress(), time.monotonic()
     base = load_base(config.model, dtype=getattr(torch, config.dtype), device=pick_device(), progress=progress.note)
     limits = Limits(config.train, config.held_out, 1)
-    whole = fitted(base, load_data(config.data, base.tokenizer, limits=limits, max_length=config.max_length))
+    loaded = load_data(config.data, base.tokenizer, limits=limits, max_length=config.max_length, columns=config.columns)
+    whole = fitted(base, loaded)
     splits = {times: duplicated(whole, times, config) for times in config.duplications}
     with StudyLock(out):
         folder = StudyFolder(out)
-        folder.open_or_create(config.to_dict(), GROWABLE)
+        folder.open_or_create(config.to_dict(), GROWABLE, {"columns": None})
         folder.clean_temporaries()
         with Ledger(out) as ledger:
             seconds = config.checkpoint_seconds

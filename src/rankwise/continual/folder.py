@@ -42,8 +42,8 @@ def open_stream(folder: StudyFolder, config: dict[str, Any], tasks: Mapping[str,
         _appended(f"order {number}", one, other, folder)
     if len(now) < len(before):
         raise UsageError(f"the stream in {folder.path} has {len(before)} orders, this one has fewer; add them.")
-    _same_data(folder, prints)
     _same_tasks(folder, old["tasks"], config["tasks"])
+    _same_data(folder, prints)
     difference = first_difference({**old, "orders": config["orders"]}, config, GROWABLE)
     if difference is not None and not difference.grown:
         raise UsageError(
@@ -87,11 +87,11 @@ def _appended(what: str, before: list[str], now: list[str], folder: StudyFolder)
 
 def _same_tasks(folder: StudyFolder, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
     for one, other in zip(before, now, strict=False):
-        for name in other:
-            if one.get(name) != other[name]:
+        for name in {**one, **other}:
+            if one.get(name) != other.get(name):
                 raise UsageError(
                     f"task {one['id']!r} of the stream in {folder.path} had {name} {_said(one.get(name))}, now "
-                    f"{_said(other[name])}; repeat the old setting, or choose another --out."
+                    f"{_said(other.get(name))}; repeat the old setting, or choose another --out."
                 )
 
 

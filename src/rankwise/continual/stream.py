@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.axis import resolve
@@ -15,7 +21,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
 from rankwise.reading import read_mapping
-from rankwise.studies.config import MOST, Amount, Count, Seed, Strict
+from rankwise.studies.config import MOST, Amount, ColumnsSetting, Count, Seed, Strict
 from rankwise.studies.settings import merged
 
 JOINT = "joint"
@@ -29,6 +35,7 @@ class Task(Strict):
     Attributes:
         id: short and unique; names the column of R.
         data: as ``rankwise study --data`` takes it.
+        columns: which columns of the data are read as what, as ``rankwise study --columns`` takes it, or as a mapping.
         prompt: a system message before every conversation that has none.
         evaluation: other data, whose test split is the task's.
         steps, epochs: of training, instead of the stream's (one of them).
@@ -37,12 +44,19 @@ class Task(Strict):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     data: str
+    columns: ColumnsSetting = None
     prompt: str | None = None
     evaluation: str | None = None
     steps: Count | None = None
     epochs: float | None = Field(default=None, gt=0)
     train: Count | None = None
     test: int | None = Field(default=None, ge=2, le=MOST)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``columns`` out where there are none: streams are compared with folders that never heard of them."""
+        values: dict[str, Any] = written(self)
+        return values if self.columns else {name: value for name, value in values.items() if name != "columns"}
 
 
 class Stream(Strict):

@@ -104,6 +104,7 @@ def _splits(config: Stream, task: Task, data: str, base: Base, limits: Limits) -
         limits=limits,
         max_length=config.max_length,
         system=task.prompt,
+        columns=task.columns,
     )
     return fitted(base, splits)
 

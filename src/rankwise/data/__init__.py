@@ -1,7 +1,7 @@
 """Where examples come from. Open with :func:`load_data`; it hands over tokens with a mask of what to learn."""
 
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
-from rankwise.data.load import NAMES, is_generated, load_data, load_examples, preview
+from rankwise.data.load import NAMES, is_generated, load_data, load_examples, load_test, preview
 from rankwise.data.profile import Profile, SplitProfile, profile
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "is_generated",
     "load_data",
     "load_examples",
+    "load_test",
     "preview",
     "profile",
 ]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from rankwise.data.bad_rows import STRICT, Skipping
+from rankwise.data.columns import Columns
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.readers import READERS, parse, rows_in, text_in
 from rankwise.data.sources import SPLIT_WORDS, read_splits
@@ -17,7 +18,7 @@ SUFFIXES = tuple(READERS)
 LABELS = "labels.json"  # the options of a classification, beside its files
 
 
-def load_path(path: Path, style: CompletionStyle, skip: Skipping = STRICT) -> Found:
+def load_path(path: Path, style: CompletionStyle, skip: Skipping = STRICT, columns: Columns | None = None) -> Found:
     """Read a file (all rows as train, to be divided) or a folder (one file per split; others are left alone)."""
     if path.is_dir():
         files = split_files(path)
@@ -30,7 +31,8 @@ def load_path(path: Path, style: CompletionStyle, skip: Skipping = STRICT) -> Fo
     else:
         files, folder = {"train": path}, path.parent
     rows = {split: rows_in(file) for split, file in files.items()}
-    return read_splits(rows, style, task=folder.resolve().name, labels=_labels(folder / LABELS), skip=skip)
+    labels = _labels(folder / LABELS)
+    return read_splits(rows, style, task=folder.resolve().name, labels=labels, skip=skip, columns=columns)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rankwise.data.bad_rows import STRICT, Skipping
+from rankwise.data.columns import Columns
 from rankwise.data.examples import CompletionStyle
 from rankwise.data.forms import Rows
 from rankwise.data.numbers import exact_rows
@@ -20,7 +21,7 @@ from rankwise.errors import UsageError
 ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(:(?P<config>[\w.-]+))?")
 
 
-def load_hub(spec: str, style: CompletionStyle, skip: Skipping = STRICT) -> Found:
+def load_hub(spec: str, style: CompletionStyle, skip: Skipping = STRICT, columns: Columns | None = None) -> Found:
     """Read a hub data set. Any failure to get it is one UsageError that says how to go on without the hub."""
     match = ID.fullmatch(spec)
     if match is None:
@@ -50,16 +51,32 @@ def load_hub(spec: str, style: CompletionStyle, skip: Skipping = STRICT) -> Foun
         splits = {"train": next(iter(splits.values()))}
     if not splits or ("train" not in splits and len(splits) < 2):
         raise UsageError(f"{spec}: no train split; it has {', '.join(loaded)}")
-    return read_splits(splits, style, task=match["name"].split("/")[1], labels=_class_names(loaded), skip=skip)
+    classes = _class_names(loaded)
+    if columns:  # any column may be the answer: classes by their names there
+        splits = {split: _named(rows, classes) for split, rows in splits.items()}
+    labels = classes.get((columns or {}).get("label", "label").lower(), ())
+    task = match["name"].split("/")[1]
+    return read_splits(splits, style, task=task, labels=labels, skip=skip, columns=columns)
 
 
-def _class_names(loaded: Any) -> tuple[str, ...]:
-    """Names of the classes that a ``label`` column counts, where the data set declares them."""
+def _class_names(loaded: Any) -> dict[str, tuple[str, ...]]:
+    """Names of the classes that a column counts, by column in lower case, where the data set declares them."""
+    found: dict[str, tuple[str, ...]] = {}
     for split in loaded.values():
         for column, feature in (getattr(split, "features", None) or {}).items():
-            if column.lower() == "label" and getattr(feature, "names", None):
-                return tuple(feature.names)
-    return ()
+            if getattr(feature, "names", None):
+                found.setdefault(column.lower(), tuple(feature.names))
+    return found
+
+
+def _named(rows: Rows, classes: Mapping[str, tuple[str, ...]]) -> Rows:
+    """Rows with the names of their classes in place of numbers; a number that counts none stays."""
+
+    def name(column: str, value: Any) -> Any:
+        names = classes.get(column.lower(), ())
+        return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+    return [(where, {column: name(column, value) for column, value in row.items()}) for where, row in rows]
 
 
 def _exact(split: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, get_args
 
 from rankwise.data.bad_rows import PREFIX, Skipping
 from rankwise.data.code_book import code_book
+from rankwise.data.columns import Columns, parse_columns
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
 from rankwise.data.files import SUFFIXES, load_path
 from rankwise.data.hub import ID, load_hub
 from rankwise.data.reasoning_gym import PREFIX as REASONING_GYM
 from rankwise.data.reasoning_gym import reasoning_gym
-from rankwise.data.render import encode_split
+from rankwise.data.render import date_note, encode_split
 from rankwise.data.splitting import Found, three_splits
 from rankwise.data.town_crier import town_crier
 from rankwise.data.word_problems import LANGUAGES, word_problems
@@ -40,6 +41,8 @@ def load_data(
     max_length: int = 256,
     completion_style: CompletionStyle = "hashes",
     system: str | None = None,
+    columns: str | Columns | None = None,
+    only_test: bool = False,
 ) -> Splits:
     """Load, split and tokenize ``spec``.
 
@@ -47,20 +50,41 @@ def load_data(
     with train/test files, or a hub id ``owner/name[:config]``. ``max_length`` counts tokens. ``system`` is put before
     conversations that have no system message and replaces the generated data's own. ``skip-bad-rows:`` before a
     file, folder or hub id leaves out rows that cannot be read or written by the chat template, and says how many.
-    Raises UsageError for anything a person can correct.
+    ``columns`` says which of a file's columns, or which template, is read as what (:mod:`rankwise.data.columns`).
+    ``only_test`` tokenizes, and speaks of, the test split only. Raises UsageError for anything a person can correct.
     """
     limits = Limits() if limits is None else limits
     _check(limits, max_length, completion_style)
-    examples = load_examples(spec, seed=seed, limits=limits, completion_style=completion_style, system=system)
+    examples = load_examples(
+        spec, seed=seed, limits=limits, completion_style=completion_style, system=system, columns=columns
+    )
     notes = list(examples.notes)
-    encoded: dict[str, tuple[Encoded, ...]] = {}
-    for split in ("train", "selection", "test"):
+    encoded: dict[str, tuple[Encoded, ...]] = {"train": (), "selection": ()}
+    for split in ("test",) if only_test else ("train", "selection", "test"):
         encoded[split], said = encode_split(
             getattr(examples, split), tokenizer, max_length=max_length, split=split, skip=examples.skip
         )
         notes.extend(said)
+    notes.extend(date_note((*examples.train, *examples.selection, *examples.test), tokenizer))
     train, selection, test = encoded["train"], encoded["selection"], encoded["test"]
     return Splits(train, selection, test, spec, tuple(notes), fingerprint(train, selection, test), examples.unseen)
+
+
+def load_test(
+    spec: str,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: int,
+    *,
+    seed: int = 0,
+    max_length: int = 256,
+    columns: str | Columns | None = None,
+) -> Splits:
+    """Load at most ``examples`` of the test split, which do not depend on the sizes of the other splits.
+
+    The notes are about what that split lost, and how it came to be. Raises as :func:`load_data` does.
+    """
+    limits = Limits(16, 8, examples) if is_generated(spec) else Limits(None, None, examples)
+    return load_data(spec, tokenizer, seed=seed, limits=limits, max_length=max_length, columns=columns, only_test=True)
 
 
 def load_examples(
@@ -70,9 +94,16 @@ def load_examples(
     limits: Limits | None = None,
     completion_style: CompletionStyle = "hashes",
     system: str | None = None,
+    columns: str | Columns | None = None,
 ) -> ExampleSplits:
     """The three splits of :func:`load_data` before tokenization."""
     limits = Limits() if limits is None else limits
+    if columns is not None:
+        columns = parse_columns(columns)
+        if is_generated(spec):
+            raise UsageError(
+                f"columns are about the rows of a file or a hub data set, but {spec} is made here; leave them out"
+            )
     name, _, code = spec.partition(":")
     if spec in NAMES and name == WORD_PROBLEMS:
         codes = (code,) if code else tuple(LANGUAGES)
@@ -85,7 +116,7 @@ def load_examples(
         generator = spec.removeprefix(REASONING_GYM)
         splits = reasoning_gym(generator, limits, seed=seed, style=completion_style, system=system)
     else:
-        splits = _with_system(three_splits(_find(spec, completion_style), limits, seed), system)
+        splits = _with_system(three_splits(_find(spec, completion_style, columns), limits, seed), system)
     return _with_style_note(replace(splits, skip=Skipping.of(spec)), completion_style)
 
 
@@ -94,7 +125,7 @@ def is_generated(spec: str) -> bool:
     return spec in NAMES or spec.startswith(REASONING_GYM)
 
 
-def _find(named: str, style: CompletionStyle) -> Found:
+def _find(named: str, style: CompletionStyle, columns: Columns | None) -> Found:
     """Examples of a path or a hub id. A local path wins over a hub id of the same spelling."""
     skip = Skipping.of(named)
     spec = skip.data
@@ -107,9 +138,9 @@ def _find(named: str, style: CompletionStyle) -> Found:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"data {spec[:80]!r} cannot be used as a path: {reason}; give a file or a folder") from error
     if there:
-        return load_path(path, style, skip)
+        return load_path(path, style, skip, columns)
     if ID.fullmatch(spec) and path.suffix.lower() not in FILE_ENDINGS:
-        return load_hub(spec, style, skip)
+        return load_hub(spec, style, skip, columns)
     if path.name != spec or path.suffix.lower() in FILE_ENDINGS:
         raise UsageError(f"no such file or folder: {spec}{_near(path)}; check the path (now in {Path.cwd()})")
     names = (*NAMES, f"{REASONING_GYM}gsm_symbolic")
@@ -182,15 +213,24 @@ def fingerprint(*splits: tuple[Encoded, ...]) -> str:
 
 
 def preview(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, bool]]:
-    """Each token as text and whether it is a target. A character of several tokens shows at its last one."""
+    """Each token as text and whether it is a target. A character of several tokens shows at its last one.
+
+    A token is decoded after the one before it: tokenizers of the sentencepiece kind drop the space that begins a text.
+    """
+
+    def decoded(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
     shown: list[tuple[str, bool]] = []
+    before: list[int] = []
     pending: list[int] = []
     for token, target in zip(encoded.input_ids, encoded.target_mask, strict=True):
         pending.append(token)
-        text = str(tokenizer.decode(pending, clean_up_tokenization_spaces=False))
+        known, text = decoded(before), decoded(before + pending)
+        text = text.removeprefix(known) if text.startswith(known) else decoded(pending)
         if text.endswith("\ufffd") and len(pending) < 4:  # UTF-8 needs at most 4 bytes for a character
             shown.append(("", target))
         else:
             shown.append((text, target))
-            pending.clear()
+            before, pending = pending, []
     return shown

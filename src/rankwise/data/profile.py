@@ -137,7 +137,7 @@ def _about_lengths(splits: dict[str, SplitProfile], max_length: int) -> list[str
         counts = ", ".join(f"{split.cut:,} of {split.measured:,} {name}" for name, split in splits.items())
         said.append(
             f"{counts} examples are cut at {max_length} tokens and lose the end of their reply; "
-            f"the longest has {longest:,}: use --set max_length={longest}"
+            f"the longest has {longest:,}: use --max-length {longest}"
         )
     if any(split.dropped > MANY * split.measured for split in splits.values()):
         counts = ", ".join(f"{split.dropped:,} of {split.measured:,} {name}" for name, split in splits.items())

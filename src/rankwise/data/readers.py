@@ -67,11 +67,25 @@ def _line(line: str, where: str) -> Any:
 
 def _json(file: Path) -> Rows:
     value = parse(text_in(file), str(file), "a list of objects (for one object per line, name it .jsonl)")
-    if isinstance(value, Mapping) and isinstance(value.get("data"), list):
-        value = value["data"]
+    if isinstance(value, Mapping):
+        value = _only_list(value, file)
     if not isinstance(value, list):
-        raise UsageError(f'{file}: expected a list of objects or {{"data": [...]}}, found {type(value).__name__}')
+        raise UsageError(f"{file}: expected a list of objects, found {type(value).__name__}")
     return [(f"{file} row {n}", row) for n, row in enumerate(value, start=1)]
+
+
+def _only_list(holder: Mapping[str, Any], file: Path) -> list[Any]:
+    """The list of rows that an object holds: under ``data``, or under any key when it is the only one."""
+    lists = {key: value for key, value in holder.items() if isinstance(value, list)}
+    rows = {key: value for key, value in lists.items() if value and all(isinstance(row, Mapping) for row in value)}
+    found = {key: value for key, value in lists.items() if key == "data"} or rows or lists
+    if len(found) == 1:
+        return next(iter(found.values()))
+    held = f"lists under {', '.join(found)}" if found else f"none under {', '.join(holder) or 'no key'}"
+    raise UsageError(
+        f'{file}: expected a list of objects, alone or under one key such as {{"data": [...]}}, found {held}; '
+        "for splits write train.json and test.json into one folder"
+    )
 
 
 def parse(text: str, where: str, expected: str) -> Any:

@@ -9,13 +9,15 @@ masked by pad id: many models pad with their end-of-turn token.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import jinja2
 
 from rankwise.data.bad_rows import STRICT, Skipping, settle
+from rankwise.data.clock import MOMENT, OTHER, standing
 from rankwise.data.examples import Encoded, Example, Message
 from rankwise.data.template_use import note_of_unused
 from rankwise.errors import UsageError
@@ -23,8 +25,6 @@ from rankwise.errors import UsageError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Llama 3 templates print today's date unless given one, and the same data must give the same ids tomorrow.
-FIXED_DATE = "26 Jul 2024"
 PLAIN = "x9z"  # a word that no template writes
 # What a template raises, for a role that it refuses and for a key of another shape than it expects.
 BROKEN = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError)
@@ -113,19 +113,37 @@ def _end_of_more(text: str, plain: str, tokenizer: PreTrainedTokenizerBase) -> i
 
 
 def _apply(
-    messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, *, generate: bool = False, tools: str = ""
+    messages: tuple[Message, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    generate: bool = False,
+    tools: str = "",
+    moment: datetime = MOMENT,
 ) -> str:
     turns = [message.turn for message in messages]
     given = {"tools": json.loads(tools)} if tools else {}
     try:
-        return str(
-            tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=generate, date_string=FIXED_DATE, **given
+        with standing(moment) as today:
+            return str(
+                tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=generate, date_string=today, **given
+                )
             )
-        )
     except BROKEN as error:
         roles = ", ".join(message.role for message in messages) or "no turns"
         raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error
+
+
+def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return a sentence when the chat template prints the time in some example; one of each order of roles is tried."""
+    kinds = {tuple(message.role for message in example.messages): example for example in examples if example.chat}
+    written = (example.messages for example in kinds.values() if tokenizer.chat_template)
+    if not any(_apply(messages, tokenizer) != _apply(messages, tokenizer, moment=OTHER) for messages in written):
+        return ()
+    return (
+        f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so that "
+        "the ids stay as they are; other programs print today's",
+    )
 
 
 def _end_of(content: str, text: str, start: int, end: int) -> int:

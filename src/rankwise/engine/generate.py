@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from rankwise.data import Encoded
+from rankwise.data.ends import end_ids
 from rankwise.errors import UsageError
 from rankwise.models import Base, check_rows, rows_of
 
@@ -23,12 +24,18 @@ def prompt_of(example: Encoded) -> tuple[int, ...]:
 
 
 def stop_ids(base: Base) -> list[int]:
-    """Return the ids that end an answer: the tokenizer's end of sequence and those of the model's own settings."""
-    found = {base.tokenizer.eos_token_id} - {None}
+    """Return the ids that end an answer: those that end a reply in training, and those of the model's own settings."""
+    return sorted({*end_ids(base.tokenizer), *_stated(base)})
+
+
+def taught_ends(base: Base) -> list[int]:
+    """Return the ends that neither the tokenizer's end of sequence nor the model's settings name: the template's."""
+    return sorted({*end_ids(base.tokenizer)} - {base.tokenizer.eos_token_id, *_stated(base)})
+
+
+def _stated(base: Base) -> list[int]:
     own = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
-    if own is not None:
-        found.update(own if isinstance(own, (list, tuple)) else [own])
-    return sorted(int(i) for i in found)
+    return [] if own is None else [int(i) for i in (own if isinstance(own, (list, tuple)) else [own])]
 
 
 def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch: int = 16) -> list[str]:

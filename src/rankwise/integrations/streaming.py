@@ -22,8 +22,13 @@ def stream(base: Base, prompt: Sequence[int], show: Callable[[str], None], *, ma
     said: list[str] = []
 
     settings = decoding(base, max_new_tokens)
+    stops = settings.eos_token_id or []
 
     class Pieces(TextStreamer):
+        def put(self, value: Any) -> None:
+            if self.next_tokens_are_prompt or int(value) not in stops:
+                super().put(value)
+
         def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
             said.append(text)
             show(text)

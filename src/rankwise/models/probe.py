@@ -66,6 +66,8 @@ def _looks_ahead(model: Any, ids: Tensor) -> bool:
     try:
         with torch.enable_grad():
             loss = _logits(model, ids).float().square().sum()
+        if not leaves or not loss.requires_grad:
+            return False  # nothing that trains could tell
         found = torch.autograd.grad(loss, leaves, allow_unused=True)
     finally:
         hook.remove()

@@ -51,7 +51,7 @@ def next_step(document: Document) -> NextStep:
     chosen = next((arm for arm in results["arms"] if arm["name"] == results["verdict"]["recommended"]), None)
     if results["study"]["scale"] == "smoke":
         preset = results["study"]["preset"]
-        where = {key: value for key, value in typed.items() if key in ("--data", "--reference")}
+        where = {key: value for key, value in typed.items() if key != "--model"}
         if results.get("survey"):
             where["--methods"] = ",".join(results["survey"]["methods"])
         real = ["rankwise", "study", preset, "--scale", "quick", *_flat(where)]
@@ -103,7 +103,7 @@ def _options(command: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for here, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = here.partition("=")
-        if name in ("--model", "--data", "--reference"):
+        if name in ("--model", "--data", "--columns", "--max-length", "--reference"):
             found[name] = value if equals else following
     return {name: value for name, value in found.items() if value}
 

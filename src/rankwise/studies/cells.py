@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rankwise.data import is_generated
+from rankwise.errors import UsageError
 from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.presets import PRESETS
@@ -37,7 +39,8 @@ class Cell:
         """Return the study of this cell, one of ``cells`` that share a budget evenly."""
         arms = tuple(arm for arm in config.arms if arm is config.reference_arm or arm.name not in self.without)
         rates = {arm.name: config.learning_rates[arm.name] for arm in arms}
-        own = {"model": self.model, "data": self.data, "arms": arms, "learning_rates": rates}
+        columns = None if cells > 1 and is_generated(self.data) else config.columns
+        own = {"model": self.model, "data": self.data, "columns": columns, "arms": arms, "learning_rates": rates}
         budget = {"budget": Budget(seconds=config.budget.seconds / cells)} if config.budget else {}
         return config.model_copy(update={**own, **budget})
 
@@ -75,7 +78,12 @@ def study_cells(config: StudyConfig, models: list[str], data: list[str]) -> list
     """Return the cells of a study: what was named, or what its preset asks at this scale.
 
     A preset's own cells may leave out arms after the first one; cells that were named have every arm.
+
+    Raises:
+        UsageError: columns were chosen, and no data set has any.
     """
+    if config.columns and all(map(is_generated, data or [config.data])):
+        raise UsageError("--columns is about the rows of a file or a hub data set; name one with --data.")
     preset = PRESETS.get(config.preset)
     if data or preset is None or config.scale != "quick" or not preset.data:
         return split_cells(models or [config.model], data or [config.data])

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import accumulate
 from typing import Any
 
+from rankwise.adapters import Full
 from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
-from rankwise.data.render import encode_split
+from rankwise.data.render import date_note, encode_split
 from rankwise.engine import Forward, evaluate
+from rankwise.errors import unknown
 from rankwise.models import Base, check_rows, load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.provenance import provenance
-from rankwise.studies.scales import SCALES
+from rankwise.studies.single_config import single_config
 
 ALL = Limits(None, None, None)
-SCALE = SCALES["quick"]  # doctor applies its maximum length and sizes
+SCALE = "quick"  # doctor applies its maximum length and sizes
+SETTINGS = ("max_length", "completion_style", "system", "columns")  # of a study, those that decide how data are read
 SCORED = 3000  # tokens of selection examples on which the untouched model is scored: a few seconds on a CPU
 
 
-def checkup(model: str, data: str) -> dict[str, Any]:
+def checkup(model: str, data: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return ``{"environment", "model", "data", "warnings", "preview"}``, all JSON values.
 
-    ``data`` has counts per split as numbers; the preview is a list of (token text, trained on).
+    ``settings`` are those of a study that decide how data are read (``SETTINGS``). ``data`` has counts per split as
+    numbers; the preview is a list of (token text, trained on).
 
     Raises:
-        UsageError: a model or data set that cannot be used (labels all masked, for one); the message says what to do.
+        UsageError: a setting that is not one of those, or a model or data set that cannot be used (labels all masked,
+            for one); the message says what to do.
     """
     import torch
 
+    for name in settings or {}:
+        if name not in SETTINGS:
+            raise unknown("setting of doctor", name, SETTINGS)
+    config, _ = single_config(Full(), SCALE, {"model": model, "data": data, **(settings or {})}, lr=1.0)
+    max_length = config.max_length
     base = load_base(model, dtype=torch.bfloat16)
-    max_length: int = SCALE["max_length"]
-    examples = load_examples(data, limits=Limits() if is_generated(data) else ALL)
+    examples = load_examples(
+        data,
+        limits=Limits() if is_generated(data) else ALL,
+        completion_style=config.completion_style,
+        system=config.system,
+        columns=config.columns,
+    )
     # What a study would see, which refuses a set without anything to learn; splits are in random order already.
     seen = {
         split: encode_split(
             getattr(examples, split)[:size], base.tokenizer, max_length=max_length, split=split, skip=examples.skip
         )[0]
-        for split, size in SCALE["sizes"].items()
+        for split, size in config.sizes.model_dump().items()
     }
     check_rows(base, [encoded.input_ids for split in seen.values() for encoded in split], f"data {data}")
     found = profile(examples, base.tokenizer, max_length=max_length)
@@ -58,7 +74,7 @@ def checkup(model: str, data: str) -> dict[str, Any]:
             "prompts_across_splits": found.same_prompt,
             "untouched_nll": round(evaluate(forward, scored).mean, 4),
             "untouched_nll_examples": len(scored),
-            "notes": [*examples.notes, *found.notes],
+            "notes": [*examples.notes, *found.notes, *date_note(examples.train, base.tokenizer)],
         },
         "warnings": [*found.warnings, *_beyond(base, found)],
         "preview": preview(found.first, base.tokenizer),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rankwise.adapters import Adapter, Full
+from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
 from rankwise.errors import unknown
 from rankwise.methods import build
 from rankwise.studies.settings import refusal
 
+# As the option spells it, or as a mapping; kept as a mapping.
+ColumnsSetting = Annotated[
+    dict[str, str] | None, BeforeValidator(lambda given: None if given is None else parse_columns(given))
+]
 CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 
 # Settings that may gain entries in an existing study folder; every finished run is kept.
@@ -111,6 +116,7 @@ class StudyConfig(Strict):
             this share of the arm's gain, and give the reference as many rates as any arm; null: neither.
         completion_style: ``hashes`` ends a worked solution with ``#### answer``, ``think`` puts it in ``<think>``.
         system: system message for conversations that have none.
+        columns: which columns of the file, or templates over them, are read as what (:mod:`rankwise.data.columns`).
         eval_every: steps between two scores of the selection split.
         budget: a time the study was fitted to, and what it gave up for that.
         exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
@@ -139,6 +145,7 @@ class StudyConfig(Strict):
     max_length: int = Field(ge=8, le=MOST)
     completion_style: Literal["hashes", "think"] = "hashes"
     system: str | None = None
+    columns: ColumnsSetting = None
     seed: Seed = 0
     fresh_seeds: tuple[Seed, ...] = (1, 2, 3)
     finalists: Amount = 2

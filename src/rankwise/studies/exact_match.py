@@ -25,7 +25,7 @@ def base_right(runner: Runner) -> tuple[bool, ...] | None:
     quiz = runner.quiz
     if quiz is None:
         return None
-    spec = {"base": True, "exact_match": len(quiz.golds)}
+    spec = {"base": True, **runner.asked}
     key = runner.key_of(spec)
     runner.ledger.ensure(key, "base", spec)
     found = runner.ledger.get(key)

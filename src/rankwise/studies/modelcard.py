@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from rankwise.adapters import Adapter
+from rankwise.data import Splits
 from rankwise.engine import RunResult, Score, TrainSpec
 from rankwise.files import write_text
 from rankwise.methods import catalogue
@@ -64,9 +65,10 @@ def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
 
 
 def write_run_card(
-    folder: Path, target: Adapter, spec: TrainSpec, base: Base, data: str, result: RunResult, base_test: Score
+    folder: Path, target: Adapter, spec: TrainSpec, base: Base, splits: Splits, result: RunResult, base_test: Score
 ) -> None:
-    """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, citation."""
+    """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, notes, citation."""
+    data = splits.name
     lines = [
         *card_header(base.name),
         f"# Adapter of {base.name} for {data}",
@@ -82,7 +84,7 @@ def write_run_card(
     if result.test is not None:
         own, untouched = per_token(result.test.nll, result.test.targets), per_token(base_test.nll, base_test.targets)
         lines.append(f"- test NLL per completion token: {own} (base {untouched}); one seed, interval over examples")
-    lines += [*(f"- {note}" for note in base.notes), ""]
+    lines += [*(f"- {note}" for note in (*base.notes, *splits.notes)), ""]
     for card in _cards(target):
         lines += ["```bibtex", card.citation, "```", ""]
     write_text(folder / "README.md", "\n".join(lines))

@@ -13,6 +13,7 @@ from typing import Any
 from rankwise.adapters import Adapter
 from rankwise.adapters.optimizers import AdamW, LoRAPlus
 from rankwise.data.bad_rows import Skipping
+from rankwise.data.columns import spelled
 from rankwise.data.hub import ID as HUB_DATA
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
@@ -127,6 +128,8 @@ def make_recipe(config: StudyConfig, results: dict[str, Any], name: str, targets
         heading.append("'tiny' is rankwise's random test model: put a real model in its place.")
     if config.completion_style != "hashes":
         heading.append(f"rankwise wrote worked solutions in the {config.completion_style!r} style; do so in your data.")
+    if config.columns:
+        heading.append(f"rankwise read the columns as {spelled(config.columns)}: say the same in your data.")
     skip = Skipping.of(config.data)
     if skip.on:
         heading.append("The study left out rows that cannot be used (its notes name them): take them out of the data.")

@@ -23,6 +23,7 @@ from rankwise.engine import (
     make_quiz,
     train_pack,
 )
+from rankwise.engine.generate import taught_ends
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
 from rankwise.ledger.store import Ledger
@@ -79,6 +80,10 @@ class Runner:
         self.forward = Forward(base.model)
         asked = config.exact_match
         self.quiz = make_quiz(splits.test, base.tokenizer, asked, base.room) if asked else None
+        # Only where they act: a study without them keeps the keys it always had.
+        self.asked: dict[str, Any] = {"exact_match": len(self.quiz.golds)} if self.quiz else {}
+        if self.quiz and (ends := taught_ends(base)):
+            self.asked["ends"] = ends
 
     def key(self, arm: Arm, lr: float, seed: int, fresh: bool) -> str:
         """Return the ledger key of a run: the hash of all that decides its numbers."""
@@ -214,8 +219,7 @@ class Runner:
     def spec_of(self, arm: Arm, lr: float, seed: int, fresh: bool) -> dict[str, Any]:
         """Return what decides a run's numbers, as the ledger keeps it."""
         spec = {**self.config.train_spec(arm, lr, seed).to_dict(), "dtype": self.config.dtype, "test": fresh}
-        # Only where it acts: a study without it keeps the keys it always had.
-        return {**spec, "exact_match": len(self.quiz.golds)} if fresh and self.quiz else spec
+        return {**spec, **self.asked} if fresh else spec
 
     def key_of(self, spec: dict[str, Any]) -> str:
         """Return the ledger key of ``spec`` on this base and data."""

@@ -12,7 +12,7 @@ from rankwise.studies.progress import Progress
 
 
 def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:
-    """Return base and splits.
+    """Return base and splits; what became of the data's rows is told.
 
     Raises:
         UsageError: no such model or data, data without a usable example, or an arm the model cannot take.
@@ -29,7 +29,10 @@ def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:
         max_length=config.max_length,
         completion_style=config.completion_style,
         system=config.system,
+        columns=config.columns,
     )
+    for note in splits.notes:
+        progress.note(note)
     return base, fitted(base, splits, front=_front(config))
 
 

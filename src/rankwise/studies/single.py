@@ -10,7 +10,7 @@ from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
 from rankwise.engine.event_summary import summarize
 from rankwise.errors import RunError
-from rankwise.files import put_into
+from rankwise.files import put_into, write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -22,6 +22,8 @@ from rankwise.studies.progress import Progress
 from rankwise.studies.runner import Runner
 from rankwise.studies.setup import load_cell
 
+DATA = "data.json"  # in the run's folder: what was read, and what became of its rows
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -32,12 +34,14 @@ class Trained:
         base_test: the untouched model's scores on the same test examples.
         base_right: per question of the quiz, whether the untouched model answers it; None without a quiz.
         path: folder of the saved adapter (or model, for full fine-tuning), the one asked for; None when it diverged.
+        notes: what a reader should know of the data: rows left out, cut, dropped.
     """
 
     result: RunResult
     base_test: Score
     path: Path | None
     base_right: tuple[bool, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the short form that ``rankwise train --json`` prints."""
@@ -58,6 +62,7 @@ class Trained:
             **({"update": update_ranks(r)} if r.spectrum else {}),
             "flops": r.flops,
             "path": str(self.path) if self.path else None,
+            "notes": list(self.notes),
         }
 
 
@@ -74,6 +79,7 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
     with StudyLock(out):
         state = folder.open_or_create(config.to_dict(), defaults=default_settings())
         folder.clean_temporaries()
+        write_json(out / DATA, {"data": config.data, "columns": config.columns, "notes": list(splits.notes)})
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress, keep_full=True)
             if state == "resumed":
@@ -88,10 +94,10 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
             saved = folder.run_folder(runner.key(arm, lr, config.seed, fresh=True)) / "adapter"
             spec = config.train_spec(arm, lr, config.seed)
             if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
-                write_run_card(saved, spec.target, spec, base, config.data, result, base_test)
+                write_run_card(saved, spec.target, spec, base, splits, result, base_test)
             if saved.exists():
                 put_into(out, saved, last=("adapter_config.json", "config.json"))
-    return Trained(result, base_test, out if saved.exists() else None, before)
+    return Trained(result, base_test, out if saved.exists() else None, before, splits.notes)
 
 
 def _share(right: tuple[bool, ...] | None) -> float | None:

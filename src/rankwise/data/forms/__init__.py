@@ -16,11 +16,15 @@ from rankwise.data.forms import (
     classification,
     mawps,
     messages,
+    preference,
     prompt_completion,
     question_answer,
     sharegpt,
+    squad,
     svamp,
 )
+from rankwise.data.forms.pairs import pair
+from rankwise.data.forms.proposal import propose
 from rankwise.data.forms.reading import Reading
 from rankwise.errors import UsageError
 
@@ -32,13 +36,16 @@ Rows = list[tuple[str, Mapping[str, Any]]]  # each row with its place, such as "
 class Form:
     """One shape of row: its name, the columns it needs, how a row becomes an example, and columns it may also read.
 
-    ``build`` returns None for a row that is marked as having no answer.
+    ``build`` returns None for a row that is marked as having no answer. ``label`` is a classification's column of
+    labels, ``note`` what a reader of the report should know of the form.
     """
 
     name: str
     columns: tuple[str, ...]
     build: Callable[[Row, str, Reading], Example | None]
     optional: tuple[str, ...] = ()
+    label: str = ""
+    note: str = ""
 
 
 TRIED = 20  # rows whose columns may tell the form; the first ones may be the odd ones
@@ -53,8 +60,25 @@ FORMS = (
     Form("svamp", ("body", "question", "equation", "answer"), svamp.build),
     Form("question/explanation/answer", ("question", "explanation", "answer"), question_answer.build_explained),
     Form("question/answer", ("question", "answer"), question_answer.build),
-    Form("sentence/label", ("sentence", "label"), classification.build),
-    Form("text/label", ("text", "label"), classification.build),
+    Form("sentence/label", ("sentence", "label"), classification.build, label="label"),
+    Form("text/label", ("text", "label"), classification.build, label="label"),
+    Form(
+        "prompt/chosen", ("prompt", "chosen"), preference.asked("prompt"), ("rejected", "system"), note=preference.NOTE
+    ),
+    Form(
+        "question/chosen",
+        ("question", "chosen"),
+        preference.asked("question"),
+        ("rejected", "system"),
+        note=preference.NOTE,
+    ),
+    Form("chosen/rejected", ("chosen", "rejected"), preference.build, note=preference.NOTE),
+    Form("squad", ("context", "question", "answers"), squad.build),
+    Form("instruction/response", ("instruction", "response"), pair("instruction", "response"), ("context", "system")),
+    Form("prompt/response", ("prompt", "response"), pair("prompt", "response"), ("context", "system")),
+    Form("input/output", ("input", "output"), pair("input", "output"), ("context", "system")),
+    Form("input/target", ("input", "target"), pair("input", "target"), ("context", "system")),
+    Form("text/category", ("text", "category"), classification.build_category, label="category"),
 )
 
 
@@ -67,23 +91,28 @@ class Read:
     unread: tuple[str, ...] = ()
     unanswered: int = 0
     bad: tuple[str, ...] = ()
+    note: str = ""
 
 
-def detect(columns: list[str], where: str) -> Form:
-    """The form whose columns are all there. Raises UsageError with the columns found, accepted and nearly meant."""
+def detect(row: Mapping[str, Any], where: str) -> Form:
+    """The form whose columns ``row`` has. Raises UsageError with what was found, may be meant, and can be typed."""
+    columns = [str(column) for column in row]
     lowered = {column.lower() for column in columns}
     for form in FORMS:
         if lowered.issuperset(form.columns):
             return form
-    accepted = "; ".join(", ".join(form.columns) for form in FORMS)
+    accepted = "; ".join(", ".join(form.columns) for form in FORMS if len(form.columns) <= 2)
     known = sorted({column for form in FORMS for column in form.columns})
     near = []
     for column in sorted(lowered.difference(known)):
         for match in difflib.get_close_matches(column, known, n=1, cutoff=0.7):
             near.append(f"{column!r} is close to {match!r}")
+    proposed = propose(row)
     raise UsageError(
         f"{where}: cannot tell what the columns mean; found {', '.join(columns) or 'none'}; "
-        f"accepted sets: {accepted}" + (f". Perhaps rename: {', '.join(near)}" if near else "")
+        + (f"say it, as with {proposed}; " if proposed else "")
+        + f"accepted sets: {accepted}"
+        + (f". Perhaps rename: {', '.join(near)}" if near else "")
     )
 
 
@@ -97,12 +126,13 @@ def lower_keys(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def labels_in(rows: Rows) -> set[str]:
     """Distinct labels of rows in a classification form; nothing for other forms."""
-    if form_of(rows).build is not classification.build:
+    column = form_of(rows).label
+    if not column:
         return set()
     found: set[str | None] = set()
     for where, row in rows:
         with suppress(UsageError):  # reading the rows tells of it, with all others
-            found.add(classification.label_of(lower_keys(row, where).get("label"), (), where))
+            found.add(classification.label_of(lower_keys(row, where).get(column), (), where, column))
     return {label for label in found if label is not None}
 
 
@@ -113,7 +143,7 @@ def form_of(rows: Rows) -> Form:
         try:
             if isinstance(row, BadRow):
                 raise row.error
-            return detect(list(row), where)
+            return detect(row, where)
         except UsageError as error:
             faults.append(error)
     raise faults[0]
@@ -141,7 +171,7 @@ def read_rows(rows: Rows, reading: Reading) -> Read:
     bad = settle(faults, len(rows), "rows", reading.skip)
     if not examples:
         raise UsageError(f"{rows[0][0]}: neither this row nor any after it has an answer; give rows with labels")
-    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(faults) - len(examples), bad)
+    return Read(tuple(examples), form.name, tuple(unread), len(rows) - len(faults) - len(examples), bad, form.note)
 
 
 def _columns(form: Form, row: Mapping[str, Any], where: str) -> Row:

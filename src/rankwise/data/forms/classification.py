@@ -15,6 +15,8 @@ from rankwise.errors import UsageError, unknown
 
 NO_GOLD = ("-", "-1")  # what SNLI, MNLI and GLUE write for a row without a label
 QUESTION = "Which option describes the text?"
+CATEGORY = "Which category does the text belong to?"
+LISTED = 20  # categories; more of them are not listed with every text
 SENTIMENT = "How does the writer feel?"
 TOPIC = "What is the text about?"
 ENTAILMENT = "How does sentence 2 relate to sentence 1?"
@@ -46,11 +48,20 @@ def build(row: Mapping[str, Any], where: str, reading: Reading) -> Example | Non
     return question_example(f"{question}\nOptions: {', '.join(reading.options)}\n\n{text}", label)
 
 
-def label_of(value: Any, options: tuple[str, ...], where: str) -> str | None:
+def build_category(row: Mapping[str, Any], where: str, reading: Reading) -> Example | None:
+    """Text and category, of which there may be many: they are listed only up to ``LISTED``."""
+    label = label_of(row["category"], reading.options, where, "category")
+    if label is None:
+        return None
+    options = f"\nOptions: {', '.join(reading.options)}" if len(reading.options) <= LISTED else ""
+    return question_example(f"{CATEGORY}{options}\n\n{text_of(row['text'], 'text', where).strip()}", label)
+
+
+def label_of(value: Any, options: tuple[str, ...], where: str, column: str = "label") -> str | None:
     """The label as text, None for "no label". With ``options``, a number that is none of them counts into them."""
     if isinstance(value, bool):
         value = str(value)
-    label = text_of(value, "label", where).strip()
+    label = text_of(value, column, where).strip()
     if not options:
         return None if label in NO_GOLD else label
     if label in options:
@@ -63,5 +74,5 @@ def label_of(value: Any, options: tuple[str, ...], where: str) -> str | None:
     if label.isdecimal():
         if int(label) < len(options):
             return options[int(label)]
-        raise UsageError(f"{where}: 'label' {label} is outside the {len(options)} labels {', '.join(options)}")
-    raise unknown("label", label, options, hint=f"It is in {where}; correct it there, or add it to the list of labels")
+        raise UsageError(f"{where}: {column!r} {label} is outside the {len(options)} labels {', '.join(options)}")
+    raise unknown(column, label, options, hint=f"It is in {where}; correct it there, or add it to the list of labels")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rankwise.errors import RunError, UsageError, unknown
 from rankwise.files import new_folder
+from rankwise.integrations.ends import write_ends
 from rankwise.integrations.export import loader
 from rankwise.integrations.export.card import write_card
 from rankwise.integrations.export.llama_cpp import ForLlamaCpp
@@ -98,6 +99,7 @@ def export(live: Live, target: str, out: Path, *, max_rank: int | None = None, d
     program.check(package)
     with new_folder(out) as folder:
         program.write(folder, package)
+        write_ends(folder, live.base.tokenizer, live.base.model)
         seal_rest(folder)
         errors = {module.path: module.error for module in modules}
         kind = dtype or str(package.modules[0].A.dtype).removeprefix("torch.")

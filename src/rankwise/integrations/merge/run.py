@@ -12,11 +12,14 @@ import torch
 
 from rankwise.errors import UsageError, unknown
 from rankwise.files import new_folder, write_json, write_text
+from rankwise.integrations.ends import tokenizer_in, write_ends
 from rankwise.integrations.export.run import DTYPES
 from rankwise.integrations.live import Progress, base_name, saved_fingerprint, unverified
 from rankwise.integrations.merge.identity import check_base
+from rankwise.integrations.merge.names import Names
 from rankwise.integrations.merge.plan import Plan, make_plan, skeleton
-from rankwise.integrations.merge.shards import INDEX, TYPES, Shards, index, kind_of, names_in, open_shards, write
+from rankwise.integrations.merge.shards import INDEX, Shards, index, kind_of, names_in, open_shards, write
+from rankwise.integrations.merge.ties import Ties
 from rankwise.integrations.merge.verify import Verified, fits, verify
 from rankwise.models import folder_of
 from rankwise.models.folder import check_folder
@@ -31,7 +34,7 @@ class Merged:
 
     Attributes:
         changed: tensors that took an update or were replaced.
-        untied: the output head has become a tensor of its own.
+        untied: tensors that were tied, such as the output head to the embedding, have become tensors of their own.
         proof: the logits check, None when it was not done (``why_not`` says why).
     """
 
@@ -83,22 +86,27 @@ def merge(
     shards = open_shards(source, check_folder(source))
     wide = torch.float64 if any(entry.kind == "F64" for entry in shards.entries.values()) else torch.float32
     model = skeleton(source, wide)
+    names, ties = Names(model, shards), Ties(model)
     saved = saved_fingerprint(adapter)
     if saved:
-        check_base(model, shards, saved, name, adapter)
-    plan = make_plan(model, adapter, shards)
+        check_base(model, names, ties, shards, saved, name, adapter)
+    plan = make_plan(model, adapter, names, ties, shards)
     target = DTYPES[dtype] if dtype else None
     notes = []
     if not saved:
         notes.append("the adapter does not say which base it was trained on: only shapes could be checked")
     notes += unverified(adapter)
-    if plan.untied:
-        notes.append("the output head was tied to the embedding and only one of them changes: they are two tensors now")
+    if plan.apart:
+        one, *others = plan.apart[0]
+        notes.append(f"{one} was one tensor with {', '.join(others)}; they differ now, so the files hold both")
     with new_folder(out) as folder:
         if progress:
             progress(f"Writing {len(shards.files())} files")
         _write(folder, plan, shards, target)
         _copy_rest(source, folder, plan, dtype)
+        tokenizer = tokenizer_in(folder)
+        if tokenizer is not None and (added := write_ends(folder, tokenizer, model)):
+            notes.append(f"a reply ends with {' or '.join(added)}, which generation_config.json says now")
         proof, why_not = None, ""
         if check is False:
             why_not = "not asked for"
@@ -107,27 +115,17 @@ def merge(
         else:
             if progress:
                 progress("Comparing logits with the live adapter")
-            proof = verify(source, adapter, folder, _dtypes(plan, shards, target))
+            dtypes = {name: target or plan.dtype(name) for name in (*plan.update, *plan.whole)}
+            proof = verify(source, adapter, folder, dtypes)
             notes += proof.remarks()
         kind = dtype or "as the base"
         done = Merged(
-            out, name, str(adapter), len(plan.update) + len(plan.whole), len(plan.source) + len(plan.whole), kind,
-            plan.untied, proof, why_not, tuple(notes),
+            out, name, str(adapter), len(plan.changed), len(shards.entries) + len(plan.added), kind, bool(plan.apart),
+            proof, why_not, tuple(notes),
         )  # fmt: skip
         write_text(folder / "README.md", _card(done))
         seal_rest(folder)
     return done
-
-
-def _dtypes(plan: Plan, shards: Shards, dtype: torch.dtype | None) -> dict[str, torch.dtype]:
-    """Return the dtype in which every changed tensor is written, by adapted module and by replaced tensor."""
-    found = {}
-    for name, path in plan.update.items():
-        found[path] = dtype or shards.entries[plan.source[name]].dtype or torch.float32
-    for name in plan.handle.overlay.tensors if plan.handle.overlay else ():
-        in_file = plan.whole_names[name]
-        found[name] = TYPES[_entry(in_file, plan, shards, dtype)[0]]
-    return found
 
 
 def _check_place(out: Path, source: Path, adapter: Path) -> None:
@@ -142,32 +140,23 @@ def _check_place(out: Path, source: Path, adapter: Path) -> None:
 def _write(folder: Path, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> None:
     """Write every file, each tensor where the base has it; a head that was tied goes beside the embedding."""
     names = {file: list(names_in(shards, file)) for file in shards.files()}
-    for name in {*plan.source, *plan.whole} - set(shards.entries):
-        beside = plan.source.get(name)
-        names[shards.entries[beside].file if beside else shards.files()[-1]].append(name)
+    for added, name in plan.added.items():
+        part = plan.names.of.get(plan.ties.in_files(name, plan.names.of))
+        names[shards.entries[next(iter(part.files))].file if part else shards.files()[-1]].append(added)
     total = 0
     for file, inside in names.items():
-        entries = {name: _entry(name, plan, shards, dtype) for name in inside}
-        total += write(folder / file, entries, lambda name: _made(name, plan, shards, dtype))
+        entries = {name: (_kind(name, plan, shards, dtype), plan.shape(name)) for name in inside}
+        total += write(folder / file, entries, lambda name: plan.make(name, dtype), beside=plan.beside)
     if (shards.folder / INDEX).is_file() or len(names) > 1:
         where = {name: file for file, inside in names.items() for name in inside}
         write_json(folder / INDEX, index(total, where))
 
 
-def _entry(name: str, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> tuple[str, tuple[int, ...]]:
-    entry = shards.entries.get(plan.source.get(name, name))
-    if name in plan.whole:
-        own = dtype or (entry.dtype if entry else None) or plan.whole[name].dtype
-        return kind_of(own), tuple(plan.whole[name].shape)
-    assert entry is not None  # a name without an entry is whole
-    return (kind_of(dtype) if dtype and entry.dtype else entry.kind), entry.shape
-
-
-def _made(name: str, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> torch.Tensor:
-    entry = shards.entries.get(name)
-    if name in plan.whole and dtype is None and entry is not None:
-        dtype = entry.dtype
-    return plan.make(name, shards, dtype)
+def _kind(file_name: str, plan: Plan, shards: Shards, dtype: torch.dtype | None) -> str:
+    if file_name in plan.added:
+        return kind_of(dtype or plan.dtype(plan.added[file_name]))
+    entry = shards.entries[file_name]
+    return kind_of(dtype) if dtype and entry.dtype else entry.kind
 
 
 def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> None:
@@ -177,7 +166,7 @@ def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> Non
         if path.is_file() and not skip:
             shutil.copyfile(path, folder / path.name)
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    if plan.untied:
+    if bool(plan.apart):
         config["tie_word_embeddings"] = False
     if dtype:
         config = {k: v for k, v in config.items() if k != "torch_dtype"} | {"dtype": dtype}

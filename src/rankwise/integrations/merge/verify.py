@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Handle, load, orientation
+from rankwise.adapters.experts import AdaptedExperts
 from rankwise.errors import RunError
 from rankwise.integrations.export.proof import logits, text_ids
 from rankwise.integrations.merge.shards import Shards
@@ -89,7 +90,7 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     """Compare logits; one model is in memory at a time.
 
     Args:
-        dtypes: as written: of the weight of every adapted module, and of every replaced tensor by its name.
+        dtypes: as written, of every tensor that takes an update or is replaced, by the model's name.
 
     Raises:
         RunError: they differ by more than rounding.
@@ -102,12 +103,9 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     _add(handle)
     sums = _run(model, ids)
     with torch.no_grad():
-        for path, layer in handle.layers.items():
-            layer.weight.copy_(layer.weight.to(dtypes[path]))
-        if handle.overlay is not None:
-            for name in handle.overlay.tensors:
-                tensor = model.get_parameter(name)
-                tensor.copy_(tensor.to(dtypes[name]))
+        for name, dtype in dtypes.items():
+            tensor = model.get_parameter(name)
+            tensor.copy_(tensor.to(dtype))
     rounded = _run(model, ids)
     del model, handle
     gc.collect()
@@ -126,6 +124,11 @@ def _add(handle: Handle) -> None:
     with torch.no_grad():
         owners = Counter(id(p) for _, p in handle.model.named_parameters(remove_duplicate=False))
         for path, layer in handle.layers.items():
+            if isinstance(layer, AdaptedExperts):
+                layer.merge(handle.name)
+                layer.merged.pop()
+                layer.enabled.remove(handle.name)
+                continue
             delta = orientation.stored(layer, handle.delta(path))
             if owners[id(layer.weight)] > 1:  # tied: the other must not change
                 layer.register_parameter("weight", nn.Parameter(layer.weight + delta, requires_grad=False))
