@@ -11,7 +11,12 @@ from rankwise.data.render import encode, prompt_ids
 from rankwise.errors import UsageError
 
 CHAT = Example((Message("user", "hi"), Message("assistant", "yo")))
-R = "range(100000)"
+
+
+def loop(body, condition=""):
+    return f"{{% for a in range(100000){condition} %}}{body}{{% endfor %}}"
+
+
 HOSTILE = {
     "a division by zero": ("{{ 1/0 }}", "ZeroDivisionError"),
     "text and a number": ("{{ 'a' + 1 }}", "TypeError"),
@@ -19,18 +24,24 @@ HOSTILE = {
     "the other way round": ("{% set n = 9999999999 %}{{ n * [1] }}", "9,999,999,999 parts"),
     "a padded text": ("{{ 'a' | center(9999999999) }}", "memory"),
     "a format": ("{{ '%9999999999d' % 5 }}", "memory"),
-    "a doubled text": ("{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "m"),
+    "a doubled text": (
+        "{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+        "memory|0 s",
+    ),
     "a power": ("{{ 9 ** (9 ** 9) }}", "bits"),
     "squares": ("{% set n = namespace(x=3) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}", "bits"),
-    "loops": (f"{{% for a in {R} %}}{{% for b in {R} %}}{{% for c in {R} %}}{{% endfor %}}{{% endfor %}}{{% endfor %}}", "0 s"),
-    "loops that take nothing": (f"{{% for a in {R} if false %}}{{% endfor %}}" * 2 + f"{{% for a in {R} %}}"
-        f"{{% for b in {R} if false %}}{{% endfor %}}{{% endfor %}}", "0 s"),
+    "loops": (loop(loop(loop("{{ 1 }}"))), "0 s"),
+    "loops that do nothing": (loop(loop(loop(""))), "0 s"),
+    "loops that take nothing": (loop(loop("", " if false")), "0 s"),
     "a macro in itself": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "without end"),
-    "a macro twice in itself": ("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(90) }}", "0 s"),
+    "a macro twice in itself": (
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(90) }}",
+        "0 s",
+    ),
     "a long conversation": ("{% for i in range(100) %}{{ 'a' * 999999 }}{% endfor %}", "characters"),
     "brackets": ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "without end"),
     "half a tag": ("{{ ", "refuses"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -129,9 +129,9 @@ def _ours(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if f"{os.sep}rankwise{os.sep}" in frame.filename] or frames
     place = f" at {os.path.basename(own[-1].filename)} line {own[-1].lineno}" if own else ""
-    words = " ".join(str(error).split())[:300]
+    words = " ".join(str(error).split())[:300] or "no more is known"
     return (
-        f"a mistake of rankwise {__version__}, not of yours: {type(error).__name__}{place}: {words or 'no more is known'}; "
+        f"a mistake of rankwise {__version__}, not of yours: {type(error).__name__}{place}: {words}; "
         f"please report it with what the same command prints under {TRACEBACK}=1"
     )
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from rankwise.cost.architectures import ARCHITECTURES, known
 from rankwise.errors import UsageError, unknown
+from rankwise.models.config_limits import check_config_sizes
 from rankwise.reading import read_object
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -79,6 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
         config = read_object(path, cure="give a model's config.json")
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}; give a model's config.json.") from None
+    check_config_sizes(config, path)
     if not isinstance(config.get("model_type"), str):
         raise UsageError(f"{path} names no model_type; give the config.json of a model in the Hugging Face layout.")
     return config

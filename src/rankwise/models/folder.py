@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankwise.digests import SUMS, DamagedError, check_file, check_sums
 from rankwise.errors import UsageError
+from rankwise.models.config_limits import check_config_sizes
 from rankwise.models.quiet import quiet
 from rankwise.reading import read_object
 
@@ -69,7 +70,6 @@ def check_folder(folder: Path) -> list[str]:
 
 def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str, ...]]:
     """Load through transformers with remote code and pickles off, and nothing left at random values."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     options = {"trust_remote_code": False, "local_files_only": True}
@@ -84,16 +84,7 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        ImportError,
-        RuntimeError,
-        AssertionError,
-        SafetensorError,
-    ) as error:
+    except Exception as error:  # a config can be wrong in as many ways as there are architectures
         raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
     # Transformers would fill these at random and only warn.
     absent = sorted({*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])})
@@ -111,7 +102,9 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
 def _check_config(folder: Path) -> None:
     path = folder / "config.json"
     if path.is_file():
-        if not isinstance(read_object(path).get("model_type"), str):
+        config = read_object(path)
+        check_config_sizes(config, path)
+        if not isinstance(config.get("model_type"), str):
             raise UsageError(f"{path} names no model_type; give a folder in the Hugging Face layout")
         return
     if (folder / "adapter_config.json").is_file():
@@ -143,10 +136,14 @@ def _check_weights(folder: Path) -> list[str]:
         raise UsageError(f"{folder} lacks {missing[0]}; copy the weights there")
     for name in names:
         try:
-            with safe_open(folder / name, framework="pt"):  # reads the header and compares the file's length
-                pass
+            with safe_open(folder / name, framework="pt") as file:  # reads the header, compares the file's length
+                kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
+        if narrow := [key for key, kind in kinds.items() if kind.startswith(("F8", "F6", "F4"))]:
+            raise UsageError(
+                f"{folder / name}: {narrow[0]} is {kinds[narrow[0]]}, a quantized weight; give the model as it was before"
+            )
     return names
 
 

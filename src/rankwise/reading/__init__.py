@@ -5,8 +5,9 @@ does not trust what merely parses, and raises :class:`~rankwise.errors.UsageErro
 """
 
 from rankwise.reading.json_text import parse_json, read_json, read_object
+from rankwise.reading.options import Options
 from rankwise.reading.patterns import Pattern
 from rankwise.reading.plain_text import read_text
 from rankwise.reading.yaml_text import parse_yaml, read_mapping
 
-__all__ = ["Pattern", "parse_json", "parse_yaml", "read_json", "read_mapping", "read_object", "read_text"]
+__all__ = ["Options", "Pattern", "parse_json", "parse_yaml", "read_json", "read_mapping", "read_object", "read_text"]

@@ -35,6 +35,8 @@ def parse_json(
     try:
         value = json.loads(text, object_pairs_hook=_once, parse_float=read_float)
         _check_depth(value)
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair can only be spelled so
+            _check_names(value)
         return value
     except json.JSONDecodeError as error:
         place = "" if " line " in where else f" line {error.lineno}"
@@ -61,14 +63,16 @@ def read_json(
     return parse_json(read_text(path, most=most, cure=cure), str(path), expected=expected, cure=cure)
 
 
-def read_object(path: Path, *, expected: str = "a JSON object", cure: str = "copy it again") -> dict[str, Any]:
+def read_object(
+    path: Path, *, expected: str = "a JSON object", cure: str = "copy it again", most: int | None = CONFIG_BYTES
+) -> dict[str, Any]:
     """Read a JSON file that holds an object.
 
     Raises:
         FileNotFoundError: there is none.
         UsageError: as :func:`read_json`, or it holds something else.
     """
-    value = read_json(path, expected=expected, cure=cure)
+    value = read_json(path, expected=expected, cure=cure, most=most)
     if not isinstance(value, dict):
         raise UsageError(f"{path}: expected {expected}, found {kind_of(value)}; {cure}")
     return value
@@ -95,6 +99,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             "or rename the other"
         )
     return found
+
+
+def _check_names(value: Any) -> None:
+    """Raise for a key that no file or terminal could hold."""
+    if isinstance(value, dict):
+        for key in value:
+            if any("\ud800" <= letter <= "\udfff" for letter in key):
+                raise _RefusedError(f"the key {key!a} holds half a character (a lone surrogate); rename it")
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_names(item)
 
 
 def _check_depth(value: Any) -> None:
