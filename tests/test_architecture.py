@@ -23,6 +23,7 @@ ROOMS = [
     "adapters",
     "models",
     "data",
+    "reading",
 ]
 BELOW = {"errors", "files", "digests", "tensor_files"}
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -69,3 +70,61 @@ def test_the_wheel_lists_no_pickle_and_no_eval():
         names = {n.id for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Name)}
         assert not names & {"eval", "exec", "pickle", "__import__"}, path
     assert not any("torch.load" in path.read_text(encoding="utf-8") for path in FILES)
+
+
+# Readers of what others wrote live in reading/. These files read only bytes that rankwise itself wrote (and checks by a
+# digest), speak to a library that must be handed the file, or copy a value through JSON.
+OWN_BYTES = {
+    "json.loads": {
+        *("digests.py", "continual/bench.py", "continual/folder.py", "studies/attempt.py", "studies/runner.py"),
+        *("engine/state.py", "engine/checkpoint.py", "ledger/metrics.py", "ledger/rows.py", "ledger/folder.py"),
+        *("studies/study.py", "studies/measure.py", "models/cache.py", "integrations/trainer_events.py"),
+        *("integrations/export/loader.py", "integrations/merge/shards.py", "integrations/merge/run.py"),
+        *("integrations/ends.py", "data/render.py", "data/examples.py", "data/template_use.py"),
+    },
+    "yaml.safe_load": {"ledger/folder.py"},
+    "safe_open": {
+        *("engine/state.py", "engine/checkpoint.py", "models/saving.py", "models/folder.py"),
+        "integrations/merge/shards.py",
+    },
+    "load_file": {"adapters/reading.py", "integrations/export/loader.py"},
+}
+
+
+def _called(node):
+    """``module.name`` or ``name`` of what a call calls."""
+    function = node.func
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return f"{function.value.id}.{function.attr}"
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def test_what_others_wrote_is_read_in_one_room():
+    readers = {"json.load", "json.loads", "yaml.load", "yaml.safe_load", "yaml.unsafe_load", "safe_open", "load_file"}
+    found = {}
+    for path in FILES:
+        if room(path) == "reading":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (name := _called(node)) in readers:
+                found.setdefault(name, set()).add(str(path.relative_to(SOURCE)))
+    for name, files in found.items():
+        assert files <= OWN_BYTES.get(name, set()), f"{name}: read it through rankwise.reading"
+    assert found == OWN_BYTES, "a file that no longer reads leaves the list"
+
+
+COMPILING = {f"re.{how}" for how in ("compile", "match", "fullmatch", "search")}
+
+
+def test_patterns_from_outside_are_compiled_in_one_room():
+    """``re`` takes patterns that stand in the code; a person's pattern may never end (reading/patterns.py)."""
+    ours = {"data/answers.py", "integrations/merge/identity.py", "adapters/peft_config.py"}  # put together, or escaped
+    for path in FILES:
+        if room(path) == "reading" or str(path.relative_to(SOURCE)) in ours:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _called(node) in COMPILING:
+                names = [part for part in ast.walk(node.args[0]) if isinstance(part, ast.Name)]
+                assert all(n.id.isupper() or n.id in {"number", "unsafe"} for n in names), (
+                    f"{path}: {ast.unparse(node)}"
+                )

@@ -152,11 +152,13 @@ def test_a_failed_load_keeps_an_earlier_adapter(folder):
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "rankwise.json"])
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not readable JSON"), ("[1]", "does not hold a JSON object")], ids=["cut", "list"]
+    ("text", "message"),
+    [("{", "line 1: broken JSON"), ("[1]", ": expected a JSON object, found a list")],
+    ids=["cut", "list"],
 )
 def test_damaged_json(folder, name, text, message):
     write(folder / name, text)
-    refused(folder, f"{name} {message}")
+    refused(folder, f"{name} ?{message}")
 
 
 @pytest.mark.parametrize("key", ["adapter", "seed"])
@@ -254,3 +256,65 @@ def test_a_failed_write_leaves_the_older_adapter_whole(edited, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save(handle, edited)
     assert {p.name: p.read_bytes() for p in edited.iterdir()} == expected
+
+
+CONFIGS = {
+    "lora_alpha": [10**400, "x", True, [8], float("inf")],
+    "r": ["4", 0, True, 10**400, 2.5, None],
+    "target_modules": [5, True, [5], {"a": 1}, "(", "(a|.|[a-z])*[XY]"],
+    "modules_to_save": ["norm", 5, [5], True],
+    "rank_pattern": [[1], 5, "x", {"(": 1}, {"(a|.|[a-z])*[XY]": 1}, {"q_proj": "x"}, {"q_proj": 10**400}],
+    "alpha_pattern": [[1], {"q_proj": "x"}, {"q_proj": 10**400}],
+    "lora_dropout": ["x", [0.1], True, 10**400],
+    "use_rslora": ["no", 5],
+    "use_dora": ["no", [1]],
+    "peft_type": [5, None, ["LORA"]],
+    "init_lora_weights": [5, [1]],
+    "bias": [5, ["all"]],
+}
+
+
+@pytest.mark.parametrize("key", CONFIGS)
+def test_an_option_of_another_type(key, tmp_path, monkeypatch):
+    """PEFT's config is read by type: each of these was an exception of Python's, or meant what nobody wrote."""
+    monkeypatch.setattr("rankwise.reading.patterns.SECONDS", 0.1)
+    folder = save(attach(LLAMA.make(), lora(4)), tmp_path / "adapter")
+    for name in ("rankwise.json", "rankwise.sha256"):
+        (folder / name).unlink()
+    model = LLAMA.make()
+    good = json.loads((folder / "adapter_config.json").read_text())
+    for value in CONFIGS[key]:
+        (folder / "adapter_config.json").write_text(json.dumps({**good, key: value}))
+        with pytest.raises(
+            UsageError, match="pattern" if "pattern" in key else "5|None|LORA" if key == "peft_type" else key
+        ) as error:
+            load(model, folder)
+        assert str(folder) in str(error.value)
+        assert len(str(error.value)) < 400 + len(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": "x"},
+        {"seed": None},
+        {"adapter": None},
+        {"adapter": [1]},
+        {"adapter": {"init": 5}},
+        {"adapter": {"init": {"name": 5}}},
+        {"adapter": {"rank": "x"}},
+        {"adapter": {"events": 5}},
+        {"adapter": {"parametrization": {"name": "lora", "x": 1}}},
+        {"base_fingerprint": 5},
+        {"layout": "rankwise", "ranks": {"a": "x"}},
+        {"layout": "rankwise", "ranks": [1]},
+    ],
+    ids=str,
+)
+def test_our_spec_of_another_type(change, tmp_path):
+    folder = save(attach(LLAMA.make(), lora(4)), tmp_path / "adapter")
+    (folder / "rankwise.sha256").unlink()
+    spec = json.loads((folder / "rankwise.json").read_text())
+    (folder / "rankwise.json").write_text(json.dumps({**spec, **change}))
+    with pytest.raises(UsageError):
+        load(LLAMA.make(), folder)

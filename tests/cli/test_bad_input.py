@@ -72,7 +72,7 @@ MODELS = {
     pickle_only: ("pickle", 2),
     truncated: ("truncated or damaged", 2),
     no_tokenizer: ("tokenizer", 2),
-    broken_config: ("is not JSON", 2),
+    broken_config: ("broken JSON", 2),
 }
 
 

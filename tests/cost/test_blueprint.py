@@ -109,9 +109,22 @@ def test_unknown_names(name, says):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", "not JSON"),
-        ("[1]", "names no model_type"),
+        ("{", "line 1: broken JSON"),
+        ("[1]", "expected a JSON object, found a list"),
         ("{}", "names no model_type"),
+        (
+            '{"model_type": "llama", "num_hidden_layers": 10000000}',
+            "num_hidden_layers is 10,000,000; no more than 2,000",
+        ),
+        ('{"model_type": "gpt2", "n_layer": 1000000}', "n_layer is 1,000,000; no more than 2,000"),
+        (
+            '{"model_type": "x", "text_config": {"vocab_size": 1' + "0" * 400 + "}}",
+            "vocab_size is a number of more than",
+        ),
+        ('{"model_type": "llama", "num_attention_heads": 0}', "does not describe a causal language model"),
+        ('{"model_type": "llama", "vocab_size": "x"}', "does not describe a causal language model"),
+        ('{"model_type": "llama", "dtype": "nope"}', "does not describe a causal language model"),
+        ('{"model_type": "llama", "pad_token_id": 1000000000}', "does not describe a causal language model"),
         ('{"model_type": "lama"}', "did you mean 'llama'"),
         ('{"model_type": "vit"}', "does not describe a causal language model"),
         ('{"model_type": "llama", "hidden_size": "wide"}', "does not describe a causal language model"),

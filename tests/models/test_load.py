@@ -119,8 +119,8 @@ def test_weights_that_are_not_in_the_file_are_never_made_up(copy):
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ("{", "is not JSON"),
-        ("[]", "names no model_type"),
+        ("{", "line 1: broken JSON"),
+        ("[]", "expected a JSON object, found a list"),
         ('{"model_type": "not-a-model"}', "cannot load the model"),
         ('{"model_type": "t5"}', "cannot load the model"),
         ('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}', "cannot load the model"),

@@ -36,9 +36,11 @@ def resolve(axis: str, registry: Mapping[str, type[C]], value: Any) -> C:
     """
     if isinstance(value, tuple(registry.values())):
         return cast("C", value)
-    spec = {"name": value} if isinstance(value, str) else dict(value)
+    if not isinstance(value, str | Mapping):
+        raise UsageError(f"{axis} must be a name or an object with a name, found {value!r:.60}.")
+    spec: dict[str, Any] = {"name": value} if isinstance(value, str) else dict(value)
     name = spec.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise unknown(axis, str(name), registry)
     choice = registry[name]
     fields = {f.name for f in dataclasses.fields(choice)}

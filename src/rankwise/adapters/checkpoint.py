@@ -32,6 +32,7 @@ from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder
 from rankwise.digests import write_sums
 from rankwise.errors import UsageError
 from rankwise.files import write_json, write_tensors
+from rankwise.reading import Options
 
 
 def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, base_fingerprint: str = "") -> Path:
@@ -175,13 +176,20 @@ def _others(folder: Path) -> str:
 def _our_spec(ours: dict[str, Any], folder: Path, base_fingerprint: str) -> tuple[Adapter, int]:
     if missing := {"adapter", "seed"} - set(ours):
         raise UsageError(f"{folder}/rankwise.json lacks {sorted(missing)[0]!r}; copy it again.")
-    saved = ours.get("base_fingerprint", "")
+    own = Options(ours, f"{folder}/{OURS}")
+    seed = own.count("seed", ours["seed"], least=-(2**63), most=2**64)
+    if not isinstance(ours["adapter"], dict):
+        raise own.wrong("adapter", "an object", ours["adapter"])
+    saved = own.text("base_fingerprint")
     if saved and base_fingerprint and saved != base_fingerprint:
         raise UsageError(
             f"{folder} was trained on another base (fingerprint {saved[:12]}, this model has "
             f"{base_fingerprint[:12]}); load the base named in its adapter_config.json."
         )
-    return Adapter.from_dict(ours["adapter"]), int(ours["seed"])
+    try:
+        return Adapter.from_dict(ours["adapter"]), seed
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an option of another type
+        raise UsageError(f"{folder}/{OURS}: its adapter cannot be built ({error}); copy it again.") from None
 
 
 def _check_config(found: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
 from rankwise.adapters.placements import Placement, Regex, Suffixes
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
 from rankwise.errors import UsageError
+from rankwise.reading import Options, Pattern
 
 # PEFT options that change what the factors mean, or where they go, and that we do not read.
 _NOT_LOADED = (
@@ -37,6 +38,7 @@ class Terms:
         rs: scale is alpha / sqrt(rank).
         targets: suffixes, or a regex that must match a whole name.
         whole: ``modules_to_save``.
+        where: the file, for sentences.
     """
 
     rank: int
@@ -48,19 +50,28 @@ class Terms:
     targets: tuple[str, ...] | str
     whole: tuple[str, ...]
     dropout: float
+    where: str = field(default="adapter_config.json", compare=False)
+    _patterns: dict[str, Pattern] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _target: list[Pattern] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for text in (*self.ranks, *self.alphas):
+            self._patterns[text] = Pattern(text, f"{self.where}: the pattern", around=(r"(.*\.)?(", ")$"))
+        if isinstance(self.targets, str):
+            self._target.append(Pattern(self.targets, f"{self.where}: target_modules"))
 
     def rank_of(self, path: str) -> int:
         """Return the rank of module ``path`` in the file."""
-        return int(_own(self.ranks, path, self.rank))
+        return int(self._own(self.ranks, path, self.rank))
 
     def scaling_of(self, path: str) -> float:
         """Return s of module ``path``."""
         rank = self.rank_of(path)
-        return float(_own(self.alphas, path, self.alpha)) / (math.sqrt(rank) if self.rs else rank)
+        return float(self._own(self.alphas, path, self.alpha)) / (math.sqrt(rank) if self.rs else rank)
 
     def patterned(self, path: str) -> bool:
         """Return whether ``path`` has a rank or an alpha of its own."""
-        return any(_matches(pattern, path) for pattern in (*self.ranks, *self.alphas))
+        return any(self._patterns[pattern].begins(path) for pattern in (*self.ranks, *self.alphas))
 
     def select(self, model: nn.Module) -> list[str]:
         """Return the modules of ``model`` that PEFT would adapt, in the model's order."""
@@ -78,16 +89,11 @@ class Terms:
         if any(re.match(rf"(^|.*\.){re.escape(whole)}($|\..*)", name) for whole in self.whole):
             return False
         if isinstance(self.targets, str):
-            return re.fullmatch(self.targets, name) is not None
+            return self._target[0].matches(name)
         return any(name == target or name.endswith(f".{target}") for target in self.targets)
 
-
-def _matches(pattern: str, path: str) -> bool:
-    return re.match(rf"(.*\.)?({pattern})$", path) is not None
-
-
-def _own(patterns: dict[str, Any], path: str, default: float) -> float:
-    return next((value for pattern, value in patterns.items() if _matches(pattern, path)), default)
+    def _own(self, patterns: dict[str, Any], path: str, default: float) -> float:
+        return next((value for pattern, value in patterns.items() if self._patterns[pattern].begins(path)), default)
 
 
 def read_terms(config: dict[str, Any], folder: Path) -> Terms:
@@ -104,34 +110,19 @@ def read_terms(config: dict[str, Any], folder: Path) -> Terms:
             f"{folder} uses bias={bias!r}: it trained the base's biases, so it only fits the one base it changed, and "
             "vLLM refuses it too; merge it with PEFT (merge_and_unload), or train with bias 'none'."
         )
-    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    rank, alpha = config.get("r", 8), config.get("lora_alpha", 8)
-    for name, value in (("r", rank), *((f"rank_pattern {pattern!r}", value) for pattern, value in ranks.items())):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(
-                f"{folder}/adapter_config.json: {name} must be a whole number, at least 1, found {value!r}."
-            )
-    for name, value in (("lora_alpha", alpha), *((f"alpha_pattern {p!r}", value) for p, value in alphas.items())):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise UsageError(f"{folder}/adapter_config.json: {name} must be a number, found {value!r}.")
-    targets = config.get("target_modules") or []
-    for pattern in (*ranks, *alphas, *([targets] if isinstance(targets, str) else [])):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise UsageError(
-                f"{folder}/adapter_config.json: {pattern!r} is not a regular expression: {error}."
-            ) from None
+    own = Options(config, f"{folder}/adapter_config.json")
+    ranks, alphas = own.mapping("rank_pattern"), own.mapping("alpha_pattern")
     return Terms(
-        rank=rank,
-        alpha=float(alpha),
-        ranks=dict(ranks),
-        alphas=dict(alphas),
-        rs=bool(config.get("use_rslora")),
-        dora=bool(config.get("use_dora")),
-        targets=targets if isinstance(targets, str) else tuple(cast("list[str]", targets)),
-        whole=tuple(config.get("modules_to_save") or ()),
-        dropout=float(config.get("lora_dropout") or 0.0),
+        rank=own.count("r", config.get("r", 8)),
+        alpha=own.number("lora_alpha", config.get("lora_alpha", 8)),
+        ranks={pattern: own.count(f"rank_pattern {pattern!r}", value) for pattern, value in ranks.items()},
+        alphas={pattern: own.number(f"alpha_pattern {pattern!r}", value) for pattern, value in alphas.items()},
+        rs=own.switch("use_rslora"),
+        dora=own.switch("use_dora"),
+        targets=own.names("target_modules", or_pattern=True),
+        whole=cast("tuple[str, ...]", own.names("modules_to_save")),
+        dropout=own.number("lora_dropout", config.get("lora_dropout") or 0.0),
+        where=own.where,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rankwise.adapters import orientation
 from rankwise.adapters.slot import Slot
 from rankwise.digests import SUMS, DamagedError, check_file, check_sums, states_digest
 from rankwise.errors import UsageError
+from rankwise.reading import read_object
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 OURS, START = "rankwise.json", "rankwise_start.safetensors"
@@ -62,14 +62,9 @@ def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
         UsageError: it is missing or not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path, expected="a JSON object", cure="copy the adapter again")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; an adapter folder holds {path.name}.{hint}") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} does not hold a JSON object.")
-    return value
 
 
 def listed(names: list[str], most: int = 6) -> str:

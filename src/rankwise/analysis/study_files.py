@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
-from rankwise.studies.result_file import read_document
+from rankwise.studies.result_file import read_cells, read_document
 
 Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")
@@ -33,7 +33,7 @@ def read_study(folder: Path) -> dict[str, Results]:
         UsageError: not a finished study.
     """
     if (folder / "cells.json").exists():
-        slugs = read_document(folder / "cells.json").get("cells", [])
+        slugs = read_cells(folder / "cells.json")
         return {slug: _results(folder / slug) for slug in slugs}
     found = _results(folder)
     return {f"{found['cell']['model']} on {found['cell']['data']}": found}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +27,11 @@ from rankwise.cli import (
 )
 from rankwise.cli import eval as evaluation
 from rankwise.cli.signals import Received, as_interrupts
+from rankwise.cli.streams import check_arguments, escape_what_does_not_fit
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
+TRACEBACK = "RANKWISE_TRACEBACK"  # when set, a mistake of rankwise is shown with where it happened
 
 # Newer typer carries its own click; its base class of wrong options and arguments is found through a public name.
 _BadCommandLine: Any = typer.BadParameter.__base__
@@ -83,12 +86,14 @@ def main(arguments: list[str]) -> int:
     # Idle OpenMP threads go to sleep after a short spin: as fast on an idle machine, and a step takes 2.7 s instead of
     # 4.5 s while another program keeps one of two cores busy (docs/LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    escape_what_does_not_fit()
     with as_interrupts() as received:
         return _run(arguments, received)
 
 
 def _run(arguments: list[str], received: Received) -> int:
     try:
+        check_arguments(arguments)
         code = typer.main.get_command(app)(arguments, standalone_mode=False)
         return _interrupted(received) if code == INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Exit as stop:
@@ -107,6 +112,28 @@ def _run(arguments: list[str], received: Received) -> int:
     except OSError as error:
         _say(_disk(error))
         return 1
+    except MemoryError:
+        _say("there is not enough memory for this; a smaller model, max_length or batch needs less")
+        return 1
+    except Exception as error:  # the last net: whatever gets here is a mistake of ours
+        if os.environ.get(TRACEBACK):
+            raise
+        _say(_ours(error))
+        return 1
+
+
+def _ours(error: Exception) -> str:
+    """Say that rankwise is at fault, where, and how to report it."""
+    from rankwise import __version__
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if f"{os.sep}rankwise{os.sep}" in frame.filename] or frames
+    place = f" at {os.path.basename(own[-1].filename)} line {own[-1].lineno}" if own else ""
+    words = " ".join(str(error).split())[:300] or "no more is known"
+    return (
+        f"a mistake of rankwise {__version__}, not of yours: {type(error).__name__}{place}: {words}; "
+        f"please report it with what the same command prints under {TRACEBACK}=1"
+    )
 
 
 def _interrupted(received: Received) -> int:

@@ -116,9 +116,8 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
     Raises:
         UsageError: a setting without '=', or whose value is not YAML.
     """
-    import yaml
-
     from rankwise.errors import UsageError
+    from rankwise.reading import parse_yaml
     from rankwise.studies.settings import merged
 
     found: dict[str, Any] = {}
@@ -126,10 +125,7 @@ def changes(settings: list[str] | None, **options: Any) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals or not name:
             raise UsageError(f"--set needs name=value, found {setting!r}; for instance --set steps=40.")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {name}: {text!r} is not a YAML value.") from None
+        value = parse_yaml(text, f"--set {name}: {text[:80]!r}")
         for part in reversed(name.split(".")):
             value = {part: value}
         found = merged(found, value)

@@ -27,7 +27,7 @@ def report(
     from rankwise.cli import console
     from rankwise.errors import UsageError
     from rankwise.report import render_table, write_report
-    from rankwise.studies.result_file import read_document
+    from rankwise.studies.result_file import read_results
 
     if len(folders) > 1:
         return _compare(folders, out, as_json=json_)
@@ -36,7 +36,7 @@ def report(
     folder = folders[0]
     path = folder / "results.json"
     try:
-        document = read_document(path)
+        document = read_results(path)
     except FileNotFoundError:
         what = "has not finished; repeat its command" if (folder / "study.yaml").exists() else "is not a study's folder"
         raise UsageError(f"{folder} {what} (there is no results.json).") from None

@@ -12,7 +12,7 @@ from rankwise.adapters.events import Orthogonalize
 from rankwise.adapters.penalties import RowOrthogonality
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import ColumnsSetting, Strict
+from rankwise.studies.config import MOST, ColumnsSetting, Count, Seed, Strict
 
 PRESET = "orthogonalization"
 QUESTION = (
@@ -60,19 +60,19 @@ class EventStudy(Strict):
     ranks: tuple[int, ...] = (8,)
     learning_rates: tuple[float, ...]
     every: tuple[int, ...]
-    seeds: tuple[int, ...] = (0,)
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    micro_batch: int = Field(ge=1)
+    seeds: tuple[Seed, ...] = (0,)
+    steps: Count
+    batch: Count
+    micro_batch: Count
     alpha: float = Field(default=32.0, gt=0)
     strength: float = Field(default=0.1, gt=0, le=0.5)
     penalty: float = Field(default=0.1, gt=0)
     clip: float = Field(default=1.0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
-    train: int = Field(ge=1)
-    held_out: int = Field(ge=2)
-    remembered: int = Field(default=12, ge=1)
-    max_length: int = Field(default=256, ge=8)
+    train: Count
+    held_out: int = Field(ge=2, le=MOST)
+    remembered: Count = 12
+    max_length: int = Field(default=256, ge=8, le=MOST)
     placement: str = "all-linear"
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 

@@ -20,7 +20,8 @@ from rankwise.continual.strategies import STRATEGIES, Strategy
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import ColumnsSetting, Strict
+from rankwise.reading import read_mapping
+from rankwise.studies.config import MOST, Amount, ColumnsSetting, Count, Seed, Strict
 from rankwise.studies.settings import merged
 
 JOINT = "joint"
@@ -46,10 +47,10 @@ class Task(Strict):
     columns: ColumnsSetting = None
     prompt: str | None = None
     evaluation: str | None = None
-    steps: int | None = Field(default=None, ge=1)
+    steps: Count | None = None
     epochs: float | None = Field(default=None, gt=0)
-    train: int | None = Field(default=None, ge=1)
-    test: int | None = Field(default=None, ge=2)
+    train: Count | None = None
+    test: int | None = Field(default=None, ge=2, le=MOST)
 
     @model_serializer(mode="wrap")
     def _plain(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -77,25 +78,25 @@ class Stream(Strict):
     strategies: tuple[dict[str, Any], ...] = ()
     references: tuple[str, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    rank: int = Field(default=8, ge=1)
+    seeds: tuple[Seed, ...] = (0,)
+    rank: Count = 8
     alpha: float = Field(default=32.0, gt=0)
     placement: str = "all-linear"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     lr: float = Field(gt=0)
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    micro_batch: int = Field(ge=1)
+    steps: Count
+    batch: Count
+    micro_batch: Count
     schedule: Literal["constant", "linear", "cosine", "constant_with_warmup"] = "constant"
-    warmup: int = Field(default=0, ge=0)
+    warmup: Amount = 0
     clip: float = Field(default=1.0, ge=0)
     event: dict[str, Any] | None = None
-    rank_budget: int | None = Field(default=None, ge=1)
+    rank_budget: Count | None = None
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    max_length: int = Field(default=256, ge=8)
-    train: int = Field(ge=1)
-    test: int = Field(ge=2)
-    data_seed: int = Field(default=0, ge=0)
+    max_length: int = Field(default=256, ge=8, le=MOST)
+    train: Count
+    test: int = Field(ge=2, le=MOST)
+    data_seed: Amount = 0
     checkpoint_seconds: float = Field(default=20.0, ge=0)
 
     @model_validator(mode="after")
@@ -280,14 +281,11 @@ def read_stream(path: Path, changes: dict[str, Any] | None = None) -> Stream:
     Raises:
         UsageError: no such file, not a mapping, or a wrong setting.
     """
-    import yaml
-
+    needs = "a list of tasks, each with an id and data, and strategies"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_mapping(path, what=needs)
     except FileNotFoundError:
         raise UsageError(f"no such stream file: {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict) or not isinstance(values.get("tasks"), list):
-        raise UsageError(f"{path} must hold a list of tasks, each with an id and data, and strategies.")
+    if not isinstance(values.get("tasks"), list):
+        raise UsageError(f"{path} must hold {needs}.")
     return resolve_stream(merged(values, changes or {}), where=str(path))

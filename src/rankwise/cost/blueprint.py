@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from torch import nn
 
 from rankwise.cost.architectures import ARCHITECTURES, known
 from rankwise.errors import UsageError, unknown
+from rankwise.models.config_limits import check_config_sizes
+from rankwise.reading import read_object
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _DEFAULT = "SmolLM2-135M"
@@ -76,12 +77,11 @@ def _inside(folder: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_object(path, cure="give a model's config.json")
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}; give a model's config.json.") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not JSON ({error}); give a model's config.json.") from None
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+    check_config_sizes(config, path)
+    if not isinstance(config.get("model_type"), str):
         raise UsageError(f"{path} names no model_type; give the config.json of a model in the Hugging Face layout.")
     return config
 

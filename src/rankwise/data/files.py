@@ -8,6 +8,7 @@ from pathlib import Path
 from rankwise.data.bad_rows import STRICT, Skipping
 from rankwise.data.columns import Columns
 from rankwise.data.examples import CompletionStyle
+from rankwise.data.forms.text import text_of
 from rankwise.data.readers import READERS, parse, rows_in, text_in
 from rankwise.data.sources import SPLIT_WORDS, read_splits
 from rankwise.data.splitting import Found
@@ -71,6 +72,7 @@ def _labels(file: Path) -> tuple[str, ...]:
     labels = parse(text_in(file), str(file), "a list of labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
         raise UsageError(f'{file}: expected a list of labels as text, such as ["positive", "negative"]')
+    labels = [text_of(label, "label", str(file)) for label in labels]
     seen = [composed(label) for label in labels]
     if twice := [label for n, label in enumerate(labels) if seen[n] in seen[:n]]:
         raise UsageError(f"{file}: the label {twice[0]!r} is listed twice; keep one of them")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rankwise.data.bad_rows import BadRow
 from rankwise.data.forms import Rows
 from rankwise.data.numbers import exact_rows, read_float
 from rankwise.errors import UsageError
+from rankwise.reading import parse_json
 
 
 def rows_of(file: Path) -> Rows:
@@ -90,32 +90,7 @@ def _only_list(holder: Mapping[str, Any], file: Path) -> list[Any]:
 
 def parse(text: str, where: str, expected: str) -> Any:
     """Read JSON text. Raises UsageError with the place, what is wrong there and what was ``expected``."""
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_float=read_float)
-    except _TwiceError as twice:
-        raise UsageError(f"{where}: {twice}; only one of them can be meant: remove or rename the other") from None
-    except json.JSONDecodeError as error:
-        place = "" if " line " in where else f" line {error.lineno}"
-        raise UsageError(
-            f"{where}{place}: broken JSON at column {error.colno}: {error.msg}; expected {expected}"
-        ) from error
-    except (RecursionError, ValueError) as error:  # a thousand brackets; a number of 5,000 digits
-        reason = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-        raise UsageError(f"{where}: cannot be read as JSON, {reason}; expected {expected}") from error
-
-
-class _TwiceError(Exception):
-    """One object has a key twice; Python's reader would take the last value and say nothing."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for n, name in enumerate(names) if name in names[:n])
-        begins = json.dumps(dict(pairs[:1]), ensure_ascii=False, default=str)[:60].rstrip("}")
-        raise _TwiceError(f"the key {twice!r} comes twice in the object that begins {begins}")
-    return found
+    return parse_json(text, where, expected=expected, read_float=read_float)
 
 
 def _csv(file: Path) -> Rows:
@@ -165,6 +140,9 @@ def _parquet(file: Path) -> Rows:
     except pyarrow.ArrowException as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UsageError(f"{file}: not a readable Parquet file ({reason}); write it again") from error
+    except (ValueError, OverflowError, ArithmeticError) as error:  # a moment before the year 1 or after 9999
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{file}: a value is none that Python can hold ({reason}); write it as text") from error
     except OSError as error:
         raise UsageError(
             f"{file}: cannot be read: {error.strerror or str(error).splitlines()[0]}; check the file"

@@ -20,6 +20,7 @@ from rankwise.data.bad_rows import STRICT, Skipping, settle
 from rankwise.data.clock import MOMENT, OTHER, standing
 from rankwise.data.control import note_of_spelled
 from rankwise.data.examples import Encoded, Example, Message
+from rankwise.data.template_limits import write_turns
 from rankwise.data.template_use import note_of_unused
 from rankwise.data.tokenizing import Rendered, tokenized
 from rankwise.errors import UsageError
@@ -118,11 +119,7 @@ def _apply(
     given = {"tools": json.loads(tools)} if tools else {}
     try:
         with standing(moment) as today:
-            return str(
-                tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=generate, date_string=today, **given
-                )
-            )
+            return write_turns(tokenizer, turns, add_generation_prompt=generate, date_string=today, **given)
     except BROKEN as error:
         roles = ", ".join(message.role for message in messages) or "no turns"
         raise UsageError(f"the tokenizer's chat template refuses a conversation of {roles}: {error}") from error

@@ -15,6 +15,7 @@ from rankwise.data import InputForm
 from rankwise.digests import states_digest
 from rankwise.errors import UsageError
 from rankwise.models import Base, load_base, read_form, rows_of, tokenizer_beside
+from rankwise.reading import Options
 
 Progress = Callable[[str], None]
 
@@ -54,15 +55,16 @@ def base_name(folder: Path, given: str | None) -> str:
         hint = f"did you mean {folder / inside[0]}?" if inside else f"give the folder that holds {CONFIG}."
         raise UsageError(f"{folder} holds no {CONFIG}, so it is not an adapter; {hint}")
     check_folder(folder)
-    named = given or read_json(folder / CONFIG).get("base_model_name_or_path")
+    named = given or Options(read_json(folder / CONFIG), f"{folder}/{CONFIG}").text("base_model_name_or_path")
     if not named:
         raise UsageError(f"{folder}/{CONFIG} names no base model; give it with --base.")
-    return str(named)
+    return named
 
 
 def saved_fingerprint(folder: Path) -> str:
     """Return the fingerprint of the base the adapter was trained on, empty when it is not known."""
-    return str(read_json(folder / OURS).get("base_fingerprint") or "") if (folder / OURS).is_file() else ""
+    path = folder / OURS
+    return Options(read_json(path), str(path)).text("base_fingerprint") if path.is_file() else ""
 
 
 def unverified(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from rankwise.errors import UsageError
 from rankwise.files import write_text
 from rankwise.ledger.differences import first_difference
 from rankwise.ledger.keys import KEY_LENGTH, canonical
+from rankwise.reading import read_mapping
 
 LOCK_NAME = ".lock"
 STUDY_NAME = "study.yaml"
@@ -52,20 +53,10 @@ class StudyFolder:
         Raises:
             UsageError: it is missing or is not a mapping in YAML.
         """
-        import yaml
-
         try:
-            config = yaml.safe_load(self.study_file.read_text(encoding="utf-8"))
+            return read_mapping(self.study_file, what="a mapping of settings", cure="repair it or choose another --out")
         except FileNotFoundError:
             raise UsageError(f"{self.path} holds no {STUDY_NAME}; give the folder of a study") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(
-                f"{self.study_file} cannot be read ({reason}); repair it or choose another --out"
-            ) from None
-        if not isinstance(config, dict):
-            raise UsageError(f"{self.study_file} is not a mapping of settings; repair it or choose another --out")
-        return config
 
     def open_or_create(
         self,

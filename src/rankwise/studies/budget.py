@@ -39,11 +39,11 @@ def parse_budget(text: str) -> float:
     Raises:
         UsageError: anything else, or nothing at all.
     """
-    number = r"(\d+(?:\.\d+)?)"
+    number = r"(\d{1,9}(?:\.\d{1,9})?)"
     found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip().lower())
     seconds = sum(float(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
     if seconds <= 0:
-        raise UsageError(f"--budget needs a time such as 20m, 2h, 90s or 1h30m, found {text!r}.")
+        raise UsageError(f"--budget needs a time such as 20m, 2h, 90s or 1h30m, found {text[:80]!r}.")
     return seconds
 
 

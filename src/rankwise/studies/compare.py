@@ -20,7 +20,7 @@ from rankwise.stats.contrast import regret
 from rankwise.stats.multiplicity import holm
 from rankwise.stats.scores import Scores
 from rankwise.studies.cells import Cell
-from rankwise.studies.result_file import read_document
+from rankwise.studies.result_file import read_cells, read_results
 
 Json = dict[str, Any]
 LEVEL = 0.05
@@ -63,7 +63,7 @@ def _open(folder: Path) -> dict[str, Side]:
     """Return the finished studies in a folder by cell."""
     summary = folder / "cells.json"
     if summary.exists() and not (folder / "results.json").exists():
-        names = read_document(summary).get("cells", [])
+        names = read_cells(summary)
         return {name: _side(folder / name, f"{folder}/{name}") for name in names}
     side = _side(folder, str(folder))
     return {Cell(str(side.config.get("model")), str(side.config.get("data"))).slug: side}
@@ -72,8 +72,8 @@ def _open(folder: Path) -> dict[str, Side]:
 def _side(path: Path, name: str) -> Side:
     study = StudyFolder(path)
     try:
-        results: Json = read_document(study.results_file)["results"]
-    except (FileNotFoundError, KeyError):
+        results: Json = read_results(study.results_file)["results"]
+    except FileNotFoundError:
         raise UsageError(f"{path} has no finished study; repeat its command first.") from None
     if kind := results.get("kind"):
         raise UsageError(

@@ -36,10 +36,18 @@ GROWABLE = frozenset(
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
-class Strict(BaseModel):
-    """Frozen, and strict about names."""
+# Far beyond what anyone trains, and small enough that counting that far takes no memory worth speaking of.
+MOST = 10_000_000
+SCORES = 10_000  # of one run's selection split
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Amount = Annotated[int, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Strict(BaseModel):
+    """Frozen, strict about names, and without infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Arm(Strict):
@@ -58,7 +66,7 @@ class Arm(Strict):
     method: str = "custom"
     options: dict[str, str | int | float] = {}
     adapter: dict[str, Any] | None = None
-    batch: int | None = Field(default=None, ge=1)
+    batch: Count | None = None
 
     @field_validator("options", mode="before")
     @classmethod
@@ -77,9 +85,9 @@ class Arm(Strict):
 class Sizes(Strict):
     """Examples per split, at most."""
 
-    train: int = Field(ge=1)
-    selection: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: Count
+    selection: Count
+    test: Count
 
 
 class Halving(Strict):
@@ -143,29 +151,29 @@ class StudyConfig(Strict):
     reference: Literal["full", "best-rank"] = "full"
     arms: tuple[Arm, ...] = Field(min_length=1)
     learning_rates: dict[str, tuple[float, ...]]
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    micro_batch: int = Field(ge=1)
+    steps: Count
+    batch: Count
+    micro_batch: Count
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, ge=0)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    eval_every: int = Field(ge=1)
+    eval_every: Count
     sizes: Sizes
-    max_length: int = Field(ge=8)
+    max_length: int = Field(ge=8, le=MOST)
     completion_style: Literal["hashes", "think"] = "hashes"
     system: str | None = None
     columns: ColumnsSetting = None
-    seed: int = Field(default=0, ge=0)
-    fresh_seeds: tuple[int, ...] = (1, 2, 3)
-    finalists: int = Field(default=2, ge=0)
+    seed: Seed = 0
+    fresh_seeds: tuple[Seed, ...] = (1, 2, 3)
+    finalists: Amount = 2
     margin: float = Field(default=0.05, gt=0, lt=1)
     search: Literal["halving", "grid"] = "grid"
     halving: Halving = Halving()
-    widen: int = Field(default=1, ge=0)
+    widen: Amount = 1
     refine: float | None = Field(default=None, gt=0, lt=1)
     budget: Budget | None = None
-    exact_match: int = Field(default=0, ge=0)
+    exact_match: Amount = 0
     cheapest_by: CheapestBy = "flops"
     measure: bool = True
     survey: tuple[str, ...] = ()
@@ -190,6 +198,10 @@ class StudyConfig(Strict):
             raise ValueError(
                 f"fresh_seeds must be distinct and must not hold the screening seed {self.seed}, found "
                 f"{list(self.fresh_seeds)}"
+            )
+        if self.steps // self.eval_every > SCORES:
+            raise ValueError(
+                f"eval_every {self.eval_every} scores a run of {self.steps:,} steps over {SCORES:,} times; raise it"
             )
         if self.search == "grid" and self.halving != Halving():
             raise ValueError("halving has options, but search is 'grid'; set search to 'halving' or leave them out")

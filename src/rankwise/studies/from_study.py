@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rankwise.errors import UsageError, unknown
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.config import Arm, StudyConfig, parse_config
+from rankwise.studies.result_file import read_results
 from rankwise.studies.settings import merged
 from rankwise.studies.single_config import of_one_run
 
@@ -34,8 +34,8 @@ def read_recipe(folder: Path, arm: str | None = None) -> Recipe:
     study = StudyFolder(folder)
     config = parse_config(study.read_config())
     try:
-        results: dict[str, Any] = json.loads(study.results_file.read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError):
+        results: dict[str, Any] = read_results(study.results_file)["results"]
+    except FileNotFoundError:
         raise UsageError(f"{folder} has no finished study; repeat its command first.") from None
     chosen = arm or results["verdict"]["recommended"]
     if chosen is None:

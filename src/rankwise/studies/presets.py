@@ -11,6 +11,7 @@ from rankwise.cost import blueprint, match_ranks, model_shape
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import catalogue
 from rankwise.models.default import NAME as DEFAULT_NAME
+from rankwise.reading import read_mapping
 from rankwise.studies import preset_olora, preset_which_matrices
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
@@ -250,16 +251,10 @@ def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConf
     Raises:
         UsageError: no such file, not a mapping, or an unknown setting.
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_mapping(path, what="settings, such as 'preset: rank' and 'data: my_data.jsonl'")
     except FileNotFoundError:
         raise UsageError(f"no such study file: {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} must hold settings, such as 'preset: rank' and 'data: my_data.jsonl'.")
     values = merged(values, changes or {})
     preset, scale = values.pop("preset", "without-regret"), values.pop("scale", "quick")
     return resolve_study(str(preset), str(scale), values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ from typing import Any
 from rankwise.digests import DamagedError, sealed, unsealed
 from rankwise.errors import UsageError
 from rankwise.files import write_json
+from rankwise.reading import read_object
+
+AGAIN = "run the study again, finished runs are kept"
 
 
 def write_document(path: Path, value: Mapping[str, Any]) -> None:
@@ -24,16 +26,33 @@ def read_document(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         UsageError: it is no JSON object, or not what was written.
     """
-    again = "run the study again, finished runs are kept"
+    value = read_object(path, cure=AGAIN, most=None)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise UsageError(f"{path} does not hold a JSON object; {again}.")
         return unsealed(value)
-    except FileNotFoundError:
-        raise
     except DamagedError as error:
-        raise UsageError(f"{path} is damaged: {error}; {again}.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not readable JSON ({reason}); {again}.") from None
+        raise UsageError(f"{path} is damaged: {error}; {AGAIN}.") from None
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read the ``results.json`` of a study, its ``results`` an object.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UsageError: as :func:`read_document`, or it holds no results.
+    """
+    document = read_document(path)
+    if not isinstance(results := document.get("results"), dict) or not results:
+        raise UsageError(f"{path} holds no results of a study; {AGAIN}.")
+    return document
+
+
+def read_cells(path: Path) -> list[str]:
+    """Read the names of a study's cells from ``cells.json``.
+
+    Raises:
+        UsageError: as :func:`read_document`, or a name that is no folder's.
+    """
+    names = read_document(path).get("cells", [])
+    if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
+        raise UsageError(f"{path}: cells must be a list of folder names; {AGAIN}.")
+    return names

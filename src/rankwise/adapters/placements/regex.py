@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from torch import nn
 from rankwise.adapters.hosts import has_matrix
 from rankwise.adapters.placements.base import Placement
 from rankwise.errors import UsageError
+from rankwise.reading import Pattern
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ class Regex(Placement):
     def __post_init__(self) -> None:
         if not self.pattern:
             raise UsageError("placement 'regex' needs a pattern, for instance regex:q_proj|v_proj.")
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise UsageError(f"placement pattern {self.pattern!r} is not a regular expression: {error}.") from error
+        Pattern(self.pattern, "placement pattern")
 
     def candidates(self, model: nn.Module) -> dict[str, nn.Module]:
         """Every module that can be adapted, the output head and embeddings included: a person who names it means it."""
@@ -34,7 +31,8 @@ class Regex(Placement):
 
     def matches(self, names: list[str]) -> list[str]:
         """Return the names in which the pattern is found."""
-        return [name for name in names if re.search(self.pattern, name)]
+        pattern = Pattern(self.pattern, "placement pattern")
+        return [name for name in names if pattern.found_in(name)]
 
     def describe(self) -> str:
         """Return the pattern."""

@@ -12,6 +12,7 @@ from rankwise.data.forms.reading import Reading
 from rankwise.data.forms.text import optional_text, text_of
 from rankwise.data.forms.turn_keys import CALLS, learned, more_of
 from rankwise.errors import UsageError, unknown
+from rankwise.reading import parse_json
 
 ROLES = {role: role for role in ("system", "developer", "user", "assistant", "tool")}
 OPENING = ("system", "developer")
@@ -59,8 +60,8 @@ def tools_of(value: Any, where: str) -> str:
     """The ``tools`` of a conversation as JSON text: a list, or such a list already written as text; "" for none."""
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
-        except ValueError as error:
+            value = parse_json(value, where)
+        except UsageError as error:
             raise UsageError(f"{where}: 'tools' is text that is no JSON list; correct it") from error
     if value and not isinstance(value, list):
         raise UsageError(f"{where}: 'tools' must be a list of functions, found {type(value).__name__}")

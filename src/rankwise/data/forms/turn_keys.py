@@ -9,6 +9,7 @@ from typing import Any
 
 from rankwise.data.forms.text import text_of
 from rankwise.errors import UsageError
+from rankwise.reading import parse_json
 
 MARKS = ("weight", "train", "training", "trainable", "loss", "loss_mask")  # as several trainers spell it
 YES, NO = (True, "true", "1"), (False, "false", "0")  # 1 and 1.0 are True, 0 and 0.0 are False
@@ -61,7 +62,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         made["function"] = _call(made["function"])
     written = made.get("arguments")
     if isinstance(written, str):
-        with suppress(ValueError):
-            found = json.loads(written)
+        with suppress(UsageError):
+            found = parse_json(written, "arguments")
             made["arguments"] = found if isinstance(found, dict) else written
     return made

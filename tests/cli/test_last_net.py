@@ -1,0 +1,58 @@
+"""What no reader foresaw ends in one sentence that says whose mistake it is; text of any kind can be printed."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from rankwise.cli import main as entry
+from rankwise.cli.main import main
+
+
+def test_a_mistake_of_ours_says_so_and_shows_itself_on_request(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise KeyError("no such\nthing")
+
+    monkeypatch.setattr(entry.typer.main, "get_command", broken)
+    monkeypatch.delenv(entry.TRACEBACK, raising=False)
+    assert main(["methods"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("rankwise: a mistake of rankwise ")
+    assert "KeyError at main.py line" in said
+    assert "please report it" in said
+    assert said.count("\n") == 1
+    monkeypatch.setenv(entry.TRACEBACK, "1")
+    with pytest.raises(KeyError):
+        main(["methods"])
+
+
+def test_too_little_memory_is_no_mistake_of_ours(monkeypatch, capsys):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(entry.typer.main, "get_command", full)
+    assert main(["methods"]) == 1
+    assert "not enough memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["train", "--out", "a\udcff"], ["\udcff"], ["cost", "--model", "\udcc3/b"]])
+def test_an_argument_that_is_not_text(arguments, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "is not UTF-8 text" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("arguments", [["methods"], ["methods", "--json"]])
+def test_every_character_can_be_printed(arguments, encoding, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(arguments) == 0
+    print(json.dumps("ả😀\udc80", ensure_ascii=False), file=stream)
+    stream.flush()
+    lines = stream.buffer.getvalue().decode(encoding).splitlines()
+    assert json.loads(lines[-1]).encode("utf-16", "surrogatepass") == "ả😀\udc80".encode("utf-16", "surrogatepass")
+    if "--json" in arguments:
+        assert json.loads("\n".join(lines[:-1]))
