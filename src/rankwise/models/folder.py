@@ -142,7 +142,7 @@ def _check_weights(folder: Path) -> list[str]:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
         if narrow := [key for key, kind in kinds.items() if kind.startswith(("F8", "F6", "F4"))]:
             raise UsageError(
-                f"{folder / name}: {narrow[0]} is {kinds[narrow[0]]}, a quantized weight; give the model it was made from"
+                f"{folder / name}: {narrow[0]} is {kinds[narrow[0]]}, quantized; give the model it was made from"
             )
     return names
 
