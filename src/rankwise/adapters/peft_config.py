@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -14,16 +14,13 @@ from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.inits import Kaiming
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
-from rankwise.adapters.placements import Placement, Regex, Suffixes
+from rankwise.adapters.peft_options import check_options
+from rankwise.adapters.placements import AllLinear, Placement, Regex, Suffixes
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
 from rankwise.errors import UsageError
 
-# PEFT options that change what the factors mean, or where they go, and that we do not read.
-_NOT_LOADED = (
-    *("use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "monteclora_config"),
-    *("kasa_config", "arrow_config", "velora_config", "megatron_config"),
-    *("target_parameters", "trainable_token_indices", "layers_to_transform", "layer_replication", "exclude_modules"),
-)
+_ALL_LINEAR = "all-linear"  # as a whole value, in any case
+_TABLES = ("embed_tokens", "lm_head")  # what ensure_weight_tying is about, by PEFT's own list
 _PEFT_INITS_THAT_KEEP_W0 = (True, False, None, "gaussian", "orthogonal", "eva", "mica")
 
 
@@ -35,8 +32,12 @@ class Terms:
         rank, alpha: of modules without a pattern; rank as it is in the file.
         ranks, alphas: PEFT's patterns, regex over dotted names to value.
         rs: scale is alpha / sqrt(rank).
-        targets: suffixes, or a regex that must match a whole name.
+        targets: suffixes, or a regex that must match a whole name, or ``all-linear``.
+        excluded: suffixes or such a regex, which win over ``targets``.
+        layers: numbers of the layers that suffixes are looked for in, None for all.
+        layers_pattern: names of what is numbered; any when empty.
         whole: ``modules_to_save``.
+        tying: what is done to one of two tied tables is done to the other.
     """
 
     rank: int
@@ -48,6 +49,10 @@ class Terms:
     targets: tuple[str, ...] | str
     whole: tuple[str, ...]
     dropout: float
+    excluded: tuple[str, ...] | str = ()
+    layers: tuple[int, ...] | None = None
+    layers_pattern: tuple[str, ...] = ()
+    tying: bool = False
 
     def rank_of(self, path: str) -> int:
         """Return the rank of module ``path`` in the file."""
@@ -64,22 +69,72 @@ class Terms:
 
     def select(self, model: nn.Module) -> list[str]:
         """Return the modules of ``model`` that PEFT would adapt, in the model's order."""
-        return [
-            name
-            for name, module in model.named_modules()
-            if name and self._targets(name) and (orientation.is_linear(module) or orientation.is_embedding(module))
-        ]
+        tied = self._tied(model) if self.tying and self._means_table() == "targets" else ()
+        head = getattr(model, "get_output_embeddings", lambda: None)()
+        found = []
+        for name, module in model.named_modules():
+            linear = orientation.is_linear(module)
+            if not name or not (linear or orientation.is_embedding(module)):
+                continue
+            meant = linear and module is not head if self.everywhere else self._targets(name)
+            if (meant and not self._kept_out(name)) or name in tied:
+                found.append(name)
+        return found
 
-    def saves(self, path: str) -> bool:
+    def saves(self, path: str, model: nn.Module) -> bool:
         """Return whether ``modules_to_save`` means module ``path``: PEFT takes any name with such an ending."""
-        return any(path.endswith(name) or f".{name}." in f".{path}." for name in self.whole)
+        named = any(path.endswith(name) or f".{name}." in f".{path}." for name in self.whole)
+        return named or (self.tying and self._means_table() == "whole" and path in self._tied(model))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every linear layer but the output head is meant."""
+        return isinstance(self.targets, str) and self.targets.lower() == _ALL_LINEAR
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether more than ``targets`` decides which modules are adapted."""
+        return bool(self.excluded) or self.layers is not None or self.tying
+
+    def _kept_out(self, name: str) -> bool:
+        whole = any(re.match(rf"(^|.*\.){re.escape(other)}($|\..*)", name) for other in self.whole)
+        return whole or _names(self.excluded, name)
 
     def _targets(self, name: str) -> bool:
-        if any(re.match(rf"(^|.*\.){re.escape(whole)}($|\..*)", name) for whole in self.whole):
-            return False
+        if isinstance(self.targets, str) or name in self.targets or self.layers is None:
+            return _names(self.targets, name)
+        return _names(self.targets, name) and self._layer_of(name) in self.layers
+
+    def _layer_of(self, name: str) -> int | None:
+        """Return the first number in a dotted name that stands for a layer."""
+        patterns = [rf"(?:^|.*?\.){pattern}\.(\d+)\." for pattern in self.layers_pattern]
+        found = (re.match(pattern, name) for pattern in patterns or [r".*?\.[^.]*\.(\d+)\."])
+        return next((int(match[1]) for match in found if match), None)
+
+    def _means_table(self) -> str:
+        """Return which option names an embedding or an output head, as PEFT knows them by their names."""
+        if any(name.rpartition(".")[2] in _TABLES for name in self.whole):
+            return "whole"
         if isinstance(self.targets, str):
-            return re.fullmatch(self.targets, name) is not None
-        return any(name == target or name.endswith(f".{target}") for target in self.targets)
+            meant = any(re.fullmatch(self.targets, name) for name in _TABLES)
+        else:
+            meant = any(name.rpartition(".")[2] in _TABLES for name in self.targets)
+        return "targets" if meant else ""
+
+    @staticmethod
+    def _tied(model: nn.Module) -> list[str]:
+        """Return the embedding and the output head if they hold one tensor."""
+        ends: list[Any] = [getattr(model, f"get_{side}_embeddings", lambda: None)() for side in ("input", "output")]
+        if any(end is None for end in ends) or ends[0].weight is not ends[1].weight:
+            return []
+        return [name for name, module in model.named_modules() if any(module is end for end in ends)]
+
+
+def _names(those: tuple[str, ...] | str, name: str) -> bool:
+    """Return whether a whole regex or one of several endings fits a dotted name."""
+    if isinstance(those, str):
+        return re.fullmatch(those, name) is not None
+    return any(name == ending or name.endswith(f".{ending}") for ending in those)
 
 
 def _matches(pattern: str, path: str) -> bool:
@@ -96,9 +151,9 @@ def read_terms(config: dict[str, Any], folder: Path) -> Terms:
     Raises:
         UsageError: an option that we do not read, or a value of the wrong kind.
     """
-    for option in _NOT_LOADED:
-        if config.get(option):
-            raise UsageError(f"{folder} uses {option}={config[option]!r}, which cannot be loaded here yet.")
+    if config.get("peft_type") != "LORA":
+        raise UsageError(f"{folder} holds a {config.get('peft_type')!r} adapter; only PEFT LoRA can be loaded here.")
+    check_options(config, folder)
     if (bias := config.get("bias", "none")) != "none":
         raise UsageError(
             f"{folder} uses bias={bias!r}: it trained the base's biases, so it only fits the one base it changed, and "
@@ -114,8 +169,18 @@ def read_terms(config: dict[str, Any], folder: Path) -> Terms:
     for name, value in (("lora_alpha", alpha), *((f"alpha_pattern {p!r}", value) for p, value in alphas.items())):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise UsageError(f"{folder}/adapter_config.json: {name} must be a number, found {value!r}.")
-    targets = config.get("target_modules") or []
-    for pattern in (*ranks, *alphas, *([targets] if isinstance(targets, str) else [])):
+    targets, excluded = (_endings(config, name, folder) for name in ("target_modules", "exclude_modules"))
+    layers, numbered = config.get("layers_to_transform"), config.get("layers_pattern") or ()
+    layers = [layers] if isinstance(layers, int) else layers or None
+    if layers is not None and isinstance(targets, str):
+        raise UsageError(
+            f"{folder}/adapter_config.json gives layers_to_transform={layers} beside target_modules={targets!r}; only "
+            "a list of names can be narrowed to layers, in PEFT too."
+        )
+    if layers is not None and not all(type(layer) is int for layer in layers):
+        raise UsageError(f"{folder}/adapter_config.json: layers_to_transform must be whole numbers, found {layers!r}.")
+    numbered = (numbered,) if isinstance(numbered, str) else tuple(numbered)
+    for pattern in (*ranks, *alphas, *numbered, *(those for those in (targets, excluded) if isinstance(those, str))):
         try:
             re.compile(pattern)
         except re.error as error:
@@ -129,20 +194,37 @@ def read_terms(config: dict[str, Any], folder: Path) -> Terms:
         alphas=dict(alphas),
         rs=bool(config.get("use_rslora")),
         dora=bool(config.get("use_dora")),
-        targets=targets if isinstance(targets, str) else tuple(cast("list[str]", targets)),
+        targets=targets,
         whole=tuple(config.get("modules_to_save") or ()),
         dropout=float(config.get("lora_dropout") or 0.0),
+        excluded=excluded,
+        layers=None if layers is None else tuple(layers),
+        layers_pattern=numbered,
+        tying=bool(config.get("ensure_weight_tying")),
     )
 
 
-def plain_lora(config: dict[str, Any], terms: Terms, folder: Path) -> Adapter:
-    """Translate the config of a LoRA, rsLoRA or DoRA checkpoint made by PEFT.
+def _endings(config: dict[str, Any], option: str, folder: Path) -> tuple[str, ...] | str:
+    """Return a regex or the endings of names, without what ``torch.compile`` puts in front of them."""
+    value = config.get(option) or ()
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise UsageError(f"{folder}/adapter_config.json: {option} must be names or a regex, found {value!r}.")
+    return tuple(plain_name(name) for name in value)
+
+
+def plain_name(name: str) -> str:
+    """Return a dotted name without what ``torch.compile`` puts into it."""
+    return name.replace("_orig_mod.", "")
+
+
+def plain_lora(config: dict[str, Any], terms: Terms, folder: Path, model: nn.Module) -> Adapter:
+    """Translate the config of a LoRA, rsLoRA or DoRA checkpoint made by PEFT, for ``model``.
 
     Raises:
         UsageError: another method, or an init whose factors need an edited base.
     """
-    if config.get("peft_type") != "LORA":
-        raise UsageError(f"{folder} holds a {config.get('peft_type')!r} adapter; only PEFT LoRA can be loaded here.")
     init = config.get("init_lora_weights", True)
     if init not in _PEFT_INITS_THAT_KEEP_W0:
         raise UsageError(
@@ -150,7 +232,11 @@ def plain_lora(config: dict[str, Any], terms: Terms, folder: Path) -> Adapter:
             "edited, not to this one. Save it from PEFT with path_initial_model_for_weight_conversion, then load that."
         )
     placement: Placement
-    if isinstance(terms.targets, str):
+    if terms.everywhere and not terms.narrowed:
+        placement = AllLinear()
+    elif terms.narrowed and (paths := terms.select(model)):
+        placement = Regex("^(?:" + "|".join(re.escape(path) for path in paths) + ")$")
+    elif isinstance(terms.targets, str):
         placement = Regex(rf"^(?:{terms.targets})$")
     else:
         placement = Suffixes(terms.targets)
