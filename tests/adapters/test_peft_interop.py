@@ -5,16 +5,21 @@ PEFT is the independent judge here; it is imported when a test runs.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rankwise.adapters import load, save
 from rankwise.adapters.inits import INITS
 from rankwise.adapters.optimizers import OPTIMIZERS
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS
+from rankwise.adapters.peft_options import NO_MATTER, READ
+from rankwise.adapters.placements import AllLinear
 from rankwise.adapters.scalings import SCALINGS
 from rankwise.errors import UsageError
 from rankwise.methods import build, dora, lora, olora, pissa, placement
@@ -227,19 +232,81 @@ def test_the_same_factors_converted_by_peft_are_loaded(peft, init, rs, tmp_path)
     torch.testing.assert_close(run(model, LLAMA), expected, rtol=1e-4, atol=1e-4)
 
 
+def _with(folder, **changes):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _options(peft):
+    return [field.name for field in dataclasses.fields(peft.LoraConfig)]
+
+
+def test_every_peft_option_is_read_or_does_not_matter_or_is_refused_by_name(peft, tmp_path):
+    """Those of the installed PEFT, and one of a PEFT to come: none that is set passes in silence."""
+    _peft_checkpoint(peft, LLAMA, tmp_path, r=4, target_modules=["q_proj", "v_proj"])
+    config = (tmp_path / "adapter_config.json").read_text()
+    load(LLAMA.make(), tmp_path)  # with every option at its default
+    others = [option for option in (*_options(peft), "use_novelty") if option not in READ | NO_MATTER]
+    assert len(others) > 8
+    for option in others:
+        for value in (True, 3, ["a"], {"a": 1}):
+            _with(tmp_path, **{option: value})
+            with pytest.raises(UsageError, match=rf"{option}={re.escape(repr(value))}.*(merge it with PEFT|not known)"):
+                load(LLAMA.make(), tmp_path)
+            (tmp_path / "adapter_config.json").write_text(config)
+        _with(tmp_path, **{option: None})
+        load(LLAMA.make(), tmp_path)
+
+
+@pytest.mark.parametrize("task", ["SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"])
+def test_the_adapter_of_another_head_is_refused_by_its_task(peft, task, tmp_path):
+    _peft_checkpoint(peft, LLAMA, tmp_path, r=4, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    _with(tmp_path, task_type=task, modules_to_save=["classifier", "score"])
+    with pytest.raises(UsageError, match=rf"was trained for .*\(task_type {task}\): it belongs to a head"):
+        load(LLAMA.make(), tmp_path)
+
+
+@models
+@pytest.mark.parametrize("word", ["all-linear", "All-Linear"])
+def test_all_linear_in_the_file_means_what_it_means_to_peft(peft, word, tiny, tmp_path):
+    theirs = _peft_checkpoint(peft, tiny, tmp_path, r=4, target_modules="all-linear", init_lora_weights=False)
+    _with(tmp_path, target_modules=word)
+    model = tiny.make()
+    handle = load(model, tmp_path)
+    close(run(model, tiny), run(theirs, tiny))
+    assert handle.adapter.placement == AllLinear()
+
+
+@pytest.mark.parametrize("where", ["", "base_model.model.", "base_model.model.model.layers.0."])
+def test_the_prefixes_of_a_compiled_model_are_none_of_a_name(peft, where, tmp_path):
+    """``torch.compile`` before PEFT, after it, or of single layers."""
+    theirs = _peft_checkpoint(peft, LLAMA, tmp_path, r=4, target_modules=["q_proj"], init_lora_weights=False)
+    path = tmp_path / "adapter_model.safetensors"
+    named = {name.replace(where, f"{where}_orig_mod.", 1): tensor for name, tensor in load_file(path).items()}
+    assert any("_orig_mod" in name for name in named)
+    save_file(named, path, {"format": "pt"})
+    _with(tmp_path, target_modules=["_orig_mod.model.layers.0.self_attn.q_proj", "q_proj"])
+    model = LLAMA.make()
+    load(model, tmp_path)
+    close(run(model, LLAMA), run(theirs, LLAMA))
+
+
 @pytest.mark.parametrize(
-    ("options", "key"),
+    ("changes", "words"),
     [
-        ({"layers_to_transform": [0]}, "layers_to_transform"),
-        ({"exclude_modules": ["v_proj"]}, "exclude_modules"),
-        ({"lora_bias": True, "init_lora_weights": True}, "lora_bias"),
-        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
+        ({"layers_to_transform": [0], "target_modules": "all-linear"}, "only a list of names can be narrowed"),
+        ({"layers_to_transform": ["0"]}, "layers_to_transform must be whole numbers, found"),
+        ({"layers_to_transform": [7]}, "but for exclude_modules, in layers_to_transform.* does not have"),
+        ({"layers_to_transform": [0], "layers_pattern": "("}, "is not a regular expression"),
+        ({"exclude_modules": {"a": 1}}, "exclude_modules must be names or a regex"),
+        ({"exclude_modules": "("}, "is not a regular expression"),
+        ({"layers_to_transform": [0]}, "has 2 tensors this adapter has no place for"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_peft_options_we_do_not_read_are_refused_by_name(peft, options, key, tmp_path):
-    _peft_checkpoint(peft, LLAMA, tmp_path, r=4, target_modules=["q_proj", "v_proj"], **options)
-    with pytest.raises(UsageError, match=f"uses {key}=.*, which cannot be loaded here yet"):
+def test_a_narrowing_that_makes_no_sense_is_one_sentence(peft, changes, words, tmp_path):
+    _peft_checkpoint(peft, LLAMA, tmp_path, r=4, target_modules=["q_proj"])
+    _with(tmp_path, **changes)
+    with pytest.raises(UsageError, match=words):
         load(LLAMA.make(), tmp_path)
 
 

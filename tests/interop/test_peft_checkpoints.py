@@ -41,6 +41,22 @@ OPTIONS = {
     "whole head": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     "whole head and norms": {"target_modules": "all-linear", "modules_to_save": ["lm_head", "norm"]},
     "whole embedding": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+    "a layer": {"target_modules": ["q_proj", "v_proj"], "layers_to_transform": 1},
+    "layers by name": {"target_modules": ["q_proj"], "layers_to_transform": [0, 7], "layers_pattern": "layers"},
+    "a layer and a full name": {
+        "target_modules": ["q_proj", "model.layers.0.mlp.up_proj"],
+        "layers_to_transform": [1],
+        "layers_pattern": ["h", "layers"],
+    },
+    "excluded": {"target_modules": ["q_proj", "v_proj"], "exclude_modules": ["layers.0.self_attn.v_proj", "up_proj"]},
+    "excluded by regex": {"target_modules": "all-linear", "exclude_modules": r".*\.mlp\..*"},
+    "one for both tables": {"target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True},
+    "whole for both tables": {
+        "target_modules": ["q_proj"],
+        "modules_to_save": ["embed_tokens"],
+        "ensure_weight_tying": True,
+    },
+    "tying of nothing": {"target_modules": ["q_proj"], "ensure_weight_tying": True},
 }
 GPT2_OPTIONS = {
     "conv1d": {"target_modules": ["c_attn", "c_proj"], "rank_pattern": {"c_attn": 2}},
@@ -218,19 +234,23 @@ def _edit(folder, change):
     save_file(tensors, folder / FILE, {"format": "pt"})
 
 
-HEAD = "base_model.model.lm_head.weight"
+HEAD, NORM = "base_model.model.lm_head.weight", "base_model.model.model.norm.weight"
 
 
 @pytest.mark.parametrize(
     ("options", "change", "words"),
     [
         ("whole head", lambda t: t.pop(HEAD), r"lacks the tensors of modules_to_save: lm_head"),
-        ("whole head", lambda t: t.update({HEAD: t[HEAD][:-1].clone()}), r"is \(31, 16\), this model needs \(32, 16\)"),
+        (
+            "whole head",
+            lambda t: t.update({HEAD: t[HEAD][:-1].clone()}),
+            r"is \(31, 16\): it knows 31 tokens, this model 32\..*resize_token_embeddings\(31\)",
+        ),
         ("whole head", lambda t: t[HEAD].__setitem__((0, 0), float("nan")), "holds NaN or infinity"),
         (
             "rank pattern",
-            lambda t: t.update({HEAD: torch.zeros(32, 16), "x": torch.zeros(1)}),
-            f"has 2 tensors this adapter has no place for: {HEAD}, x",
+            lambda t: t.update({NORM: torch.zeros(16), "x": torch.zeros(1)}),
+            f"has 2 tensors this adapter has no place for: {NORM}, x",
         ),
         (
             "embedding",

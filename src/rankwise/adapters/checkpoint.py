@@ -26,7 +26,7 @@ from rankwise.adapters.chain import plain
 from rankwise.adapters.filling import build
 from rankwise.adapters.handle import Handle
 from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
-from rankwise.adapters.peft_config import plain_lora, read_terms
+from rankwise.adapters.peft_config import plain_lora, plain_name, read_terms
 from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
 from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, check_reach, read_json, read_tensors
 from rankwise.digests import write_sums
@@ -108,8 +108,9 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
         check_reach(slots, folder)
         return install(model, adapter, slots, seed=seed, name=name, stored=stored)
     terms = read_terms(config, folder)
+    tensors = _uncompiled(tensors, folder)
     if ours is None:
-        adapter, seed = plain_lora(config, terms, folder), 0
+        adapter, seed = plain_lora(config, terms, folder, model), 0
     else:
         adapter, seed = _our_spec(ours, folder, base_fingerprint)
         _check_config(config, peft_scale(adapter), folder)
@@ -166,6 +167,13 @@ def save_all(handles: Mapping[str, Handle], folder: str | Path, **about: str) ->
     for name, handle in handles.items():
         save(handle, folder if name == "default" else folder / name, **about)
     return folder
+
+
+def _uncompiled(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    plain = {plain_name(key): tensor for key, tensor in tensors.items()}
+    if len(plain) < len(tensors):
+        raise UsageError(f"{folder}/{TENSORS} holds tensors both of a compiled model (_orig_mod) and of a plain one.")
+    return plain
 
 
 def _others(folder: Path) -> str:

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import stream_seed
-from rankwise.adapters.layers import AdaptedLayer
-from rankwise.adapters.overlay import Overlay, differs
+from rankwise.adapters.overlay import Overlay
 from rankwise.adapters.parametrizations import WeightDecomposed
 from rankwise.adapters.peft_config import Terms
-from rankwise.adapters.peft_format import PREFIX, key
-from rankwise.adapters.reading import START, check_tensors, listed, place_and_dtype
+from rankwise.adapters.peft_format import key
+from rankwise.adapters.reading import START, check_tensors, place_and_dtype
 from rankwise.adapters.slot import Slot
 from rankwise.adapters.starting import keep
 from rankwise.adapters.stored import StoredWeight
+from rankwise.adapters.whole import check_vocabulary, overlay_of
 from rankwise.errors import UsageError
 
 Tensors = Mapping[str, Tensor]
@@ -49,11 +49,14 @@ def build(
     paths = terms.select(model)
     if not paths:
         wanted = terms.targets if isinstance(terms.targets, str) else ", ".join(terms.targets)
+        if terms.narrowed:
+            wanted += " (but for exclude_modules, in layers_to_transform)"
         raise UsageError(f"{folder} adapts {wanted}, which this {type(model).__name__} does not have: another base?")
+    check_vocabulary(model, tensors, folder)
     places = {path: _keys(model, adapter, terms, path) for path in paths}
     expected = {name: shape for shapes in places.values() for name, shape in shapes.values()}
     rest = check_tensors(expected, tensors, folder)
-    overlay = _overlay(model, terms, {name: tensors[name] for name in rest}, folder)
+    overlay = overlay_of(model, terms, {name: tensors[name] for name in rest}, folder)
     stream = torch.Generator().manual_seed(stream_seed(seed, "dropout"))
     slots: dict[str, Slot] = {}
     stored: dict[str, StoredWeight] = {}
@@ -74,42 +77,6 @@ def _keys(model: nn.Module, adapter: Adapter, terms: Terms, path: str) -> dict[s
     d_out, d_in = orientation.shape(module)
     shapes = adapter.parametrization.shapes(d_out, d_in, terms.rank_of(path))
     return {factor: (key(path, factor, embedding=embedding), shape) for factor, shape in shapes.items()}
-
-
-def _overlay(model: nn.Module, terms: Terms, rest: Tensors, folder: Path) -> Overlay | None:
-    """Find the place of whole tensors; any other name is an error."""
-    own = dict(model.named_parameters(remove_duplicate=False))
-    whole: dict[str, Tensor] = {}
-    keys: dict[str, str] = {}
-    copies: dict[str, Tensor] = {}
-    extra = []
-    for name, tensor in rest.items():
-        target = name.removeprefix(PREFIX)
-        plain = target.replace(".base_layer.", ".")
-        module = plain.rpartition(".")[0]
-        if not name.startswith(PREFIX) or plain not in own:
-            extra.append(name)
-        elif tensor.shape != own[plain].shape:
-            raise UsageError(
-                f"{name} in {folder} is {tuple(tensor.shape)}, this model needs {tuple(own[plain].shape)}; if tokens "
-                "were added, resize the base's embeddings first (model.resize_token_embeddings)."
-            )
-        elif plain != target:  # PEFT saves the table under an adapted embedding too; it must be this base's
-            if own[plain].device.type != "meta" and differs(tensor, own[plain]):
-                raise UsageError(f"{name} in {folder} is not this model's {plain}; load the base it was trained on.")
-            copies[name] = tensor
-        elif terms.saves(module):
-            whole[plain], keys[plain] = tensor, name
-        else:
-            extra.append(name)
-    if extra:
-        raise UsageError(f"{folder} has {len(extra)} tensors this adapter has no place for: {listed(extra)}.")
-    if unsaved := [name for name in terms.whole if not any(f".{name}." in f".{t}." or name in t for t in whole)]:
-        raise UsageError(f"{folder} lacks the tensors of modules_to_save: {listed(unsaved)}; copy it again.")
-    for path in {name.rpartition(".")[0] for name in whole}:
-        if isinstance(model.get_submodule(path), AdaptedLayer):
-            raise UsageError(f"{folder} replaces {path}, which another adapter on this model adapts; detach that one.")
-    return Overlay(model, whole, keys, list(terms.whole), copies) if whole or copies else None
 
 
 def _slot(

@@ -6,7 +6,7 @@ While the adapter is on they act in the place of the base's own tensors, which a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class Overlay:
 
     Args:
         tensors: by the model's own dotted names, as they are in the file.
-        keys: the name of each in the file.
+        keys: the name of each in the file; those that follow a tied one have none.
         modules: what the file's ``modules_to_save`` said.
         copies: the base's own tables under adapted embeddings, which PEFT puts in the file; kept for saving only.
     """
@@ -79,10 +79,17 @@ def overlaid(model: nn.Module) -> bool:
     return bool(model.__dict__.get(_ON))
 
 
-def differs(tensor: Tensor, own: Tensor) -> bool:
-    """Return whether ``tensor`` is not a copy of the base's ``own``, exact or rounded to its own dtype."""
+def relation(tensor: Tensor, own: Tensor) -> Literal["same", "grown", "other"]:
+    """Say what a table in a file is to the base's ``own`` of the same shape.
+
+    Returns:
+        ``same``: a copy, exact or rounded to its own dtype. ``grown``: the same rows but for some at the end, which a
+        resized vocabulary brought. ``other``: of another base.
+    """
     here = own.detach().cpu()
-    copies = tensor.shape == own.shape and (
-        torch.equal(tensor.to(own.dtype), here) or torch.equal(tensor, here.to(tensor.dtype))
-    )
-    return not copies
+    if torch.equal(tensor.to(own.dtype), here) or torch.equal(tensor, here.to(tensor.dtype)):
+        return "same"
+    alike = (tensor.to(own.dtype) == here) | (tensor == here.to(tensor.dtype))
+    rows = alike.flatten(1).all(dim=1) if alike.dim() > 1 else alike
+    first = int(rows.long().argmin())  # the first row that differs
+    return "grown" if 2 * first >= len(rows) else "other"

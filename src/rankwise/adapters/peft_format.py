@@ -72,7 +72,7 @@ def peft_tensors(handle: Handle) -> dict[str, Tensor]:
             name = key(path, factor, embedding=embedding)
             tensors[name] = _narrow(value, handle.file_dtypes.get(name))
     if handle.overlay is not None:
-        tensors |= {handle.overlay.keys[name]: tensor for name, tensor in handle.overlay.tensors.items()}
+        tensors |= {key: handle.overlay.tensors[name] for name, key in handle.overlay.keys.items()}
         tensors |= handle.overlay.copies
     return tensors
 

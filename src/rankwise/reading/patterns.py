@@ -7,6 +7,7 @@ The standard library cannot be interrupted, and ``((.*)*)*X`` takes it longer th
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import regex
 
@@ -51,10 +52,18 @@ class Pattern:
         """Whether it matches at the beginning of ``name``."""
         return self._ask("match", name)
 
+    def group(self, name: str) -> str | None:
+        """Return what its first group holds where it matches at the beginning of ``name``, None where it does not."""
+        found = self._match("match", name)
+        return None if found is None else str(found[1])
+
     def _ask(self, how: str, name: str) -> bool:
+        return self._match(how, name) is not None
+
+    def _match(self, how: str, name: str) -> Any:
         start = time.perf_counter()
         try:
-            found = getattr(self._compiled, how)(name, timeout=self._left) is not None
+            found = getattr(self._compiled, how)(name, timeout=self._left)
             if (spent := time.perf_counter() - start) > QUICK:
                 self._left = max(self._left - spent, QUICK)
             return found

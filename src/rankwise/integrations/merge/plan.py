@@ -17,6 +17,9 @@ from torch import Tensor
 
 from rankwise.adapters import Handle, load, orientation
 from rankwise.adapters.experts import AdaptedExperts
+from rankwise.adapters.overlay import relation
+from rankwise.adapters.peft_format import PREFIX
+from rankwise.adapters.whole import follow
 from rankwise.errors import UsageError
 from rankwise.integrations.merge.names import Names, Part
 from rankwise.integrations.merge.shards import Shards
@@ -99,10 +102,9 @@ class Plan:
 
     def _made(self, name: str, dtype: torch.dtype | None) -> Tensor:
         """Compute one tensor of the model."""
-        if name in self.whole:
-            return self.whole[name].to(dtype or self.dtype(name))
-        stored = self.names.read(self.ties.in_files(name, self.names.of))
-        target = dtype or stored.dtype
+        whole = self.whole.get(name)
+        stored = self.names.read(self.ties.in_files(name, self.names.of)) if whole is None else whole
+        target = dtype or self.dtype(name)
         if name not in self.update:
             return stored.to(target)
         path = self.update[name]
@@ -154,8 +156,8 @@ def make_plan(model: Any, adapter: Path, names: Names, ties: Ties, shards: Shard
             "model. Keep it beside the base, or load it and call merge(), which adds it to what the codes stand for."
         )
     update = {name: path for path in handle.layers for name in _weights(handle, path)}
-    whole = dict(handle.overlay.tensors) if handle.overlay else {}
-    apart = ties.changed({*update, *whole}, whole)
+    whole = _replaced(handle, names, ties)
+    apart = ties.changed(update, whole)
     added = [name for name in whole if ties.in_files(name, names.of) not in names.of]
     if apart:
         free = Ties(_untied(model))
@@ -169,6 +171,24 @@ def make_plan(model: Any, adapter: Path, names: Names, ties: Ties, shards: Shard
     plan = Plan(handle, names, ties, shards, update, whole, {names.file_name(n): n for n in added}, apart)
     _check(plan, {*update, *whole})
     return plan
+
+
+def _replaced(handle: Handle, names: Names, ties: Ties) -> dict[str, Tensor]:
+    """Return what is replaced; a table under an adapted one is held against the files, as the skeleton has none."""
+    overlay = handle.overlay
+    if overlay is None:
+        return {}
+    whole = dict(overlay.tensors)
+    own = dict(handle.model.named_parameters(remove_duplicate=False))
+    for key, tensor in overlay.copies.items():
+        name = key.removeprefix(PREFIX).replace(".base_layer.", ".")
+        known = relation(tensor, names.read(ties.in_files(name, names.of)))
+        if known == "other":
+            raise UsageError(f"{key} in the adapter is not the base's {name}; give the base it was trained on.")
+        if known == "grown":
+            whole[name] = tensor
+            follow(whole, name, own)
+    return whole
 
 
 def _untied(model: Any) -> Any:

@@ -35,12 +35,12 @@ class Ties:
         """Return the name of the same tensor that is in the files; ``name`` itself when none is."""
         return next((n for n in (name, *self._names.get(name, ())) if n in files), name)
 
-    def changed(self, names: Iterable[str], whole: Mapping[str, Tensor]) -> list[list[str]]:
-        """Return the tied names of which some are changed and which are no longer the same then, the changed first."""
+    def changed(self, update: Container[str], whole: Mapping[str, Tensor]) -> list[list[str]]:
+        """Return the tied names that are no longer the same after updates and replacements, the changed ones first."""
         found = []
         for group in self.groups:
-            some = [name for name in group if name in names]
-            replaced = [whole[name] for name in group if name in whole]
+            some = [name for name in group if name in update or name in whole]
+            replaced = [whole[name] for name in group if name in whole and name not in update]
             same = len(replaced) == len(group) and all(torch.equal(replaced[0], other) for other in replaced[1:])
             if some and not same:
                 found.append([*some, *(name for name in group if name not in some)])
