@@ -69,6 +69,19 @@ def _data(screen: Console, data: dict[str, Any]) -> None:
     for note in data["notes"]:
         if not note.startswith("columns not used"):
             _line(screen, f"  note: {note}")
+    if data["control_tokens"]:
+        _control(screen, data["control_tokens"])
+
+
+def _control(screen: Console, found: dict[str, Any]) -> None:
+    """The first row that spells control tokens, token by token, in both readings; the one in use is marked."""
+    screen.print(
+        "[bold]control tokens[/bold] in the words of a row: «control token», the rest is text, in tokens·like·this"
+    )
+    for name, label, kept in (("as_control", "as control tokens", True), ("as_text", "as text", False)):
+        shown = "·".join(f"«{text}»" if control else text.replace("\n", "\\n") for text, control in found[name])
+        used = " (in use)" if kept == found["kept"] else ""
+        _line(screen, f"  {label}{used}: {shown or 'a row cannot be written so'}")
 
 
 def _lengths(data: dict[str, Any]) -> Table:

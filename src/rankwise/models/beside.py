@@ -6,7 +6,6 @@ trainers put them; they are used in place of the base's when they say something 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from rankwise.errors import UsageError
 from rankwise.files import write_json
 from rankwise.models.folder import TOKENIZER_FILES, reason_of
 from rankwise.models.quiet import quiet
+from rankwise.reading import read_object, read_text
 
 if TYPE_CHECKING:
     from rankwise.data import InputForm
@@ -46,8 +46,8 @@ def read_form(folder: Path) -> InputForm | None:
     if not path.is_file():
         return None
     try:
-        form = InputForm(**unsealed(json.loads(path.read_text(encoding="utf-8"))))
-    except (DamagedError, OSError, ValueError, TypeError, AttributeError) as error:
+        form = InputForm(**unsealed(read_object(path)))
+    except (DamagedError, TypeError) as error:
         raise UsageError(f"{path} cannot be read ({reason_of(error)}); copy it again, or remove it") from None
     system = form.system is None or isinstance(form.system, str)
     if not (isinstance(form.chat, bool) and system and form.completion_style in get_args(CompletionStyle)):
@@ -126,13 +126,13 @@ def _template(folder: Path) -> str | None:
     """Return the one chat template in ``folder``, from the file of its own or the tokenizer's settings."""
     try:
         if (folder / TEMPLATE).is_file():
-            return (folder / TEMPLATE).read_text(encoding="utf-8")
+            return read_text(folder / TEMPLATE)
         for name in ("chat_template.json", SETTINGS):
             if (folder / name).is_file():
-                found = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
+                found = read_object(folder / name).get("chat_template")
                 return found if isinstance(found, str) else None
-    except (OSError, ValueError, AttributeError) as error:
-        raise UsageError(f"the chat template in {folder} cannot be read ({reason_of(error)}); copy it again") from None
+    except UsageError as error:
+        raise UsageError(f"the chat template in {folder} cannot be read ({error}); copy it again") from None
     return None
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from rankwise.adapters import Full
 from rankwise.data import Limits, Profile, is_generated, load_examples, preview, profile
+from rankwise.data.control import note_of_spelled
 from rankwise.data.render import date_note, encode_split
+from rankwise.data.spelled import spelled
 from rankwise.engine import Forward, evaluate
 from rankwise.errors import unknown
 from rankwise.models import Base, check_rows, load_base
@@ -58,6 +60,11 @@ def checkup(model: str, data: str, settings: Mapping[str, Any] | None = None) ->
     }
     check_rows(base, [encoded.input_ids for split in seen.values() for encoded in split], f"data {data}")
     found = profile(examples, base.tokenizer, max_length=max_length)
+    control = [
+        note
+        for split in seen
+        for note in note_of_spelled(getattr(examples, split), base.tokenizer, split, examples.skip.keep)
+    ]
     forward = Forward(base.model)
     ends = list(accumulate(len(encoded.input_ids) for encoded in seen["selection"]))
     scored = seen["selection"][: max(1, sum(end <= SCORED for end in ends))]
@@ -74,7 +81,8 @@ def checkup(model: str, data: str, settings: Mapping[str, Any] | None = None) ->
             "prompts_across_splits": found.same_prompt,
             "untouched_nll": round(evaluate(forward, scored).mean, 4),
             "untouched_nll_examples": len(scored),
-            "notes": [*examples.notes, *found.notes, *date_note(examples.train, base.tokenizer)],
+            "control_tokens": spelled(examples, base.tokenizer),
+            "notes": [*examples.notes, *found.notes, *control, *date_note(examples.train, base.tokenizer)],
         },
         "warnings": [*found.warnings, *_beyond(base, found)],
         "preview": preview(found.first, base.tokenizer),
