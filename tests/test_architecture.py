@@ -1,6 +1,7 @@
 """The house: imports point down only, every file states its purpose, and files stay small."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,11 @@ OWN_BYTES = {
 }
 
 
+@functools.cache
+def nodes_of(path):
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def _called(node):
     """``module.name`` or ``name`` of what a call calls."""
     function = node.func
@@ -106,7 +112,7 @@ def test_what_others_wrote_is_read_in_one_room():
     for path in FILES:
         if room(path) == "reading":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and (name := _called(node)) in readers:
                 found.setdefault(name, set()).add(str(path.relative_to(SOURCE)))
     for name, files in found.items():
@@ -128,7 +134,7 @@ def test_patterns_from_outside_are_compiled_in_one_room():
     for path in FILES:
         if room(path) == "reading" or str(path.relative_to(SOURCE)) in ours:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and _called(node) in COMPILING:
                 names = [part for part in ast.walk(node.args[0]) if isinstance(part, ast.Name)]
                 assert all(n.id.isupper() or n.id in {"number", "unsafe"} for n in names), (

@@ -140,7 +140,7 @@ def _check_weights(folder: Path) -> list[str]:
                 kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
-        if narrow := [key for key, kind in kinds.items() if kind.startswith(("F8", "F6", "F4"))]:
+        if narrow := [key for key, kind in kinds.items() if kind.startswith(("F8_", "F6_", "F4"))]:
             raise UsageError(
                 f"{folder / name}: {narrow[0]} is {kinds[narrow[0]]}, quantized; give the model it was made from"
             )
