@@ -18,6 +18,7 @@ from rankwise.ledger.differences import first_difference
 from rankwise.report.next_step import next_step
 from rankwise.studies.config import GROWABLE, parse_config
 from rankwise.studies.presets import PRESETS
+from rankwise.studies.study import _asked
 
 GROUP = typer.main.get_command(app)
 FILE = "preset: rank\nmodel: tiny\ndata: code-book\nsteps: 9\nfresh_seeds: [5, 6, 7]\n"
@@ -33,6 +34,7 @@ COMMANDS = [
     "own.yaml",
     "own.yaml --scale smoke --steps 4",
     "rank --budget 1h --model tiny",
+    "methods --model tiny --data rows.csv --columns 'prompt=text,completion={category}!' --max-length 99",
     "rank --model tiny --data word-problems:en,code-book",
     "rank --model tiny --methods lora-r1,lora-r16 --seeds 2",
     "rank --reference best-rank --cheapest-by params --report-to tensorboard",
@@ -84,9 +86,14 @@ def ended(command, config, folder):
         },
         "provenance": {
             "command": command,
-            "asked": {"folder": folder, "model": config["model"], "data": config["data"], "test": 96},
+            "asked": _asked(parse_config(config), Path(folder)),
         },
     }
+
+
+def read(config):
+    """Which model, which data, and how they are read."""
+    return [config[name] for name in ("model", "data", "columns", "max_length")]
 
 
 def judged(word, needs=None):
@@ -183,7 +190,7 @@ def leads_somewhere(typed, outcomes, planned):
                 assert difference.grown, f"{where} is refused for {difference.name}"
                 assert not config["budget"], f"{where} is refused for its budget"
             if "smoke" not in step.why and "," not in (params["data"] or ""):
-                assert (new["model"], new["data"]) == (config["model"], config["data"]), where
+                assert read(new) == read(config), where
         elif words[1] == "train":
             new, there = planned(step.command)
             assert there != folder

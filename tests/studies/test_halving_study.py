@@ -97,8 +97,8 @@ def test_killed_anywhere_the_results_are_the_same_bytes(finished, kill_at, tmp_p
         run_study(config(), tmp_path / "s", progress=progress)
     again = Recorder()
     assert dump(run_study(config(), tmp_path / "s", progress=again)) == dump(finished[1])
-    assert again.notes[0].startswith("resumed: ")
-    assert re.search(r"about \d+ to go( \(restarted: \d+ at step \d+(, \d+ at step \d+)*\))?$", again.notes[0])
+    (note,) = (note for note in again.notes if note.startswith("resumed: "))
+    assert re.search(r"about \d+ to go( \(restarted: \d+ at step \d+(, \d+ at step \d+)*\))?$", note)
     whole = finished[2].steps
     assert progress.steps - 1 + again.steps <= whole + 2, "only what followed the last evaluation is trained again"
 
@@ -107,7 +107,7 @@ def test_repeating_trains_nothing(finished):
     out, document, _ = finished
     progress = Recorder()
     assert dump(run_study(config(), out, progress=progress)) == dump(document)
-    assert progress.notes[0].endswith("stopped early or paused, none to go")
+    assert progress.notes[-1].endswith("stopped early or paused, none to go")
     assert progress.runs == []
 
 

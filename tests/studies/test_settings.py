@@ -18,6 +18,7 @@ OTHER = {
     "scale": "tutorial",
     "model": "default",
     "data": "code-book",
+    "columns": {"prompt": "text", "completion": "category"},
     "reference": "best-rank",
     "arms": [full_arm().model_dump(mode="json"), {"name": "own", "label": "Own", "method": "dora", "options": {}}],
     "learning_rates": {"lora-r4": [0.5]},

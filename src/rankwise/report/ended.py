@@ -8,13 +8,16 @@ from typing import Any
 from rankwise.report.typed import Typed
 from rankwise.report.view import Document
 
+# What says which model and data a study is about, with what a command takes when it is left out.
+USUAL = {"model": "default", "data": "word-problems", "columns": None, "max_length": 256}
+
 
 class Ended:
     """The study that has ended, as its document tells it.
 
     Attributes:
         typed: its command.
-        asked: its own folder, model and data; empty in older documents. Of several cells the command has all.
+        asked: its own folder, model and data, and how these are read; empty in older documents. Of several cells the command has all.
     """
 
     def __init__(self, document: Document) -> None:
@@ -52,11 +55,10 @@ class Ended:
         return f"{self.study['preset']}-{self.study['scale']}"
 
     def where(self) -> dict[str, str]:
-        """Model and data of this study, as options; those that a command takes anyway are left out."""
-        usual = {"model": "default", "data": "word-problems"}
-        found = {name: self.asked.get(name) or self.typed.get(f"--{name}") for name in usual}
-        found |= {name: self.typed.get(f"--{name.replace('_', '-')}") for name in ("columns", "max_length")}
-        return {name: value for name, value in found.items() if value and value != usual.get(name)}
+        """Model and data of this study, and how these are read, as options; those that a command takes anyway are left out."""
+        typed = {name: self.typed.get(f"--{name.replace('_', '-')}") for name in USUAL}
+        found = {name: self.asked[name] if name in self.asked else value for name, value in typed.items()}
+        return {name: str(value) for name, value in found.items() if value and value != USUAL[name]}
 
     def here(self, command: Typed) -> Typed:
         """Return a command that extends this study: in its folder, unless a budget has fixed its plan."""

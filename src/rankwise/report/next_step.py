@@ -18,7 +18,8 @@ ANALYZED = ("olora", "which-matrices")  # presets whose question `rankwise analy
 NOT_TYPED = ("regex", "suffixes", "layers")  # placements whose name is not what --placement takes
 # Options of `rankwise study` beside which the recipe can be spelled out; with others its study says what it is.
 SPELLED = {"--model", "--data", "--methods", "--seeds", "--reference", "--out", "--report-to", "--cheapest-by"}
-SPELLED |= {"--steps", "--batch", "--scale"}
+SPELLED |= {"--steps", "--batch", "--scale", "--columns", "--max-length"}
+WHERE = ("--model", "--data", "--columns", "--max-length", "--reference", "--seed")  # the same question elsewhere
 FACTOR = 3  # between learning rates
 
 
@@ -60,7 +61,7 @@ def _real(ended: Ended) -> NextStep | None:
         return None
     survey = ended.results.get("survey") or {"methods": []}
     known = {*survey["methods"], *(arm["method"] for arm in ended.arms)}
-    typed = ended.typed.only("--model", "--data", "--reference", "--seeds", "--seed", "--budget", "--cheapest-by")
+    typed = ended.typed.only(*WHERE, "--seeds", "--budget", "--cheapest-by")
     if ended.from_python:
         typed = Typed().to(**ended.where())
     methods = [name for name in (ended.typed.get("--methods") or "").split(",") if name.strip() in known]
@@ -85,9 +86,7 @@ def _of_the_best(ended: Ended) -> NextStep | None:
     best = _best(ended.results) if ended.results.get("survey") else ""
     if not best:
         return None
-    kept = ended.typed.only("--model", "--data", "--columns", "--max-length", "--reference", "--seed").options
-    if ended.from_python:
-        kept = Typed().to(**ended.where()).options
+    kept = (Typed().to(**ended.where()) if ended.from_python else ended.typed.only(*WHERE)).options
     command = Typed("methods", (("--scale", ended.study["scale"]), ("--methods", best), *kept))
     return NextStep("Ask which of the best ones matches full fine-tuning:", str(ended.elsewhere(command, "best")))
 

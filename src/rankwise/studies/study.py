@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.columns import spelled
 from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
@@ -80,7 +81,9 @@ def run_study(
 
 def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
     """What the next command needs to know and this one may not say: a file or a preset did, or it has several cells."""
-    return {"folder": str(out), "model": config.model, "data": config.data, "test": config.sizes.test}
+    columns = spelled(config.columns) if config.columns else None
+    where = {"model": config.model, "data": config.data, "columns": columns, "max_length": config.max_length}
+    return {"folder": str(out), **where, "test": config.sizes.test}
 
 
 def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: Document) -> None:
