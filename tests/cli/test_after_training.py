@@ -28,11 +28,16 @@ def printed_command(text):
         ("lora", ["--rank", "2", "--seed", "3"], {"adapter_config.json", "adapter_model.safetensors", "README.md"}),
         ("olora", ["--rank", "2", "--set", "max_length=128"], {"adapter_config.json", "adapter_model.safetensors"}),
         ("vera", ["--data", "town-crier"], {"adapter_config.json", "adapter_model.safetensors"}),
+        ("lora", ["--columns", "prompt=Question: {q},completion=kind"], {"adapter_config.json"}),
         ("full", [], {"config.json", "model.safetensors", "tokenizer_config.json"}),
     ],
 )
 def test_it_is_where_out_says_and_the_next_command_scores_it(method, options, files, tmp_path, capsys, monkeypatch):
     out = tmp_path / "my adapter"
+    if "--columns" in options:
+        rows = [f"is {n} odd,{'yes' if n % 2 else 'no'}" for n in range(40)]
+        (tmp_path / "d.csv").write_text("\n".join(["q,kind", *rows]), encoding="utf-8")
+        options = [*options, "--data", str(tmp_path / "d.csv")]
     command = ["rankwise", "train", "--method", method, *options, *SMALL, "--out", str(out)]
     assert type_in(monkeypatch, command) == 0
     said = capsys.readouterr().out

@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 
 from rankwise.adapters import Adapter, Full
+from rankwise.cli.options import command
+from rankwise.data.columns import spelled
 from rankwise.studies.config import StudyConfig
 
 SLOWER = 3  # a diverged run is proposed again at this fraction of its learning rate
@@ -13,9 +15,17 @@ SLOWER = 3  # a diverged run is proposed again at this fraction of its learning 
 
 def evaluation(config: StudyConfig, target: Adapter | Full, folder: Path) -> str:
     """Return the command that scores what was trained on the very examples it was tested on."""
-    words = ["rankwise", "eval", *([str(folder)] if isinstance(target, Adapter) else ["--model", str(folder)])]
-    words += ["--data", config.data, "--examples", str(config.sizes.test), "--max-length", str(config.max_length)]
-    return shlex.join([*words, *(["--seed", str(config.seed)] if config.seed else [])])
+    adapter = isinstance(target, Adapter)
+    return command(
+        "eval",
+        *([folder] if adapter else []),
+        model=None if adapter else folder,
+        data=config.data,
+        columns=spelled(config.columns) if config.columns else None,
+        examples=config.sizes.test,
+        max_length=config.max_length,
+        seed=config.seed or None,
+    )
 
 
 def slower(typed: str, rate: float, folder: Path) -> str:

@@ -84,10 +84,10 @@ def _arm(
     found = paired_over_seeds(right, theirs)
     words = config.reference_words
     edge = next((one.arm.label for one in (reference, arm) if not one.bracketed), None)
-    if edge is not None:
-        says = f"no verdict, as the best learning rate of {edge} is at the edge of its grid"
-    elif floor:
+    if floor:
         says = "accuracy is at the floor, so this comparison says nothing"
+    elif edge is not None:
+        says = f"no verdict, as the best learning rate of {edge} is at the edge of its grid"
     elif found.p > CLEAR:
         says = "no difference is shown"
     else:
