@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 from rankwise.adapters import load, save
 from rankwise.errors import UsageError
+from rankwise.integrations.export import export
+from rankwise.integrations.live import open_live
 from rankwise.integrations.merge import merge
 from rankwise.models import load_base
 
@@ -84,6 +86,14 @@ def test_the_advice_leads_to_the_function_that_peft_loads(peft, what, tied, tmp_
     assert torch.equal(logits(fresh), logits(bare))
     handle.detach()
     assert torch.equal(logits(bare), before)
+    if what in ("tables saved unasked", "adapted embedding"):
+        export(open_live(adapter, str(grown)), "peft", tmp_path / "exported")
+        elsewhere = peft.PeftModel.from_pretrained(
+            load_base(str(grown), dtype=torch.float32).model, tmp_path / "exported"
+        )
+        torch.testing.assert_close(logits(elsewhere), expected, rtol=1e-4, atol=1e-4)
+        with pytest.raises(UsageError, match=r"whole tensors \(.*model\.embed_tokens\.weight"):
+            export(open_live(adapter, str(grown)), "vllm", tmp_path / "served")
     done = merge(str(grown), adapter, tmp_path / "out", check=False)
     merged = load_base(str(tmp_path / "out"), dtype=torch.float32).model
     torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)

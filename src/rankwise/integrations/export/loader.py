@@ -44,16 +44,16 @@ def read_peft(folder: Path, model: nn.Module) -> Read:
         elif path.endswith(".lora_magnitude_vector"):
             read.magnitudes[path.removesuffix(".lora_magnitude_vector")] = A
         elif "lora_" not in path:
-            read.whole[path] = A
+            read.whole[path.replace(".base_layer.", ".")] = A
     return read
 
 
 def merged_logits(model: nn.Module, read: Read, ids: Tensor) -> Tensor:
     """Return the logits of ``model`` with the update added to the weights, in the weights' dtype."""
-    weights: dict[str, Tensor] = {}
     own = dict(model.named_parameters(remove_duplicate=False))
+    weights = {name: tensor.to(own[name].dtype) for name, tensor in read.whole.items()}
     for path, (A, B, scale) in read.factors.items():
-        W = own[f"{path}.weight"].detach()
+        W = weights.get(f"{path}.weight", own[f"{path}.weight"].detach())
         delta = scale * (B.to(W.dtype) @ A.to(W.dtype))
         turned = _stores_inputs_first(model.get_submodule(path))
         V = W + (delta.T if turned else delta)
@@ -62,7 +62,6 @@ def merged_logits(model: nn.Module, read: Read, ids: Tensor) -> Tensor:
             gain = read.magnitudes[path].to(W.dtype) / torch.linalg.vector_norm(V, dim=dim)
             V = V * (gain if turned else gain[:, None])
         weights[f"{path}.weight"] = V
-    weights |= {name: tensor.to(own[name].dtype) for name, tensor in read.whole.items()}
     result: Any = functional_call(model, weights, kwargs={"input_ids": ids, "use_cache": False}, tie_weights=False)
     return result.logits
 

@@ -69,7 +69,7 @@ class Target(abc.ABC):
             UsageError: what, why, and what to do instead.
         """
         if package.whole:
-            self._refuse(f"whole tensors ({', '.join(package.whole_modules)}; PEFT's modules_to_save)")
+            self._refuse(f"whole tensors ({', '.join(package.whole_modules or package.whole)}; PEFT's modules_to_save)")
 
     @abc.abstractmethod
     def write(self, folder: Path, package: Package) -> None:
@@ -121,4 +121,5 @@ def peft_tensors(package: Package) -> dict[str, Tensor]:
         tensors[f"{prefix}{module.path}.{B}"] = module.B
         if module.m is not None:
             tensors[f"{prefix}{module.path}.lora_magnitude_vector"] = module.m
-    return tensors | {f"{prefix}{name}": tensor for name, tensor in package.whole.items()}
+    adapted = {f"{module.path}.weight": f"{module.path}.base_layer.weight" for module in package.modules}
+    return tensors | {f"{prefix}{adapted.get(name, name)}": tensor for name, tensor in package.whole.items()}
