@@ -17,7 +17,8 @@ class Ended:
 
     Attributes:
         typed: its command.
-        asked: its own folder, model and data, and how these are read; empty in older documents. Of several cells the command has all.
+        asked: its own folder, model and data, and how these are read; empty in older documents. Of several cells the
+            command has all.
     """
 
     def __init__(self, document: Document) -> None:
@@ -55,7 +56,7 @@ class Ended:
         return f"{self.study['preset']}-{self.study['scale']}"
 
     def where(self) -> dict[str, str]:
-        """Model and data of this study, and how these are read, as options; those that a command takes anyway are left out."""
+        """Model, data and how these are read, as options; those that a command takes anyway are left out."""
         typed = {name: self.typed.get(f"--{name.replace('_', '-')}") for name in USUAL}
         found = {name: self.asked[name] if name in self.asked else value for name, value in typed.items()}
         return {name: str(value) for name, value in found.items() if value and value != USUAL[name]}
