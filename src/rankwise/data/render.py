@@ -127,14 +127,22 @@ def _apply(
 
 def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """Return a sentence when the chat template prints the time in some example; one of each order of roles is tried."""
-    kinds = {tuple(message.role for message in example.messages): example for example in examples if example.chat}
-    written = (example.messages for example in kinds.values() if tokenizer.chat_template)
-    if not any(_apply(messages, tokenizer) != _apply(messages, tokenizer, moment=OTHER) for messages in written):
-        return ()
-    return (
-        f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so that "
-        "the ids stay as they are; other programs print today's",
-    )
+    tried: set[tuple[str, ...]] = set()
+    for example in examples if tokenizer.chat_template else ():
+        roles = tuple(message.role for message in example.messages)
+        if not example.chat or roles in tried:
+            continue
+        try:
+            now, then = (_apply(example.messages, tokenizer, moment=moment) for moment in (MOMENT, OTHER))
+        except UsageError:  # told, or left out, where it is encoded
+            continue
+        tried.add(roles)
+        if now != then:
+            return (
+                f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so "
+                "that the ids stay as they are; other programs print today's",
+            )
+    return ()
 
 
 def _end_of(content: str, text: str, start: int, end: int) -> int:

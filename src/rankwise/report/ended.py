@@ -58,7 +58,7 @@ class Ended:
     def where(self) -> dict[str, str]:
         """Model, data and how these are read, as options; those that a command takes anyway are left out."""
         typed = {name: self.typed.get(f"--{name.replace('_', '-')}") for name in USUAL}
-        found = {name: self.asked[name] if name in self.asked else value for name, value in typed.items()}
+        found = {name: self.asked.get(name, value) for name, value in typed.items()}
         return {name: str(value) for name, value in found.items() if value and value != USUAL[name]}
 
     def here(self, command: Typed) -> Typed:
