@@ -21,7 +21,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from jinja2 import TemplateError
+
 from rankwise.data.examples import Example, Message
+from rankwise.data.template_limits import write_turns
 from rankwise.data.twin import Twin
 from rankwise.errors import UsageError
 
@@ -144,8 +147,8 @@ def _written(tokenizer: PreTrainedTokenizerBase) -> str:
     """The chat template, and what it writes of a conversation: it may build its marks from a role's name."""
     parts = [str(tokenizer.chat_template or "")]
     for turns in (TURNS, [{"role": "system", "content": "s"}, *TURNS]) if tokenizer.chat_template else ():
-        with suppress(Exception):  # a template may refuse a role in any way; rendering rows tells of it
-            parts.append(str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)))
+        with suppress(TemplateError):  # it may refuse a role; writing the rows tells of it
+            parts.append(write_turns(tokenizer, turns, add_generation_prompt=True))
     return "\0".join(parts)
 
 

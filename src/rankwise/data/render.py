@@ -139,8 +139,8 @@ def date_note(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase) -
         tried.add(roles)
         if now != then:
             return (
-                f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, so "
-                "that the ids stay as they are; other programs print today's",
+                f"the chat template prints the time: it is {MOMENT:%Y-%m-%d %H:%M} in every example and prompt here, "
+                "so that the ids stay as they are; other programs print today's",
             )
     return ()
 
