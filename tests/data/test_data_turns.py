@@ -208,11 +208,3 @@ def test_tools_of_a_row_reach_the_template(tools, column) -> None:
 def test_keys_that_cannot_be_read_are_refused(row, match) -> None:
     with pytest.raises(UsageError, match=match):
         read(row)
-
-
-def test_content_in_parts_of_text_is_its_text_and_other_parts_are_told():
-    parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "1 + 1?"}]
-    assert one({"messages": [{"role": "user", "content": parts}, GOOD]}).messages[0].content == "What is 1 + 1?"
-    picture = [{"type": "image_url", "image_url": {"url": "x"}}, *parts]
-    with pytest.raises(UsageError, match="'content' must be text, found list"):
-        one({"messages": [{"role": "user", "content": picture}, GOOD]})

@@ -50,19 +50,10 @@ def turns(
         role = str(turn[speaker])
         if role not in roles:
             raise unknown("role", role, roles, hint=place)
-        text = (optional_text if calls else text_of)(_joined(turn.get(words)), words, place)
+        text = (optional_text if calls else text_of)(turn.get(words), words, place)
         marked = learned(turn, place) is not False
         said.append(Message(roles[role], text, learn and marked, more_of(turn, roles[role], keys, place)))
     return tuple(said)
-
-
-def _joined(value: Any) -> Any:
-    """Content given in parts that are all text, ``[{"type": "text", "text": "..."}]``, as one text; else as it is."""
-    if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
-        texts = [part.get("text") for part in value if part.get("type", "text") == "text"]
-        if len(texts) == len(value) and all(isinstance(text, str) for text in texts):
-            return "".join(map(str, texts))
-    return value
 
 
 def tools_of(value: Any, where: str) -> str:
