@@ -22,11 +22,18 @@ HOSTILE = {
     "text and a number": ("{{ 'a' + 1 }}", "TypeError"),
     "a long text": ("{{ 'a' * 9999999999 }}", "9,999,999,999 parts"),
     "the other way round": ("{% set n = 9999999999 %}{{ n * [1] }}", "9,999,999,999 parts"),
-    "a padded text": ("{{ 'a' | center(9999999999) }}", "memory"),
-    "a format": ("{{ '%9999999999d' % 5 }}", "memory"),
+    "a padded text": ("{{ 'a' | center(9999999999) }}", "9,999,999,999 parts"),
+    "a format": ("{{ '%9999999999d' % 5 }}", "width"),
     "a doubled text": (
         "{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
-        "memory|0 s",
+        "parts",
+    ),
+    "a padded text, by a method": ("{{ 'a'.ljust(9999999999) }}", "9,999,999,999 parts"),
+    "a format, by a filter": ("{{ '%9999999999d' | format(5) }}", "width"),
+    "a text in many places": ("{% set a = 'a' * 9999999 %}{{ a | replace('a', a) }}", "parts"),
+    "sums": (
+        "{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s + n.s %}{% endfor %}",
+        "parts",
     ),
     "a power": ("{{ 9 ** (9 ** 9) }}", "bits"),
     "squares": ("{% set n = namespace(x=3) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}", "bits"),
@@ -82,3 +89,14 @@ def test_a_good_template_writes_what_transformers_writes(tokenizer):
     year = plain[now : now + 4]
     own_ids = prompt_ids(CHAT.messages, own)
     assert own_ids == list(own(plain.replace(f"1024{year}", "10242024"), add_special_tokens=False)["input_ids"])
+
+
+def test_words_that_look_like_formats_are_no_formats(tokenizer):
+    own = copy(tokenizer)
+    own.chat_template = (
+        "{% for m in messages %}{{ m.content.split('</think>')[-1].replace('%', '%%').strip('*') ~ '!' }}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    asked = Message("user", "{x: *} 100 % of 123456789012 " * 2000)
+    written = own.apply_chat_template([asked.turn], tokenize=False)
+    assert limits.write_turns(own, [asked.turn]) == written

@@ -2,14 +2,15 @@
 
 Transformers runs them in Jinja's sandbox, which keeps them from files and Python's insides, not from endless loops or
 from a string of ten billion letters. Here the same sandbox counts: every turn of a loop and every call looks at the
-clock of the processor, products and powers are measured before they are made, and what is left (filters, formats,
-doubled strings) meets a limit of memory. What a template writes within the limits does not change.
+clock of the processor, and whatever makes a longer text (products, sums, joined parts, widths, formats) is measured
+before it is made. What a template writes within the limits does not change.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ SECONDS = 5.0  # of the processor, for one conversation; templates take millisec
 CHARACTERS = 64 * 2**20  # of a conversation as written
 LENGTH = 10_000_000  # of a product: letters or items
 BITS = 100_000  # of a whole number
-MEMORY = 2**30  # bytes of address space beyond what the process has
+WIDE = re.compile(r"[%:][^a-zA-Z%{}]*?(\d{8,}|\*)")  # in a format: a width above LENGTH, or one among the values
+WIDENING = ("center", "ljust", "rjust", "zfill", "expandtabs", "indent")  # methods and filters that take a width
+GROWING = ("center", "format", "indent", "replace")  # filters whose result may be far longer than the text
 _endless: set[str] = set()  # templates that took too long; another row would wait as long again
 
 
@@ -41,11 +44,18 @@ class _Counting(CodeGenerator):
             node.test = nodes.And(look, node.test, lineno=node.lineno)
         super().visit_For(node, frame)
 
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
 
 class _Limited(ImmutableSandboxedEnvironment):
     """The sandbox of transformers, with limits."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
     code_generator_class = _Counting
     until = float("inf")  # of the thread's processor time
 
@@ -55,20 +65,67 @@ class _Limited(ImmutableSandboxedEnvironment):
             raise TimeoutError(f"it takes more than {SECONDS:.0f} s")
         return True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in GROWING:
+            self.filters[name] = _measured(name, self.filters[name])
+
+    def joined(self, parts: tuple[Any, ...]) -> str:
+        """Join what ``~`` joins."""
+        texts = [str(part) for part in parts]
+        _check_length(sum(map(len, texts)))
+        return "".join(texts)
+
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as in Jinja)
         __self.look()
+        if isinstance(text := getattr(__obj, "__self__", None), str):
+            _check_growth(getattr(__obj, "__name__", ""), text, (*args, *kwargs.values()))
         return super().call(__context, __obj, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Multiply or raise to a power what stays small."""
         for one, other in ((left, right), (right, left)):
-            if operator == "*" and isinstance(one, int) and hasattr(other, "__len__") and one * len(other) > LENGTH:
-                raise OverflowError(f"it makes a text or list of {one * len(other):,} parts")
-        if isinstance(left, int) and isinstance(right, int):
+            if operator == "*" and isinstance(one, int) and hasattr(other, "__len__"):
+                _check_length(one * len(other))
+        if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
+            _check_length(len(left) + len(right))
+        if operator == "%" and isinstance(left, str):
+            _check_growth("format", left, ())
+        if operator in ("*", "**") and isinstance(left, int) and isinstance(right, int):
             bits = left.bit_length() * max(right, 1) if operator == "**" else left.bit_length() + right.bit_length()
             if bits > BITS:
                 raise OverflowError(f"it makes a number of more than {BITS:,} bits")
         return super().call_binop(context, operator, left, right)
+
+
+def _check_length(length: int) -> None:
+    if length > LENGTH:
+        raise OverflowError(f"it makes a text or list of {length:,} parts")
+
+
+def _check_growth(how: str, text: str, values: tuple[Any, ...]) -> None:
+    """Check what the method or filter ``how`` would make of ``text``; most make nothing longer."""
+    if how in WIDENING:
+        for value in values:
+            if isinstance(value, int):
+                _check_length(value)
+    elif how == "replace" and len(values) >= 2 and all(isinstance(value, str) for value in values[:2]):
+        _check_length(len(text) + text.count(values[0]) * len(values[1]))
+    elif how == "format" and (wide := WIDE.search(text)):
+        raise OverflowError(f"it formats with a width of {wide[1]!r}")
+
+
+def _measured(how: str, made: Any) -> Any:
+    """Return the filter ``how``, which checks what it would make of its first text before it acts."""
+
+    @functools.wraps(made)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        place = next((n for n, value in enumerate(args) if isinstance(value, str)), None)  # a context may come before
+        if place is not None:
+            _check_growth(how, args[place], (*args[place + 1 :], *kwargs.values()))
+        return made(*args, **kwargs)
+
+    return checked
 
 
 def write_turns(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, Any]], **given: Any) -> str:
@@ -91,8 +148,6 @@ def write_turns(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, Any]],
     except TimeoutError as error:
         _endless.add(key)
         raise jinja2.TemplateError(str(error)) from None
-    except MemoryError:
-        raise jinja2.TemplateError(f"it needs more than {MEMORY / 2**30:.0f} GiB of memory") from None
     except RecursionError:
         raise jinja2.TemplateError("it calls itself without end") from None
     except Exception as error:  # templates are programs, and fail as programs do
@@ -111,8 +166,7 @@ def _limits() -> Iterator[None]:
     names["_compile_jinja_template"] = _compiled
     _Limited.until = time.thread_time() + SECONDS
     try:
-        with _less_memory():
-            yield
+        yield
     finally:
         _Limited.until = float("inf")
         names["_compile_jinja_template"] = own
@@ -131,25 +185,3 @@ def _compiled(template: str) -> jinja2.Template:
         return made
     finally:
         names["ImmutableSandboxedEnvironment"] = own
-
-
-@contextlib.contextmanager
-def _less_memory() -> Iterator[None]:
-    """Let the process grow by MEMORY at most inside the block, where the system can tell (Linux)."""
-    try:
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as file:
-            most = int(file.read().split()[0]) * resource.getpagesize() + MEMORY
-    except (ImportError, OSError):
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
