@@ -286,7 +286,7 @@ BAD = [
     (["study", "smoke", "--methods", "lorra"], "did you mean 'lora'"),
     (["study", "smoke", "--set", "steps"], "--set needs name=value"),
     (["study", "smoke", "--set", "stepz=3"], "unknown study setting 'stepz'"),
-    (["study", "smoke", "--set", "steps=[1"], "not a YAML value"),
+    (["study", "smoke", "--set", "steps=[1"], "not readable YAML"),
     (["study", "smoke", "--steps", "0"], "steps"),
     (["study", "smoke", "--steps", "many"], "--steps"),
     (["study", "smoke", "--seeds", "0"], "--seeds"),
