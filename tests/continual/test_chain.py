@@ -324,7 +324,7 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("at", [5, 11])
+@pytest.mark.parametrize("at", [pytest.param(5, marks=pytest.mark.slow), 11])
 def test_killed_and_rerun_it_ends_with_the_same_matrix(at, tmp_path, capsys):
     import yaml
 
