@@ -12,7 +12,7 @@ from rankwise.analysis.bench import Bench
 from rankwise.analysis.gradients import example_gradients
 from rankwise.analysis.part_trainee import PartTrainee
 from rankwise.errors import RunError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 WILD = 1e30
 

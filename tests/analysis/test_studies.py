@@ -15,10 +15,10 @@ from rankwise.analysis.study_files import steps_to
 from rankwise.analysis.which_matrices_study import contest, judge
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import catalogue
 from rankwise.studies.cells import AllCells, study_cells
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 
 SMALL = ["--set", "steps=2", "--set", "eval_every=1", "--set", "sizes={train: 8, selection: 4, test: 4}"]
 SMALL += ["--set", "finalists=1", "--set", "widen=0", "--seeds", "1"]

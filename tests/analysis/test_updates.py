@@ -11,9 +11,9 @@ from rankwise.analysis.subspace_trainee import SubspaceTrainee
 from rankwise.analysis.updates import spread, update_of
 from rankwise.engine import Forward, PackJob, TrainSpec, Watch, train, train_pack
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import dora, lora, olora, pissa, rslora
 from rankwise.models import fingerprint, tiny_model
-from rankwise.studies.progress import Progress
 
 NAME = "model.layers.1.self_attn.v_proj"
 

@@ -204,16 +204,17 @@ def test_doctor_shows_the_mask(capsys):
 
 
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_the_exit_code_is_3(tmp_path, monkeypatch):
-    import rankwise.studies.attempt as runner
+    import rankwise.execution.attempt as attempt
 
-    real = runner.train
+    real = attempt.train_job
 
-    def fails_once(base, spec, *args, **kwargs):
+    def fails_once(base, job, *args, **kwargs):
+        spec = job.spec
         if getattr(spec.target, "rank", None) == 4 and spec.seed == 0 and spec.lr == 0.01:
             raise RuntimeError("out of luck")
-        return real(base, spec, *args, **kwargs)
+        return real(base, job, *args, **kwargs)
 
-    monkeypatch.setattr(runner, "train", fails_once)
+    monkeypatch.setattr(attempt, "train_job", fails_once)
     out = tmp_path / "s"
     assert main([*STUDY, "--out", str(out)]) == 3
     results = json.loads((out / "results.json").read_text())["results"]
@@ -242,12 +243,12 @@ def test_a_full_disk_is_one_sentence_and_finished_runs_are_kept(tmp_path, monkey
 
 
 def test_interrupting_exits_with_130_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
-    import rankwise.studies.attempt as runner
+    import rankwise.execution.attempt as attempt
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "train", interrupted)
+    monkeypatch.setattr(attempt, "train_job", interrupted)
     assert main([*STUDY, "--out", str(tmp_path / "s")]) == 130
     assert "the same command continues" in capsys.readouterr().err
 

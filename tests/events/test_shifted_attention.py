@@ -14,8 +14,8 @@ from rankwise.engine import Forward, train
 from rankwise.engine.batches import workload
 from rankwise.engine.scoring import score
 from rankwise.errors import UsageError
+from rankwise.execution.packing import SplitSize, run_cost
 from rankwise.methods import longlora, lora
-from rankwise.studies.packing import SplitSize, run_cost
 
 from ..engine.packing import alone, packed, same
 from ..engine.packing import spec as fingerprinted

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.integrations import trackers
 from rankwise.integrations.trackers import TRACKERS, Tracked, Tracker, flat, make_trackers, track
-from rankwise.studies.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"model": "tiny", "sizes": {"train": 8}, "fresh_seeds": [1, 2], "system": None}
@@ -194,7 +194,7 @@ def test_the_real_back_end_holds_every_value(name, tmp_path):
     code = f"""
 from pathlib import Path
 from rankwise.integrations.trackers import track
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 from tests.integrations.test_trackers import CONFIG, two_runs
 folder = Path({str(tmp_path)!r}) / "study"
 two_runs(track(Progress(), [{name!r}], project="rankwise-test", folder=folder, config=CONFIG))

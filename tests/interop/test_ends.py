@@ -110,10 +110,10 @@ def test_an_end_that_is_an_ordinary_token_is_not_streamed_either():
 
 
 def test_a_run_that_is_judged_by_more_ends_has_a_key_of_its_own(folders, tiny_base, tmp_path):
+    from rankwise.execution.progress import Progress
     from rankwise.ledger.folder import StudyFolder
     from rankwise.ledger.store import Ledger
-    from rankwise.studies.progress import Progress
-    from rankwise.studies.runner import Runner
+    from rankwise.studies.runner import Runner, Trial
     from rankwise.studies.scales import DEFAULT_RATES
     from rankwise.studies.single_config import single_config
 
@@ -126,7 +126,7 @@ def test_a_run_that_is_judged_by_more_ends_has_a_key_of_its_own(folders, tiny_ba
         with Ledger(tmp_path / base.fingerprint[:8]) as ledger:
             splits = Splits((row,), (row,), (row,), "one", (), "x")
             runner = Runner(config, StudyFolder(tmp_path), ledger, base, splits, Progress())
-            asked.append(runner.spec_of(arm, 1e-3, 1, fresh=True))
-            assert "ends" not in runner.spec_of(arm, 1e-3, 1, fresh=False)
+            asked.append(runner.job(Trial(arm, 1e-3, 1, fresh=True)).identity)
+            assert "ends" not in runner.job(Trial(arm, 1e-3, 1, fresh=False)).identity
     assert "ends" not in asked[0]
     assert asked[1]["ends"] == [TURN]

@@ -21,7 +21,7 @@ from rankwise.studies.budget import (
 from rankwise.studies.config import parse_config
 from rankwise.studies.pace import Pace, ReplannedError
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.runner import Job
+from rankwise.studies.runner import Trial
 from rankwise.studies.within import stored_plan
 
 
@@ -151,7 +151,7 @@ def paced(config, rows=(), spent=0.0):
 
 
 def search_wave(config):
-    return [Job(arm, config.learning_rates[arm.name][0], 0, fresh=False, until=5) for arm in config.arms]
+    return [Trial(arm, config.learning_rates[arm.name][0], 0, fresh=False, until=5) for arm in config.arms]
 
 
 def test_a_study_in_time_is_not_disturbed():

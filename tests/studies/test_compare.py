@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.files import write_json
 from rankwise.ledger.store import Ledger
 from rankwise.studies.cells import run_cells, split_cells
 from rankwise.studies.compare import compare
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
 
 TINY = {

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.ledger.store import Ledger
 from rankwise.studies.conduct import _Plan
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
 
 from .tools import Recorder as Told

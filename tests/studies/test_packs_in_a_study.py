@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-import rankwise.studies.runner as runner
+import rankwise.execution.executor as executor
 from rankwise.cli.signals import as_interrupts
+from rankwise.execution.progress import Progress
 from rankwise.studies.presets import resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
 
 
@@ -70,7 +70,7 @@ def test_short_passes_share(together):
 
 
 def test_results_are_those_of_runs_one_by_one(together, data, tmp_path, monkeypatch):
-    monkeypatch.setitem(runner.FULL_RATE, "cpu", 1)
+    monkeypatch.setitem(executor.FULL_RATE, "cpu", 1)
     alone, seen = study(data, tmp_path / "s")
     assert not seen.packs
     assert alone == together[0]

@@ -1,6 +1,6 @@
 """For tests of whole studies."""
 
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 
 class Recorder(Progress):

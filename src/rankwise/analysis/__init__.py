@@ -9,7 +9,7 @@ from importlib import import_module
 from rankwise.analysis.finding import Finding
 from rankwise.analysis.request import Request
 from rankwise.errors import UsageError, unknown
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 _COMMON = frozenset({"scale", "model", "data", "columns", "lr", "steps", "seed"})
 

@@ -14,8 +14,8 @@ from rankwise.analysis.measures.subspaces import random_similarity, row_space, s
 from rankwise.analysis.one_sided import OneSided
 from rankwise.analysis.request import Request
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import lora
-from rankwise.studies.progress import Progress
 
 APART = 0.05
 SIDES: tuple[Literal["B", "A"], ...] = ("B", "A")

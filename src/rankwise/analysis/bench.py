@@ -17,10 +17,10 @@ from rankwise.analysis.updates import Update, difference, spread, update_of, wid
 from rankwise.data import Limits, Splits, is_generated, load_data
 from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Trainee, TrainSpec, Watch, evaluate, train
 from rankwise.errors import RunError, UsageError
+from rankwise.execution.progress import Progress
 from rankwise.models import Base, fitted, load_base
 from rankwise.studies.device import pick_device
 from rankwise.studies.prior import WIDTH
-from rankwise.studies.progress import Progress
 from rankwise.studies.scales import grid
 
 PLACES = 3  # modules of each kind that are looked at: first, middle and last layer

@@ -13,8 +13,8 @@ from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, Word, de
 from rankwise.analysis.request import Request
 from rankwise.engine import AdapterTrainee, Forward, Trainee, Watch, evaluate
 from rankwise.errors import RunError, UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import build, catalogue
-from rankwise.studies.progress import Progress
 from rankwise.studies.search import edge
 
 METHODS = ("lora", "olora", "pissa", "milora")

@@ -17,8 +17,8 @@ from rankwise.analysis.updates import Update
 from rankwise.engine import Trainee, Watch
 from rankwise.engine.scoring import score
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import lora
-from rankwise.studies.progress import Progress
 from rankwise.studies.search import edge
 
 APART = 0.05  # of full fine-tuning's gain

@@ -14,7 +14,7 @@ from rankwise.analysis.part_trainee import PartTrainee
 from rankwise.analysis.request import Request
 from rankwise.analysis.subspace_trainee import SubspaceTrainee
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 SHARE = 0.9
 NEAR = 0.02  # a share this far from 90 % decides nothing: one seed

@@ -27,7 +27,7 @@ from rankwise.analysis.updates import spread
 from rankwise.engine import Trainee, Watch
 from rankwise.engine.batches import collate
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 EXAMPLES = 32
 DRAWS = 16

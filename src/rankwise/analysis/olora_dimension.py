@@ -12,8 +12,8 @@ from rankwise.analysis.measures.projection import Crossing
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import Results
 from rankwise.errors import RunError, UsageError
+from rankwise.execution.progress import Progress
 from rankwise.studies.cells import AllCells
-from rankwise.studies.progress import Progress
 
 
 def dimension_table(dimension: list[dict[str, Any]]) -> Table:

@@ -15,7 +15,7 @@ from rankwise.analysis.olora_words import caveats, interpret, why
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import read_study, training
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 
 def run(request: Request, progress: Progress) -> Finding:

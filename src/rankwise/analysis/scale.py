@@ -20,7 +20,7 @@ from rankwise.analysis.measures.style_facts import ALPHA, scale_table
 from rankwise.analysis.request import Request
 from rankwise.engine import AdapterTrainee, Trainee, Watch
 from rankwise.engine.batches import Batch, collate
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 SCALINGS = (("alpha/r", AlphaOverRank()), ("alpha/sqrt(r)", AlphaOverSqrtRank()))
 FADED = 0.05  # share of the best gain at a lower rank

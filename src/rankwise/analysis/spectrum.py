@@ -10,7 +10,7 @@ from rankwise.analysis.spectrum_panels import spectra_panel
 from rankwise.analysis.spectrum_saved import saved
 from rankwise.analysis.spectrum_trained import trained
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 
 def run(request: Request, progress: Progress) -> Finding:

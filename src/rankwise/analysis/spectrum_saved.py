@@ -13,7 +13,7 @@ from rankwise.analysis.request import Request
 from rankwise.analysis.spectrum_panels import measured_panels, measured_table
 from rankwise.analysis.updates import Update, update_of
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 
 def saved(request: Request, progress: Progress) -> Finding:

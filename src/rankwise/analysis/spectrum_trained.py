@@ -13,8 +13,8 @@ from rankwise.analysis.measures.spectra import summary
 from rankwise.analysis.request import Request
 from rankwise.analysis.spectrum_panels import measured_panels, measured_table
 from rankwise.analysis.updates import Update
+from rankwise.execution.progress import Progress
 from rankwise.methods import lora
-from rankwise.studies.progress import Progress
 
 CLAIM = (
     "A change of style has few dominant singular values and new facts have a long tail, so facts need more rank "

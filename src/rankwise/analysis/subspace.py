@@ -23,8 +23,8 @@ from rankwise.analysis.measures.subspaces import (
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import Update, short
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import lora
-from rankwise.studies.progress import Progress
 
 TOP = 4  # directions that are compared
 TIMES = 3.0  # how far above chance counts

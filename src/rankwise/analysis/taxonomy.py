@@ -14,7 +14,7 @@ from rankwise.analysis.finding import Axis, Finding, Panel, Table, decide_share
 from rankwise.analysis.measures import reach
 from rankwise.analysis.request import Request
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 
 @dataclass(frozen=True)

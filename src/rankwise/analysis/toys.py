@@ -10,7 +10,7 @@ from rankwise.analysis.measures.spectra import effective_rank, entropy_rank, num
 from rankwise.analysis.measures.toys import block_network, cluster_path, clusters, merged_ranks, outliers, wasserstein
 from rankwise.analysis.request import Request
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 TOKENS, SIZE, BLOCKS = 24, 16, 4
 STRENGTHS = (0.01, 0.03, 0.1, 0.3)

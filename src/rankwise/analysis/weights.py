@@ -9,8 +9,8 @@ from rankwise.analysis.measures.magnitudes import magnitude_direction, pearson
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import spread
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import dora, lora
-from rankwise.studies.progress import Progress
 
 PAPER = {"full": -0.62, "LoRA": 0.83, "DoRA": -0.31}
 APART = 0.3

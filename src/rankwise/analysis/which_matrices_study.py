@@ -9,7 +9,7 @@ from rankwise.analysis.measures.wins import MARGIN, margin_of_gain
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import Results, best, read_study, training
 from rankwise.errors import UsageError
-from rankwise.studies.progress import Progress
+from rankwise.execution.progress import Progress
 
 ENOUGH = 3  # cells that a word needs
 NO_VERDICT = "no verdict"

@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress as StudyProgress
 from rankwise.studies.allocator import keep_freed_memory
-from rankwise.studies.progress import Progress as StudyProgress
 
 
 def out() -> Console:

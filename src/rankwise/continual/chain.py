@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters import stream_seed
-from rankwise.continual.bench import Bench, Job
 from rankwise.continual.folder import open_stream
 from rankwise.continual.fusing import within_budget
+from rankwise.continual.jobs import job_bytes, stream_job
 from rankwise.continual.joint import train_joint
 from rankwise.continual.measures import Matrix
 from rankwise.continual.outcome import Outcome, document, write_matrices
@@ -32,12 +32,14 @@ from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, load_tasks, to_train
 from rankwise.engine import RunResult, State
 from rankwise.engine.trainees import AdapterTrainee
+from rankwise.execution.executor import Executor
+from rankwise.execution.job import Job
+from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.models import load_base
 from rankwise.studies.device import pick_device
-from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.result_file import write_document
 
@@ -110,18 +112,17 @@ def run_chain(
         state = open_stream(folder, config.to_dict(), tasks)
         folder.clean_temporaries()
         with Ledger(out) as ledger:
-            seconds = config.checkpoint_seconds
-            bench = Bench(folder, ledger, base, progress, dtype=config.dtype, checkpoint_seconds=seconds)
+            executor = Executor(folder, ledger, base, progress, checkpoint_seconds=config.checkpoint_seconds)
             if state != "created":
                 done = sum(run.status == "done" for run in ledger.runs())
                 progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
-            outcome = Conductor(config, bench, tasks).conduct()
+            outcome = Conductor(config, executor, tasks).conduct()
             found = document(config, base, tasks, outcome)
-            found["results"]["saved"] = save_adapters(config, bench, outcome, folder.path / "adapters")
+            found["results"]["saved"] = save_adapters(config, executor, outcome, folder.path / "adapters")
             found["cost"] = {
                 "seconds": time.monotonic() - started,
                 "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),
-                **outcome.seconds(bench),
+                **outcome.seconds(executor),
             }
             found["provenance"] = provenance(command)
             write_matrices(outcome, folder.path / "R.json")
@@ -132,10 +133,10 @@ def run_chain(
 class Conductor:
     """Takes every chain through its tasks."""
 
-    def __init__(self, config: Stream, bench: Bench, tasks: Mapping[str, Loaded]) -> None:
-        self.config, self.bench, self.tasks = config, bench, tasks
+    def __init__(self, config: Stream, executor: Executor, tasks: Mapping[str, Loaded]) -> None:
+        self.config, self.executor, self.tasks = config, executor, tasks
         self.plain = config.adapter()
-        self.scorer = Scorer(bench, self.plain, tasks)
+        self.scorer = Scorer(executor, config.dtype, self.plain, tasks)
         self.names = [task.id for task in config.tasks]
         self.chains = [
             Chain(label, strategy, number, order, seed)
@@ -153,7 +154,7 @@ class Conductor:
         for chain in self.chains:
             chain.rows, chain.oracle = [base], [base]
         joint = (
-            train_joint(self.config, self.bench, self.scorer, self.tasks, self.seed, self._plan)
+            train_joint(self.config, self.executor, self.scorer, self.tasks, self.seed, self._plan)
             if JOINT in self.config.references
             else []
         )
@@ -184,18 +185,19 @@ class Conductor:
             splits = to_train(name, strategy.examples(own.train, earlier, chain.seed), own.selection)
             steps = self.config.steps_of(own.task, len(own.train))
             spec = self.config.spec(adapter, own.task, seed, steps=steps)
-            jobs.append(Job(f"{chain.name}, {name}", spec, splits, start=start, keep=True))
+            label = f"{chain.name}, {name}"
+            jobs.append(stream_job(label, spec, splits, self.config.dtype, start=start, keep=True))
             starts.append(start)
         self._plan(jobs)
-        for chain, job, start, result in zip(chains, jobs, starts, self.bench.run(jobs), strict=True):
+        for chain, job, start, result in zip(chains, jobs, starts, self.executor.run(jobs), strict=True):
             if result is None or result.status != "done":
-                chain.fault = f"{chain.order[place]}: {self.bench.reason(job)}"
-                self.bench.progress.note(f"{chain.name} ends at {chain.fault}")
+                chain.fault = f"{chain.order[place]}: {self.executor.reason(job)}"
+                self.executor.progress.note(f"{chain.name} ends at {chain.fault}")
                 continue
             chain.results.append(result)
-            chain.keys.append(self.bench.key_of(job))
-            chain.bytes = max(chain.bytes, self.bench.bytes_of(job))
-            state = self.bench.state(job)
+            chain.keys.append(self.executor.key(job))
+            chain.bytes = max(chain.bytes, job_bytes(self.executor.base.model, job))
+            state = self.executor.state(job)
             check_frozen(job.label, start, state)
             kept, error = self._cut(chain, state, f"after {chain.order[place]}")  # an event may have frozen some inside
             assert kept is not None
@@ -207,18 +209,20 @@ class Conductor:
         room = self.config.room(chain.strategy)
         state, error = within_budget(state, room, self.config.rank)
         if error is not None:
-            self.bench.progress.note(f"{chain.name}, {when}: frozen pairs cut to rank budget {room}, error {error:.2%}")
+            self.executor.progress.note(
+                f"{chain.name}, {when}: frozen pairs cut to rank budget {room}, error {error:.2%}"
+            )
         return state, error
 
     def _plan(self, jobs: list[Job]) -> None:
         """Tell how many runs there are to make so far, those that chains share counted once."""
-        self._planned |= {self.bench.key_of(job): self.bench.known(job) is not None for job in jobs}
-        self.bench.progress.plan(len(self._planned), sum(self._planned.values()))
+        self._planned |= {self.executor.key(job): self.executor.known(job) is not None for job in jobs}
+        self.executor.progress.plan(len(self._planned), sum(self._planned.values()))
 
     def _start(self, seed: int) -> dict[str, Tensor]:
         """Return the adapter's own start at a seed."""
         if seed not in self._fresh:
-            trainee = AdapterTrainee(self.bench.base.model, self.bench.forward, self.plain, seed, "fresh")
+            trainee = AdapterTrainee(self.executor.base.model, self.executor.forward, self.plain, seed, "fresh")
             try:
                 self._fresh[seed] = trainee.snapshot()
             finally:
@@ -264,9 +268,9 @@ class Conductor:
 
     def _region(self, name: str, k: int) -> Region:
         task = self.tasks[name]
-        found = self.bench.remember(
+        found = self.executor.remember(
             f"centroids of {name}",
-            {"centroids": k},
+            {"centroids": k, "dtype": self.config.dtype},
             task.fingerprint,
             lambda: region(self._points(name, "train"), k).to_dict(),
         )
@@ -275,5 +279,5 @@ class Conductor:
     def _points(self, name: str, split: str) -> Tensor:
         if (name, split) not in self._features:
             examples = getattr(self.tasks[name], split)
-            self._features[name, split] = features(self.bench.forward, examples)
+            self._features[name, split] = features(self.executor.forward, examples)
         return self._features[name, split]

@@ -12,19 +12,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rankwise.continual.bench import Bench, Job
 from rankwise.continual.event_config import ARMS, QUESTION, EventStudy
 from rankwise.continual.event_summary import answers, summarize
+from rankwise.continual.jobs import stream_job
 from rankwise.data import Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
+from rankwise.execution.executor import Executor
+from rankwise.execution.job import Job
+from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.models import fitted, load_base
 from rankwise.studies.device import pick_device
-from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.result_file import write_document
 
@@ -69,19 +71,18 @@ def run_events(
         folder.open_or_create(config.to_dict(), GROWABLE, {"columns": None})
         folder.clean_temporaries()
         with Ledger(out) as ledger:
-            seconds = config.checkpoint_seconds
-            bench = Bench(folder, ledger, base, progress, dtype=config.dtype, checkpoint_seconds=seconds)
+            executor = Executor(folder, ledger, base, progress, checkpoint_seconds=config.checkpoint_seconds)
             cells = design(config)
             jobs = [job(config, cell, splits[cell.duplication]) for cell in cells]
-            progress.plan(len(jobs), sum(bench.known(one) is not None for one in jobs))
-            found = bench.run(jobs)
+            progress.plan(len(jobs), sum(executor.known(one) is not None for one in jobs))
+            found = executor.run(jobs)
             rows = [
                 {**cell.__dict__, **_record(result)}
                 for cell, result in zip(cells, found, strict=True)
                 if result is not None
             ]
             document = {
-                "results": _results(config, base.name, base.notes, whole, rows, bench.failures()),
+                "results": _results(config, base.name, base.notes, whole, rows, executor.failures()),
                 "cost": {"seconds": time.monotonic() - started, "runs": len(rows)},
                 "provenance": provenance(command),
             }
@@ -127,7 +128,7 @@ def job(config: EventStudy, cell: Cell, splits: Splits) -> Job:
         clip=config.clip,
         seed=cell.seed,
     )
-    return Job(cell.label, spec, splits, test=True)
+    return stream_job(cell.label, spec, splits, config.dtype, test=True)
 
 
 def _record(result: Any) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters import Adapter
-from rankwise.continual.bench import Bench
 from rankwise.continual.strategies.base import MERGED
 from rankwise.engine import State
 from rankwise.engine.trainees import AdapterTrainee
+from rankwise.execution.executor import Executor
 from rankwise.integrations.export.svd import of_product
 
 Pairs = dict[str, tuple[Tensor, Tensor]]
@@ -67,7 +67,7 @@ def within_budget(start: State | None, budget: int | None, rank: int) -> tuple[S
     return State(tensors, start.events, start.record), error
 
 
-def save(bench: Bench, adapter: Adapter, state: State, folder: Path, *, rank: int | None = None) -> float:
+def save(executor: Executor, adapter: Adapter, state: State, folder: Path, *, rank: int | None = None) -> float:
     """Write a state as plain LoRA that ``rankwise export`` reads; return what a cut to ``rank`` lost (0: exact).
 
     The sum of the pairs is exact: their ranks are put side by side. The scale is alpha over the rank, as a stream's is.
@@ -77,7 +77,7 @@ def save(bench: Bench, adapter: Adapter, state: State, folder: Path, *, rank: in
         found, error = cut(found, rank)
     width = max(A.shape[0] for A, _ in found.values())
     plain = replace(adapter, rank=width, alpha=adapter.s * width, events=(), penalties=())
-    trainee = AdapterTrainee(bench.base.model, bench.forward, plain, 0, "fused")
+    trainee = AdapterTrainee(executor.base.model, executor.forward, plain, 0, "fused")
     try:
         tensors = {}
         for module, (A, B) in found.items():  # a module whose smaller side is below the rank is filled up with zeros
@@ -85,7 +85,7 @@ def save(bench: Bench, adapter: Adapter, state: State, folder: Path, *, rank: in
             tensors[f"{module}.A"] = torch.cat([A, A.new_zeros(room, A.shape[1])])
             tensors[f"{module}.B"] = torch.cat([B, B.new_zeros(B.shape[0], room)], dim=1)
         trainee.restore(tensors)
-        trainee.save(folder, bench.base)
+        trainee.save(folder, executor.base)
     finally:
         trainee.close()
     return error

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rankwise.adapters import Adapter
-from rankwise.continual.bench import Bench, Job
+from rankwise.continual.jobs import job_bytes, stream_job
 from rankwise.continual.scoring import Scored, Scorer
 from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, to_train
 from rankwise.engine import RunResult, TrainSpec
+from rankwise.execution.executor import Executor
+from rankwise.execution.job import Job
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def spec_of(config: Stream, adapter: Adapter, tasks: list[Loaded], seed: int) ->
 
 def train_joint(
     config: Stream,
-    bench: Bench,
+    executor: Executor,
     scorer: Scorer,
     tasks: Mapping[str, Loaded],
     seed_of: Callable[[int, str], int],
@@ -55,17 +57,23 @@ def train_joint(
     loaded = list(tasks.values())
     splits = to_train(JOINT, [e for task in loaded for e in task.train], loaded[0].selection)
     jobs = [
-        Job(f"joint, seed {seed}", spec_of(config, config.adapter(), loaded, seed_of(seed, JOINT)), splits, keep=True)
+        stream_job(
+            f"joint, seed {seed}",
+            spec_of(config, config.adapter(), loaded, seed_of(seed, JOINT)),
+            splits,
+            config.dtype,
+            keep=True,
+        )
         for seed in config.seeds
     ]
     plan(jobs)
     found = []
-    for seed, job, result in zip(config.seeds, jobs, bench.run(jobs), strict=True):
+    for seed, job, result in zip(config.seeds, jobs, executor.run(jobs), strict=True):
         scores, fault = None, None
         if result is None or result.status != "done":
-            fault = bench.reason(job)
-            bench.progress.note(f"{job.label} ends: {fault}; the chains go on without it")
+            fault = executor.reason(job)
+            executor.progress.note(f"{job.label} ends: {fault}; the chains go on without it")
         else:
-            scores = scorer.scores(bench.state(job), list(tasks), job.label)
-        found.append(Joint(seed, bench.key_of(job), result, scores, fault, bench.bytes_of(job)))
+            scores = scorer.scores(executor.state(job), list(tasks), job.label)
+        found.append(Joint(seed, executor.key(job), result, scores, fault, job_bytes(executor.base.model, job)))
     return found

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rankwise.continual.bench import Bench
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
 from rankwise.continual.measures import METRICS, Matrix, beside_reference, change, difference, measures, values
@@ -19,6 +18,7 @@ from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
 from rankwise.data.answers import gold_ids
 from rankwise.errors import RunError
+from rankwise.execution.executor import Executor
 from rankwise.models import Base
 from rankwise.studies.result_file import write_document
 
@@ -54,12 +54,12 @@ class Outcome:
         found = [{"run": chain.name, "reason": chain.fault} for chain in self.chains if chain.fault is not None]
         return found + [{"run": f"joint, seed {j.seed}", "reason": j.fault} for j in self.joint if j.fault is not None]
 
-    def seconds(self, bench: Bench) -> dict[str, Any]:
+    def seconds(self, executor: Executor) -> dict[str, Any]:
         """Return how long every strategy and the reference trained; a run that several share counts for each."""
         by_strategy = {chain.label: 0.0 for chain in self.ended}
         for chain in self.ended:
-            by_strategy[chain.label] += bench.seconds(chain.keys)
-        joint = bench.seconds([one.key for one in self.joint]) if self.joint else None
+            by_strategy[chain.label] += executor.seconds(chain.keys)
+        joint = executor.seconds([one.key for one in self.joint]) if self.joint else None
         return {"by_strategy": by_strategy, "joint": joint}
 
 

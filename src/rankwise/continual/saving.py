@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankwise.continual.bench import Bench
 from rankwise.continual.fusing import save
 from rankwise.continual.outcome import Outcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
+from rankwise.execution.executor import Executor
 from rankwise.studies.result_file import write_document
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROUTER = "router.json"
 
 
-def save_adapters(config: Stream, bench: Bench, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
+def save_adapters(config: Stream, executor: Executor, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
     """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads."""
     saved = []
     for chain in outcome.ended:
@@ -30,33 +30,33 @@ def save_adapters(config: Stream, bench: Bench, outcome: Outcome, folder: Path) 
         plain = config.adapter()
         if chain.strategy.answers == "one":
             assert chain.last is not None
-            save(bench, plain, chain.last, place)
+            save(executor, plain, chain.last, place)
             saved.append({"strategy": chain.label, "folder": f"adapters/{chain.label}", "what": "exact", "error": 0.0})
             if config.rank_budget is not None:
                 name = f"{chain.label}-rank-{config.rank_budget}"
                 shutil.rmtree(folder / name, ignore_errors=True)
-                error = save(bench, plain, chain.last, folder / name, rank=config.rank_budget)
+                error = save(executor, plain, chain.last, folder / name, rank=config.rank_budget)
                 what = f"SVD to rank {config.rank_budget}"
                 saved.append({"strategy": chain.label, "folder": f"adapters/{name}", "what": what, "error": error})
             continue
         for name, state in chain.states.items():
-            save(bench, plain, state, place / name)
+            save(executor, plain, state, place / name)
             where = f"adapters/{chain.label}/{name}"
             saved.append({"strategy": chain.label, "folder": where, "what": f"expert for {name}", "error": 0.0})
         if chain.strategy.answers == "router":
-            write_document(place / ROUTER, router(bench, chain))
+            write_document(place / ROUTER, router(executor, chain))
     return saved
 
 
-def router(bench: Bench, chain: Chain) -> dict[str, Any]:
+def router(executor: Executor, chain: Chain) -> dict[str, Any]:
     """Return what it takes to choose as the stream did: every expert's centroids and radius, and the rule.
 
     A point is farther than ``abstain`` times the radius of the nearest centroid's task: the base answers (0: never).
     """
     return {
         "feature": FEATURE,
-        "model": bench.base.name,
-        "model_fingerprint": bench.base.fingerprint,
+        "model": executor.base.name,
+        "model_fingerprint": executor.base.fingerprint,
         "abstain": chain.strategy.to_dict()["abstain"],
         "experts": {name: {"folder": name, **chain.regions[name].to_dict()} for name in chain.order},
     }

@@ -15,13 +15,13 @@ from torch.nn.functional import cross_entropy
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.fused import held_factors
-from rankwise.continual.bench import Bench
 from rankwise.continual.tasks import Loaded
 from rankwise.data import Encoded
 from rankwise.engine import Forward, State
 from rankwise.engine.batches import collate, evaluation_passes
 from rankwise.engine.logits import target_logits
 from rankwise.engine.trainees import AdapterTrainee
+from rankwise.execution.executor import Executor
 
 NAME = "scored"
 
@@ -47,19 +47,21 @@ class Scorer:
     """Scores states of one kind of adapter.
 
     Args:
+        dtype: of the base.
         adapter: what the states are states of; its events and penalties play no part.
     """
 
-    def __init__(self, bench: Bench, adapter: Adapter, tasks: Mapping[str, Loaded]) -> None:
-        self.bench, self.tasks = bench, tasks
+    def __init__(self, executor: Executor, dtype: str, adapter: Adapter, tasks: Mapping[str, Loaded]) -> None:
+        self.executor, self.dtype, self.tasks = executor, dtype, tasks
         self.adapter = replace(adapter, events=(), penalties=())
 
     def scores(self, state: State | None, names: Iterable[str], label: str) -> dict[str, Scored]:
         """Return the scores of ``state`` (None: the untouched base) on the named tasks."""
         identity = {"scores": "base" if state is None else state.sha256, "adapter": self.adapter.to_dict()}
+        identity["dtype"] = self.dtype
         found, missing = {}, []
         for name in names:
-            run = self.bench.ledger.get(self.bench.key(identity, self.tasks[name].tested))
+            run = self.executor.ledger.get(self.executor.key_of(identity, self.tasks[name].tested))
             if run is not None and run.result is not None:
                 found[name] = Scored.from_dict(run.result)
             else:
@@ -67,15 +69,15 @@ class Scorer:
         if missing:
             made = self._score(state, missing)
             for name in missing:
-                self.bench.remember(f"{label} on {name}", identity, self.tasks[name].tested, made[name].to_dict)
+                self.executor.remember(f"{label} on {name}", identity, self.tasks[name].tested, made[name].to_dict)
                 found[name] = made[name]
         return found
 
     def _score(self, state: State | None, names: Sequence[str]) -> dict[str, Scored]:
-        forward = self.bench.forward
+        forward = self.executor.forward
         if state is None:
             return {name: measure(forward, None, self.tasks[name].test) for name in names}
-        trainee = AdapterTrainee(self.bench.base.model, forward, self.adapter, 0, NAME)
+        trainee = AdapterTrainee(self.executor.base.model, forward, self.adapter, 0, NAME)
         try:
             trainee.restore(dict(state.tensors))
             trainee.training(False)

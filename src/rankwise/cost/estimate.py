@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from rankwise.adapters import Adapter, Full
-from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost.blueprint import Blueprint
 from rankwise.cost.calibrate import gemm_rate
 from rankwise.cost.count import Kind, adapter_parameters, adapter_products, kinds
@@ -16,6 +15,7 @@ from rankwise.cost.flops import Workload, adapter_flops, full_flops
 from rankwise.cost.memory import PARTS, caps_logits, pass_bytes, state_bytes
 from rankwise.cost.shape import ModelShape, model_shape
 from rankwise.errors import UsageError
+from rankwise.models.attention_groups import squared
 
 MICRO_BATCH = 8  # examples per pass, as the studies do it
 

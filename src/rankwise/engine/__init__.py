@@ -9,7 +9,7 @@ from rankwise.engine.quiz import Quiz, make_quiz
 from rankwise.engine.result import RunResult
 from rankwise.engine.spec import TrainSpec
 from rankwise.engine.state import State
-from rankwise.engine.train import train, train_pack
+from rankwise.engine.train import train, train_job, train_pack
 from rankwise.engine.trainees import AdapterTrainee, FullTrainee, Trainee
 from rankwise.engine.watch import Watch
 
@@ -32,5 +32,6 @@ __all__ = [
     "make_quiz",
     "prompt_of",
     "train",
+    "train_job",
     "train_pack",
 ]

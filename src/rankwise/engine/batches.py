@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters import Adapter, stream_seed
-from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost import Workload
 from rankwise.data import Encoded
 from rankwise.engine.spec import TrainSpec
+from rankwise.models.attention_groups import squared
 
 # Longest pass of an evaluation, in padded tokens: on 2 CPU cores passes of 1,000 tokens are 10 % faster per token
 # than passes of 4,000, and they bound the memory of the logits.

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
 from rankwise.engine.attending import Heads, attending, scores
 from rankwise.errors import UsageError
+from rankwise.models.structure import LAST_PROJECTION
 
 Change = Callable[[Tensor], Tensor]
 

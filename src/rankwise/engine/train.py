@@ -26,7 +26,7 @@ from rankwise.engine.trainees import Trainee
 from rankwise.engine.watch import Watch
 from rankwise.models import Base
 
-__all__ = ["Observer", "Run", "RunResult", "make_optimizer", "make_schedule", "train", "train_pack"]
+__all__ = ["Observer", "Run", "RunResult", "make_optimizer", "make_schedule", "train", "train_job", "train_pack"]
 
 
 def train(
@@ -52,7 +52,6 @@ def train(
         UsageError: the adapter does not fit the model, ``until`` is not an evaluation step or has no folder.
         OSError: a checkpoint or an adapter could not be written.
     """
-    base.model.eval()
     job = PackJob(
         spec,
         folder=folder,
@@ -65,6 +64,19 @@ def train(
         watch=watch,
         spectrum=spectrum,
     )
+    return train_job(base, job, splits, forward=forward, checkpoint_seconds=checkpoint_seconds)
+
+
+def train_job(
+    base: Base, job: PackJob, splits: Splits, *, forward: Forward | None = None, checkpoint_seconds: float = 30.0
+) -> RunResult:
+    """Train ``job`` by itself; as :func:`train_pack`, but a fault of the run is raised.
+
+    Raises:
+        UsageError: the adapter does not fit the model.
+        OSError: a checkpoint or an adapter could not be written.
+    """
+    base.model.eval()
     pack = Pack(base, splits, forward or Forward(base.model), None, None, checkpoint_seconds, raise_faults=True)
     (result,) = pack.run([job])
     return result

@@ -2,7 +2,7 @@
 
 A tracker is a thin observer of one run after another: ``start(name, config)``, ``log(record)``, ``finish()``, where a
 record is the engine's ``{"step", "loss"}`` or ``{"step", "selection_nll"}``. :func:`track` puts trackers around a
-study's :class:`~rankwise.studies.progress.Progress`. None is used unless asked for.
+study's :class:`~rankwise.execution.progress.Progress`. None is used unless asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rankwise.errors import UsageError, unknown
-from rankwise.studies.progress import Passing, Progress
+from rankwise.execution.progress import Passing, Progress
 
 Record = Mapping[str, Any]
 

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from rankwise.execution.progress import Progress
 from rankwise.report import write_report
 from rankwise.studies.presets import resolve_file, resolve_study
-from rankwise.studies.progress import Progress
 from rankwise.studies.study import run_study
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.methods import build
-from rankwise.studies.progress import Progress
 from rankwise.studies.single import Trained, run_single
 from rankwise.studies.single_config import single_config
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from rankwise.data import is_generated
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Passing, Progress
 from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.presets import PRESETS
-from rankwise.studies.progress import Passing, Progress
 from rankwise.studies.result_file import write_document
 from rankwise.studies.study import Document, run_study
 

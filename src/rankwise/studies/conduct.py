@@ -10,12 +10,12 @@ from rankwise.studies.config import StudyConfig
 from rankwise.studies.finalists import Screened, choose_finalists
 from rankwise.studies.halving import rung_steps
 from rankwise.studies.outcome import ArmOutcome, Outcome
-from rankwise.studies.runner import Job, Runner
+from rankwise.studies.runner import Runner, Trial
 from rankwise.studies.screening import Screening, is_candidate
 
 __all__ = ["ArmOutcome", "Outcome", "conduct"]
 
-Watch = Callable[[Sequence[Job]], None]
+Watch = Callable[[Sequence[Trial]], None]
 
 
 def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, again: bool = False) -> Outcome:
@@ -30,14 +30,14 @@ def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, 
     screening = Screening(config, base_selection.mean, plan.wave)
     arms = screening.run()
     for stop in screening.stops.values():
-        runner.release(Job(config.arm(stop.arm), stop.lr, config.seed, fresh=False))
+        runner.executor.release(runner.job(Trial(config.arm(stop.arm), stop.lr, config.seed, fresh=False)))
     finalists = _finalists(config, arms, base_selection)
     reference = config.reference_arm.name
     judged = [arms[name] for name in (reference, *finalists)] if arms[reference].best_lr is not None else []
     # Seed by seed: whenever time runs out, what is done is a comparison.
     pairs = [(seed, outcome, outcome.best_lr) for seed in config.fresh_seeds for outcome in judged]
-    jobs = [Job(outcome.arm, lr, seed, fresh=True) for seed, outcome, lr in pairs if lr is not None]
-    for (seed, outcome, _), run in zip(pairs, plan.wave(jobs), strict=True):
+    trials = [Trial(outcome.arm, lr, seed, fresh=True) for seed, outcome, lr in pairs if lr is not None]
+    for (seed, outcome, _), run in zip(pairs, plan.wave(trials), strict=True):
         outcome.fresh[seed] = run
     plan.announce(0)
     return Outcome(base_selection, base_test, arms, finalists, screening.price(len(runner.splits.train)))
@@ -78,24 +78,24 @@ class _Plan:
         interrupted = [run for run in self.runner.ledger.interrupted() if run.label != "base"]
         if self.done or self.paused or interrupted:
             paused = f", {self.paused} stopped early or paused" if self.paused else ""
-            steps = Counter(self.runner.restart_step(run.key) for run in interrupted)
+            steps = Counter(self.runner.executor.restart_step(run.key) for run in interrupted)
             where = ", ".join(f"{count} at step {step}" for step, count in sorted(steps.items(), reverse=True))
             to_go = f"about {left} to go{f' (restarted: {where})' if where else ''}" if left else "none to go"
             self.runner.progress.note(f"resumed: {self.done} done{paused}, {to_go}")
 
-    def wave(self, jobs: Sequence[Job]) -> list[RunResult | None]:
+    def wave(self, trials: Sequence[Trial]) -> list[RunResult | None]:
         """Have these runs, and tell how many there are still to come."""
-        pending = [job for job in jobs if self.runner.known(job) is None]
-        stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
+        pending = [trial for trial in trials if self.runner.known(trial) is None]
+        stage = max((one.until or self.config.steps for one in trials), default=0) + any(one.fresh for one in trials)
         left = len(pending) + runs_after(self.config, stage)
         if pending:
             self.announce(left)
         if pending and self.watch:
             self.watch(pending)
-        self.passed += len(jobs) - len(pending)
+        self.passed += len(trials) - len(pending)
         self.runner.progress.plan(self.passed + left, self.passed)
         self.passed += len(pending)
-        return self.runner.run_many(jobs)
+        return self.runner.run(trials)
 
 
 def runs_after(config: StudyConfig, stage: int) -> int:

@@ -14,7 +14,7 @@ from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.measure import measure
 from rankwise.studies.result_file import read_document, write_document
-from rankwise.studies.runner import Runner
+from rankwise.studies.runner import Runner, Trial
 
 
 def costs(
@@ -28,7 +28,7 @@ def costs(
     reference = outcome.arms[config.reference_arm.name]
     arms = {name: _arm(arm, reference, measured.get(name, {}), measured) for name, arm in outcome.arms.items()}
     for name, arm in outcome.arms.items():
-        keys = [runner.key(arm.arm, lr, config.seed, fresh=False) for lr in arm.screening]
+        keys = [runner.key(Trial(arm.arm, lr, config.seed, fresh=False)) for lr in arm.screening]
         found = [run for run in map(ledger.get, keys) if run is not None]
         arms[name]["search_seconds"] = sum(run.seconds or 0.0 for run in found)
     runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]

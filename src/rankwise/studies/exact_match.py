@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,29 +13,7 @@ from rankwise.studies.conduct import ArmOutcome, Outcome
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.judgement import finished
 
-if TYPE_CHECKING:
-    from rankwise.studies.runner import Runner
-
 CLEAR = 0.05  # p-value under which a difference is called one
-
-
-def base_right(runner: Runner) -> tuple[bool, ...] | None:
-    """Return which questions the untouched model answers rightly, from the ledger or now; None without a quiz."""
-    quiz = runner.quiz
-    if quiz is None:
-        return None
-    spec = {"base": True, **runner.asked}
-    key = runner.key_of(spec)
-    runner.ledger.ensure(key, "base", spec)
-    found = runner.ledger.get(key)
-    if found is None or found.result is None:
-        runner.progress.note(f"Asking the untouched model {len(quiz.golds)} test questions")
-        runner.ledger.start(key)
-        started = time.monotonic()
-        right = quiz.take(runner.base)
-        runner.ledger.finish(key, "done", {"right": list(right)}, seconds=time.monotonic() - started)
-        return right
-    return tuple(found.result["right"])
 
 
 def exact_match(

@@ -8,11 +8,11 @@ from typing import Any
 
 from rankwise.adapters import Full
 from rankwise.engine import Forward, TrainSpec, evaluate
+from rankwise.execution.packing import FULL_RATE, SplitSize, describe, memory_budget, plan_packs, run_cost
+from rankwise.execution.progress import Progress
 from rankwise.studies.budget import Timing, words
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.pace import step_seconds
-from rankwise.studies.packing import FULL_RATE, SplitSize, describe, memory_budget, plan_packs, run_cost
-from rankwise.studies.progress import Progress
 from rankwise.studies.setup import load_cell
 
 SCORED = 16  # selection examples scored to time an evaluation

@@ -13,7 +13,7 @@ from rankwise.engine import Forward, train
 from rankwise.models import Base
 from rankwise.studies.budget import SEEDS, USE, Timing, changed, more_seeds, replan, words
 from rankwise.studies.config import Arm, StudyConfig
-from rankwise.studies.runner import Job, Runner
+from rankwise.studies.runner import Runner, Trial
 
 LATE = 0.1  # share of the budget by which it may be missed without a word
 CALIBRATION = 3  # training steps, the first not counted
@@ -89,7 +89,7 @@ class Pace:
         """Seconds of the budget that are left."""
         return self.seconds - (self.clock() - self.start)
 
-    def watch(self, pending: Sequence[Job]) -> None:
+    def watch(self, pending: Sequence[Trial]) -> None:
         """Called before a wave with the runs it has to train.
 
         Raises:
@@ -97,8 +97,8 @@ class Pace:
         """
         done, slowness = self._progress()
         if pending[0].fresh:
-            runs = sum(self._job(job) for job in pending)
-            each = runs / max(len({job.seed for job in pending}), 1)
+            runs = sum(self._seconds(trial) for trial in pending)
+            each = runs / max(len({trial.seed for trial in pending}), 1)
 
             def cost(config: StudyConfig) -> float:
                 fewer = len(self.config.fresh_seeds) - len(config.fresh_seeds)
@@ -138,8 +138,8 @@ class Pace:
                 return wider
         return more_seeds(self.config, left, seed)
 
-    def _job(self, job: Job) -> float:
-        return self.timing.run(self.config, job.arm, 0, job.until or self.config.steps, fresh=job.fresh)
+    def _seconds(self, trial: Trial) -> float:
+        return self.timing.run(self.config, trial.arm, 0, trial.until or self.config.steps, fresh=trial.fresh)
 
     def _progress(self) -> tuple[float, float]:
         """Return the estimated seconds of what is done, and how many times longer it really took."""

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rankwise.studies.runner import NUMERICS_VERSION
+from rankwise.execution.executor import NUMERICS_VERSION
 
 
 def provenance(command: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from rankwise.engine import RunResult
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.halving import Rung, Stop, cut, examples_until, keep_arms, keep_rates, rung_steps, score_at
 from rankwise.studies.outcome import ArmOutcome, Search
-from rankwise.studies.runner import Job
+from rankwise.studies.runner import Trial
 from rankwise.studies.search import another_rate, best_rate, next_rate, refined_rate
 
-Wave = Callable[[Sequence[Job]], Sequence[RunResult | None]]
+Wave = Callable[[Sequence[Trial]], Sequence[RunResult | None]]
 
 
 class Screening:
@@ -73,8 +73,8 @@ class Screening:
     def _train(self, rates: Mapping[str, Sequence[float]], step: int) -> None:
         until = step if step < self.config.steps else None
         wanted = [(self.arms[name], lr) for name, own in rates.items() for lr in own]
-        jobs = [Job(arm.arm, lr, self.config.seed, fresh=False, until=until) for arm, lr in wanted]
-        for (arm, lr), run in zip(wanted, self.wave(jobs) if jobs else (), strict=True):
+        trials = [Trial(arm.arm, lr, self.config.seed, fresh=False, until=until) for arm, lr in wanted]
+        for (arm, lr), run in zip(wanted, self.wave(trials) if trials else (), strict=True):
             arm.screening[lr] = run
             if lr not in self.alive[arm.arm.name]:
                 self.alive[arm.arm.name].append(lr)

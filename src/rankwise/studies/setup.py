@@ -5,10 +5,10 @@ from __future__ import annotations
 from rankwise.adapters import Adapter, check, orientation
 from rankwise.data import Limits, Splits, load_data
 from rankwise.errors import UsageError
+from rankwise.execution.progress import Progress
 from rankwise.models import Base, fitted, load_base
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.device import pick_device
-from rankwise.studies.progress import Progress
 
 
 def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:

@@ -10,16 +10,15 @@ from rankwise.adapters import Adapter
 from rankwise.engine import RunResult, Score
 from rankwise.engine.event_summary import summarize
 from rankwise.errors import RunError
+from rankwise.execution.progress import Progress
 from rankwise.files import put_into, write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.studies.config import Arm, StudyConfig, default_settings
 from rankwise.studies.dynamics import update_ranks
-from rankwise.studies.exact_match import base_right
 from rankwise.studies.modelcard import write_run_card
-from rankwise.studies.progress import Progress
-from rankwise.studies.runner import Runner
+from rankwise.studies.runner import Runner, Trial
 from rankwise.studies.setup import load_cell
 
 DATA = "data.json"  # in the run's folder: what was read, and what became of its rows
@@ -82,16 +81,17 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
         write_json(out / DATA, {"data": config.data, "columns": config.columns, "notes": list(splits.notes)})
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress, keep_full=True)
+            trial = Trial(arm, lr, config.seed, fresh=True)
             if state == "resumed":
-                done = runner.is_done(arm, lr, config.seed, fresh=True)
+                done = runner.known(trial) is not None
                 progress.note("resumed: this run is already done" if done else "resumed: continuing this run")
             _, base_test = runner.base_scores()
-            before = base_right(runner)
+            before = runner.base_right()
             progress.plan(1, 0)
-            result = runner.run(arm, lr, config.seed, fresh=True)
+            (result,) = runner.run([trial])
             if result is None:
-                raise RunError(f"the run failed: {runner.failures()[-1]['reason']}")
-            saved = folder.run_folder(runner.key(arm, lr, config.seed, fresh=True)) / "adapter"
+                raise RunError(f"the run failed: {runner.executor.failures()[-1]['reason']}")
+            saved = runner.adapter(trial)
             spec = config.train_spec(arm, lr, config.seed)
             if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
                 write_run_card(saved, spec.target, spec, base, splits, result, base_test)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rankwise.data.columns import spelled
 from rankwise.errors import RunError
+from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
@@ -17,16 +18,15 @@ from rankwise.studies.conduct import Outcome, conduct
 from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
 from rankwise.studies.costs import costs
 from rankwise.studies.document import results
-from rankwise.studies.exact_match import base_right, exact_match
+from rankwise.studies.exact_match import exact_match
 from rankwise.studies.judgement import judge_study
 from rankwise.studies.modelcard import write_card
-from rankwise.studies.progress import Progress
 from rankwise.studies.provenance import provenance
 from rankwise.studies.recipes import write_recipes
 from rankwise.studies.recommend import best_arm
 from rankwise.studies.result_file import write_document
 from rankwise.studies.rules import rules
-from rankwise.studies.runner import Runner
+from rankwise.studies.runner import Runner, Trial
 from rankwise.studies.setup import load_cell
 from rankwise.studies.within import conduct_within, stored_plan, unstarted
 
@@ -64,9 +64,9 @@ def run_study(
                 outcome = conduct_within(runner, loading)
                 config = runner.config
             judgement = judge_study(config, outcome)
-            answers = exact_match(config, outcome, runner.quiz, base_right(runner))
+            answers = exact_match(config, outcome, runner.quiz, runner.base_right())
             cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
-            faults = runner.failures() + unmeasured
+            faults = runner.executor.failures() + unmeasured
             found = results(config, base, splits, outcome, judgement, faults, cost["arms"])
             found |= {"exact_match": answers, "rules": rules(config, outcome)}
             document = {
@@ -96,7 +96,7 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     arm = outcome.arms[name]
     assert arm.best_lr is not None
     seed = next(seed for seed, run in arm.fresh.items() if run is not None and run.status == "done")
-    source = folder.run_folder(runner.key(arm.arm, arm.best_lr, seed, fresh=True)) / "adapter"
+    source = runner.adapter(Trial(arm.arm, arm.best_lr, seed, fresh=True))
     if not (source / "adapter_config.json").exists():
         raise RunError(f"{source} is missing although its run is done; delete {folder.path} and run the study again.")
     staging = folder.path / ".best.tmp"

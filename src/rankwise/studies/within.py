@@ -90,7 +90,7 @@ def conduct_within(runner: Runner, loading: float) -> Outcome:
 
 def _adopt(runner: Runner, config: StudyConfig) -> None:
     if config != runner.config:
-        runner.folder.replace_config(config.to_dict())
+        runner.executor.folder.replace_config(config.to_dict())
         runner.config = config
         changes = budget_changes(config)
         what = f"changed to fit the budget: {'; '.join(changes)}" if changes else "the budget leaves nothing out"

@@ -10,7 +10,6 @@ LoRA as in 2106.09685, a small network as in 1902.00751 (scale 1 and a width of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -20,12 +19,9 @@ from torch import Tensor
 from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Parametrization, Shapes, check_whole
 from rankwise.adapters.parametrizations.bottleneck import Bottleneck
 from rankwise.adapters.parametrizations.composite import Composite, OwnLowRank
-from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
 from rankwise.adapters.parametrizations.soft_prompt import SoftPrompt
+from rankwise.models.structure import LAST_PROJECTION, QUERY_KEY_VALUE
 
-QUERY_KEY_VALUE = re.compile(
-    r"(^|\.)(q_proj|k_proj|v_proj|query|key|value|q|k|v|c_attn|query_key_value|qkv_proj|W_pack)$"
-)
 _QKV, _MLP, _FRONT = "q, k, v", "MLP", "input"
 
 

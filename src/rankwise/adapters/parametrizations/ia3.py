@@ -9,7 +9,6 @@ l starts at one. ``side="auto"`` tells the two apart by the module's name; "out"
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -18,10 +17,7 @@ from torch import Tensor
 
 from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Parametrization, Shapes
 from rankwise.errors import UsageError
-
-LAST_PROJECTION = re.compile(
-    r"(^|\.)(down_proj|w2|fc2|fc_out|dense_4h_to_h|wo|mlp\.c_proj)$|(?<!attention)\.output\.dense$"
-)
+from rankwise.models.structure import LAST_PROJECTION
 
 
 @dataclass(frozen=True)

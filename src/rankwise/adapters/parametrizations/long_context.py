@@ -20,13 +20,10 @@ from torch import Tensor
 
 from rankwise.adapters.parametrizations.base import Drop, Factors, Host, Parametrization, Shapes
 from rankwise.adapters.parametrizations.composite import Composite, OwnLowRank
-from rankwise.adapters.parametrizations.hybrid import QUERY_KEY_VALUE
 from rankwise.adapters.parametrizations.norm_tuning import NormTuning
 from rankwise.adapters.parametrizations.whole_matrix import WholeMatrix
+from rankwise.models.structure import ATTENTION_OUTPUT, QUERY_KEY_VALUE
 
-ATTENTION_OUTPUT = re.compile(
-    r"(^|\.)(o_proj|out_proj|attn\.c_proj|attention\.dense|self_attention\.dense|attention\.output\.dense)$"
-)
 _TABLE = re.compile(r"(^|\.)(\w*embed\w*|wte|shared)$")
 _ATTENTION, _NORMS, _EMBEDDINGS = "q, k, v, o", "norms", "embeddings"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
-from rankwise.adapters.parametrizations.long_context import ATTENTION_OUTPUT
 from rankwise.adapters.placements.base import Placement
 from rankwise.errors import UsageError
+from rankwise.models.structure import ATTENTION_OUTPUT, LAST_PROJECTION
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from rankwise.adapters.parametrizations.hybrid import QUERY_KEY_VALUE
-from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
 from rankwise.adapters.placements.base import linear_modules
 from rankwise.adapters.placements.input_embeddings import InputEmbeddings
 from rankwise.adapters.placements.several_places import SeveralPlaces
+from rankwise.models.structure import LAST_PROJECTION, QUERY_KEY_VALUE
 
 
 @dataclass(frozen=True)

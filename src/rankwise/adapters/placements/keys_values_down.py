@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rankwise.adapters.parametrizations.ia3 import LAST_PROJECTION
 from rankwise.adapters.placements.base import Placement
+from rankwise.models.structure import LAST_PROJECTION
 
 KEYS_VALUES = re.compile(r"(^|\.)(k_proj|v_proj|key|value|k|v|c_attn|query_key_value|qkv_proj|W_pack)$")
 

@@ -8,12 +8,11 @@ from typing import ClassVar
 
 from torch import nn
 
-from rankwise.adapters.parametrizations.hybrid import QUERY_KEY_VALUE
-from rankwise.adapters.parametrizations.long_context import ATTENTION_OUTPUT
 from rankwise.adapters.placements.base import linear_modules
 from rankwise.adapters.placements.input_embeddings import InputEmbeddings
 from rankwise.adapters.placements.norms import Norms
 from rankwise.adapters.placements.several_places import SeveralPlaces
+from rankwise.models.structure import ATTENTION_OUTPUT, QUERY_KEY_VALUE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from rankwise.adapters.events.shifted_attention import halves
 from rankwise.engine.batches import Batch
+from rankwise.models.attention_groups import halves
 
 # A sequence joins a group when it has at least this share of the group's longest.
 _ALIKE = 0.8

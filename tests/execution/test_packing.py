@@ -7,9 +7,9 @@ import torch
 
 from rankwise.adapters import Full
 from rankwise.engine import Forward, PackJob, TrainSpec, train, train_pack
+from rankwise.execution.packing import RunCost, SplitSize, describe, memory_budget, plan_packs, run_cost
 from rankwise.methods import lora, olora
 from rankwise.models import tiny_model
-from rankwise.studies.packing import RunCost, SplitSize, describe, memory_budget, plan_packs, run_cost
 from rankwise.studies.throughput import throughput
 
 

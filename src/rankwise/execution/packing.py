@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from rankwise.adapters import Adapter
-from rankwise.adapters.events.shifted_attention import squared
 from rankwise.cost import Workload, adapter_flops, evaluation_flops, full_flops, model_shape
 from rankwise.cost.count import adapter_parameters, adapter_products
 from rankwise.cost.memory import caps_logits, pass_bytes, probability_bytes, state_bytes
@@ -27,6 +26,7 @@ from rankwise.engine import TrainSpec
 from rankwise.engine.batches import workload
 from rankwise.engine.fast.attention import KEPT
 from rankwise.engine.trainees import trains_alone
+from rankwise.models.attention_groups import squared
 
 FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs (ENGINE 1), an assumption on GPUs
 
