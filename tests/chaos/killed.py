@@ -22,7 +22,7 @@ from pathlib import Path
 
 import transformers.models.llama.modeling_llama  # noqa: F401 (imported once, for all children)
 
-import rankwise.continual.chain
+import rankwise.continual.conductor
 import rankwise.integrations.export.run
 import rankwise.integrations.merge.run
 import rankwise.studies.api  # noqa: F401

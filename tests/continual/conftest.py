@@ -33,7 +33,7 @@ def stream(**changes):
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """Every strategy on three tasks, one order, one seed, with the joint reference: folder and document."""
-    from rankwise.continual.chain import run_chain
+    from rankwise.continual.conductor import run_chain
 
     folder = tmp_path_factory.mktemp("stream") / "out"
     return folder, run_chain(stream(strategies=ALL, references=["joint"]), folder)

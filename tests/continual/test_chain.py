@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rankwise.cli.main import main
-from rankwise.continual.chain import run_chain
+from rankwise.continual.conductor import run_chain
 from rankwise.continual.folder import TASKS as PRINTS
 from rankwise.continual.scoring import measure
 from rankwise.engine import Forward, evaluate, greedy, prompt_of

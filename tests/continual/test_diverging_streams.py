@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rankwise.continual.chain import run_chain
+from rankwise.continual.conductor import run_chain
 from rankwise.continual.event_config import resolve_events
 from rankwise.continual.event_study import run_events
 from rankwise.engine.finite import finite

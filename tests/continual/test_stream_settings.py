@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rankwise.continual.chain import run_chain
+from rankwise.continual.conductor import run_chain
 from rankwise.continual.tasks import load_tasks
 from rankwise.errors import UsageError
 from rankwise.report.stream_page import log

@@ -36,7 +36,7 @@ def chain(
 
     say_loading()
     from rankwise.cli.conducting import conduct
-    from rankwise.continual.chain import run_chain
+    from rankwise.continual.conductor import run_chain
     from rankwise.continual.stream import read_stream
 
     own: dict[str, Any] = {"model": model, "scale": scale, "references": listed("references", references) or None}

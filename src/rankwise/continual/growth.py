@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rankwise.continual.chain import Chain
 from rankwise.continual.strategies.base import MERGED
 from rankwise.engine import State
-
-if TYPE_CHECKING:
-    from rankwise.continual.chain import Chain
 
 _MEMORY = "/state/"  # in the names of an event's tensors; its random stream is none of its memory
 

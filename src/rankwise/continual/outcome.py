@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rankwise.continual.chain import Chain
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
 from rankwise.continual.measures import METRICS, Matrix, beside_reference, change, difference, measures, values
@@ -21,9 +22,6 @@ from rankwise.errors import RunError
 from rankwise.execution.executor import Executor
 from rankwise.models import Base
 from rankwise.studies.result_file import write_document
-
-if TYPE_CHECKING:
-    from rankwise.continual.chain import Chain
 
 Tokens = Mapping[str, Sequence[int]]
 LEVEL = 0.95

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rankwise.continual.chain import Chain
 from rankwise.continual.fusing import save
 from rankwise.continual.outcome import Outcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
 from rankwise.execution.executor import Executor
 from rankwise.studies.result_file import write_document
-
-if TYPE_CHECKING:
-    from rankwise.continual.chain import Chain
 
 ROUTER = "router.json"
 

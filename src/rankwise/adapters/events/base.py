@@ -28,7 +28,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 Rate = Callable[[int, int], float]
 """From (steps taken, steps in all) to what the learning rate is multiplied by."""
@@ -109,7 +109,7 @@ class Event(Choice, abc.ABC):
                 f"{passes}; use a multiple of {passes}, or set inside_window to allow it."
             )
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Refuse an adapter this event cannot serve.
 
         Raises:

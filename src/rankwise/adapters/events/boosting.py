@@ -25,7 +25,7 @@ from rankwise.adapters.events.checks import low_rank, restarts, share, whole
 from rankwise.adapters.events.context import Context
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Boosting(Event):
         """Return for instance ``a booster on 33% of the layers every 8 steps``."""
         return f"a booster on {self.layers:.0%} of the layers every {self.every} steps"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """The merged part must be low-rank."""
         low_rank(self.name, adapter, doing="merges B A and restarts")
         restarts(self.name, adapter)

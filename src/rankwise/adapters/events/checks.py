@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def whole(owner: str, name: str, value: object, least: int = 1, what: str = "") -> None:
@@ -28,7 +28,7 @@ def share(owner: str, name: str, value: object, low: float = 0.0, high: float = 
     return float(value)  # type: ignore[arg-type]
 
 
-def low_rank(owner: str, adapter: Adapter, *, doing: str) -> None:
+def low_rank(owner: str, adapter: Composition, *, doing: str) -> None:
     """Refuse what is not plain B A with both factors training, started beside the base as it is."""
     from rankwise.adapters.parametrizations import LowRank
 
@@ -45,7 +45,7 @@ def low_rank(owner: str, adapter: Adapter, *, doing: str) -> None:
         raise UsageError(f"event {owner!r} {doing}, so both must train; found {frozen}.")
 
 
-def restarts(owner: str, adapter: Adapter) -> None:
+def restarts(owner: str, adapter: Composition) -> None:
     """Refuse an init that cannot be drawn again while training."""
     if adapter.init.needs_data:
         raise UsageError(
@@ -54,7 +54,7 @@ def restarts(owner: str, adapter: Adapter) -> None:
         )
 
 
-def diagonal(owner: str, adapter: Adapter) -> None:
+def diagonal(owner: str, adapter: Composition) -> None:
     """Refuse an update without a trained number per component that switches it off when zero."""
     from rankwise.adapters.parametrizations import Diagonal
 

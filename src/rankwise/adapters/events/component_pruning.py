@@ -24,7 +24,7 @@ from rankwise.adapters.events.rank_allocator import keep_best
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def component_norms(A: Tensor, B: Tensor, e: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class ComponentPruning(Event):
         """Return for instance ``mean rank down to 8 by size``."""
         return f"mean rank down to {self.target} by size"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """It switches e off."""
         diagonal(self.name, adapter)
         if self.target > adapter.rank:

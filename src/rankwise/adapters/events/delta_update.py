@@ -22,7 +22,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DeltaUpdate(Event):
         """Return for instance ``W follows B A with weight 2``."""
         return f"W follows B A with weight {self.weight:g}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """B A must be the update, without dropout, or the gradients of W and of B A would differ."""
         low_rank(self.name, adapter, doing="moves W by B A")
         if adapter.dropout:

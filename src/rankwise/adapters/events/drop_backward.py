@@ -30,7 +30,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 MOST = 9  # tenths
 
@@ -81,7 +81,7 @@ class DropBackward(Event):
         """Return for instance ``50% of the backward pass dropped``."""
         return f"{self.rate:.0%} of the backward pass dropped"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Tensors that all layers share get their gradient from every block."""
         shared = adapter.parametrization.shared_shapes([(8, 8)], adapter.rank)
         if any(map(adapter.parametrization.trains_shared, shared)):

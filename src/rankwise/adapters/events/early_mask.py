@@ -31,7 +31,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 SCORES = ("snip", "magnitude", "synflow", "random")
 
@@ -75,7 +75,7 @@ class EarlyMask(Event):
         """Return for instance ``50% of the entries kept by snip``."""
         return f"{self.density:.0%} of the entries kept by {self.by}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A and B must train, and be what the update is made of."""
         low_rank(self.name, adapter, doing="prunes A and B")
 

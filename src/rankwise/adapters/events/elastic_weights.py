@@ -19,7 +19,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ElasticWeights(Event):
         """Return for instance ``elastic-weights, weight 100``."""
         return f"{self.name}, weight {self.weight:g}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """An adapter whose tensors are its own."""
         if not adapter.parametrization.ranked:
             raise UsageError(

@@ -26,7 +26,7 @@ from rankwise.adapters.parametrizations.masked_difference import MaskedDifferenc
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
     from rankwise.adapters.parametrizations import Factors
     from rankwise.adapters.slot import Lens
 
@@ -64,7 +64,7 @@ class HardConcrete(Event):
         """Return for instance ``0.005 of the entries kept after 50% of the run``."""
         return f"{self.keep:.3g} of the entries kept after {self.fixed:.0%} of the run"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """There must be gates."""
         if not isinstance(adapter.parametrization, MaskedDifference):
             raise UsageError(

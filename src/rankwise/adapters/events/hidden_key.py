@@ -35,7 +35,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def kept_keys(S: Tensor, p: float, generator: torch.Generator) -> Tensor:
@@ -95,7 +95,7 @@ class HiddenKey(Event):
         weight = f", divergence x {self.beta:g}" if self.beta else ""
         return f"keys dropped {self.keys:.0%}, hidden {self.hidden:.0%}{weight}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """One loss per run; and what adds tokens or keys of its own is not to be dropped with the others."""
         if any(event.owns_loss and event is not self for event in adapter.events):
             raise UsageError(f"event {self.name!r} makes the run's loss, and so does another event; keep one of them.")

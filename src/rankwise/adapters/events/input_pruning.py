@@ -22,7 +22,7 @@ from rankwise.adapters.events.checks import low_rank, share, whole
 from rankwise.adapters.events.context import Context
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def drop_lowest(importance: Tensor, fraction: float) -> Tensor:
@@ -56,7 +56,7 @@ class InputPruning(Event):
         """Return for instance ``50% of A zeroed every 40 steps``."""
         return f"{self.fraction:.0%} of A zeroed every {self.every} steps"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train, and be what the update is made of."""
         low_rank(self.name, adapter, doing="prunes A")
 

@@ -33,7 +33,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MergeAndRestart(Event):
         kept = "" if self.moments == "reset" else f", {self.keep:.0%} of the moments kept by {self.moments}"
         return f"merge and restart {when}{rate}{kept}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """The merged part must be low-rank, and a new start must not take another edit of the base with it."""
         low_rank(self.name, adapter, doing="merges B A and restarts")
         restarts(self.name, adapter)

@@ -30,7 +30,7 @@ from rankwise.adapters.events.merge_and_restart import MergeAndRestart
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class OnlineLoRA(Event):
         """Return for instance ``online-lora, weight 2000``."""
         return f"{self.name}, weight {self.weight:g}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """As for a merge: the frozen part must be low-rank, and a new start must not edit the base."""
         MergeAndRestart().check(adapter)
 

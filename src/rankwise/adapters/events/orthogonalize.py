@@ -40,7 +40,7 @@ from rankwise.adapters.parametrizations import LowRank
 from rankwise.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 Factors = Mapping[str, Mapping[str, Tensor]]
 
@@ -114,7 +114,7 @@ class Orthogonalize(Event):
         parts += [f"above mean |cos| {self.threshold:g}"] if self.threshold else []
         return " ".join(parts + (["at the end"] if self.at_the_end else []))
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Factors A and B must exist and train."""
         if type(adapter.parametrization) is not LowRank:
             raise UsageError(

@@ -28,7 +28,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 SHARED = ("trainable", "frozen", "none")
 
@@ -65,7 +65,7 @@ class OutputSelection(Event):
         """Return for instance ``own adapters for 90% of the output, the rest shared (trainable)``."""
         return f"own adapters for {self.threshold:.0%} of the output, the rest shared ({self.shared})"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Factors are copied between layers and drawn again."""
         low_rank(self.name, adapter, doing="restarts and shares A and B")
         restarts(self.name, adapter)

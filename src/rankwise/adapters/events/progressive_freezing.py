@@ -25,7 +25,7 @@ from rankwise.adapters.placements import Attention
 from rankwise.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ProgressiveFreezing(Event):
         """Return for instance ``A and B frozen one by one (all)``."""
         return f"A and B frozen one by one ({self.scope})"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Something must train on when A and B are frozen."""
         trained = sorted(adapter.trained_shapes("", 8, 8))
         if not {"A", "B"} < set(trained):

@@ -20,7 +20,7 @@ from rankwise.adapters.penalties.needs import needs_pair
 from rankwise.errors import RunError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ProjectOut(Event):
 
     name: ClassVar[str] = "project-out"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train."""
         needs_pair(adapter, self.name)
 

@@ -33,7 +33,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 Layers = Mapping[str, Mapping[str, Tensor]]
 
@@ -105,7 +105,7 @@ class RankAllocator(Event):
         """Return for instance ``mean rank down to 8``."""
         return f"mean rank down to {self.target}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """It switches e off, in at least one component on average."""
         diagonal(self.name, adapter)
         if self.target > adapter.rank:

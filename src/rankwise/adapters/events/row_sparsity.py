@@ -25,7 +25,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def keep_highest(importance: Tensor, keep: float) -> Tensor:
@@ -55,7 +55,7 @@ class RowSparsity(Event):
         """Return for instance ``20% of every row of A and column of B kept``."""
         return f"{self.keep:.0%} of every row of A and column of B kept"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A and B must train, and be what the update is made of."""
         low_rank(self.name, adapter, doing="prunes A and B")
 

@@ -26,7 +26,7 @@ from rankwise.adapters.scalings import AlphaOverRank
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
     from rankwise.adapters.parametrizations import Factors
     from rankwise.adapters.slot import Lens
 
@@ -56,7 +56,7 @@ class SampleRank(Event):
         """Return ``rank drawn for every step``."""
         return "rank drawn for every step" + (", the last component learning" if self.frozen else "")
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """The components must be those of B A, at a scale that is inverse to the rank."""
         low_rank(self.name, adapter, doing="trains the first components of B A")
         if not isinstance(adapter.scaling, AlphaOverRank):

@@ -28,7 +28,7 @@ from rankwise.adapters.events.checks import whole
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ShiftedAttention(Event):
         """Return for instance ``training attention in shifted groups of 2048``."""
         return f"training attention in shifted groups of {self.group}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Attention is computed in one way per run; and prompts are not tokens that could be counted into groups."""
         if any(event is not self and event.attention_group is not None for event in adapter.events):
             raise UsageError(f"event {self.name!r} may come once, found another with a group of its own.")

@@ -25,7 +25,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 def soft_threshold(e: Tensor, xi: float) -> Tensor:
@@ -58,7 +58,7 @@ class SoftThreshold(Event):
         grows = f", growing to {self.last:g}" if self.last else ""
         return f"gates thresholded by {self.xi:g}{grows}"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """There must be gates."""
         diagonal(self.name, adapter)
 

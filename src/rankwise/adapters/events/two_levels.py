@@ -24,7 +24,7 @@ from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TwoLevels(Event):
         """Return for instance ``e on 20% of the data, A and B on the rest``."""
         return f"e on {self.upper:.0%} of the data, A and B on the rest"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """There must be an e to learn on its own."""
         trained = set(adapter.trained_shapes("", 8, 8))
         if not {"A", "B", "e"} <= trained or adapter.init.zero == "":

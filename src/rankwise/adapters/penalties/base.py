@@ -16,7 +16,7 @@ from rankwise.adapters.axis import Choice
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Penalty(Choice, abc.ABC):
         """Return whether it is in the loss of optimizer step ``step`` (from 1) of ``steps``; always by default."""
         return True
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Refuse an adapter this penalty cannot serve.
 
         Raises:

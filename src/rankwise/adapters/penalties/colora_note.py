@@ -22,7 +22,7 @@ from rankwise.adapters.penalties.needs import needs_pair
 from rankwise.adapters.penalties.stacking import gram_error, stacks
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 OWN, BETWEEN = 0.01, 0.001
 
@@ -34,7 +34,7 @@ class ColoraNote(Penalty):
     name: ClassVar[str] = "colora-note"
     weight: float = 1.0
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train."""
         needs_pair(adapter, self.name)
 

@@ -20,7 +20,7 @@ from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class GateEntropy(Penalty):
 
     name: ClassVar[str] = "gate-entropy"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """The gates must be sigmoids, and train."""
         from rankwise.adapters.parametrizations import PseudoSingular
 

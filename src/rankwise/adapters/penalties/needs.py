@@ -8,10 +8,10 @@ from rankwise.adapters.parametrizations import LowRank
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
-def needs_pair(adapter: Adapter, name: str) -> None:
+def needs_pair(adapter: Composition, name: str) -> None:
     """Refuse an adapter that is not B A with an A that trains.
 
     Raises:

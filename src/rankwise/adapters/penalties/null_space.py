@@ -24,7 +24,7 @@ from rankwise.adapters.penalties.needs import needs_pair
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class NullSpace(Penalty):
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
             raise UsageError(f"k must be a whole number of at least 1 (directions kept free), found {self.k!r}.")
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train."""
         needs_pair(adapter, self.name)
 

@@ -20,7 +20,7 @@ from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OpenGates(Penalty):
     name: ClassVar[str] = "open-gates"
     weight: float = 1.25e-7
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """There must be gates."""
         if not isinstance(adapter.parametrization, MaskedDifference):
             raise UsageError(

@@ -22,7 +22,7 @@ from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Orthogonality(Penalty):
     name: ClassVar[str] = "orthogonality"
     squared: bool = True
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Factors A and B must exist, and one of them train."""
         if not LOW_RANK.issubset(adapter.parametrization.at("").shapes(8, 8, adapter.rank)):
             raise UsageError(

@@ -29,7 +29,7 @@ from rankwise.adapters.penalties.stacking import stacks, zero
 from rankwise.errors import unknown
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 NORMS = ("l1", "l2sq", "share")
 RIDGE = 1e-6  # of the mean squared length of a row: keeps the inverse of a Gram matrix finite
@@ -47,7 +47,7 @@ class Overlap(Penalty):
         if self.norm not in NORMS:
             raise unknown("norm of the overlap", str(self.norm), NORMS)
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train."""
         needs_pair(adapter, self.name)
 

@@ -17,7 +17,7 @@ from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Ridge(Penalty):
     name: ClassVar[str] = "ridge"
     weight: float = 1e-4
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Factors A or B must train."""
         if LOW_RANK.isdisjoint(adapter.trained_shapes("", 8, 8)):
             raise UsageError(f"penalty {self.name!r} acts on A and B, of which one must train.")

@@ -19,7 +19,7 @@ from rankwise.adapters.penalties.needs import needs_pair
 from rankwise.adapters.penalties.stacking import gram_error, stacks
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RowOrthogonality(Penalty):
 
     name: ClassVar[str] = "row-orthogonality"
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """A must train."""
         needs_pair(adapter, self.name)
 

@@ -20,7 +20,7 @@ from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from rankwise.adapters.adapter import Adapter
+    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Variance(Penalty):
         """Return whether the share of the run is not over; the first step always counts."""
         return step <= max(1, int(self.until * steps + 1e-9))
 
-    def check(self, adapter: Adapter) -> None:
+    def check(self, adapter: Composition) -> None:
         """Factors A and B must train."""
         if not LOW_RANK.issubset(adapter.trained_shapes("", 8, 8)):
             raise UsageError(f"penalty {self.name!r} acts on A and B, which must both train.")
