@@ -26,6 +26,8 @@ from typing import Any
 
 import xxhash
 
+from rankwise.files import write_text
+
 KEY, JSON_KEY = "rankwise.digest", "digest"
 MARK = "rankwise-xxh3:"
 BLANK = MARK + "0" * 32
@@ -107,8 +109,6 @@ def states_digest(path: Path) -> bool:
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:
     """Write the sums of files in ``folder``; those named before and not now are forgotten."""
-    from rankwise.files import write_text
-
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(names) if (folder / name).is_file()]
     write_text(folder / SUMS, "".join(lines))
 

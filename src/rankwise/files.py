@@ -15,7 +15,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -189,18 +189,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Atomically write torch tensors as safetensors that carry a digest (:mod:`rankwise.digests`).
-
-    Raises:
-        OSError: as for any file.
-    """
-    from rankwise.tensor_files import entry_of, write
-
-    with replacing(path) as temporary:
-        write(temporary, {name: entry_of(value) for name, value in tensors.items()}, tensors.__getitem__, metadata)
 
 
 def write_text(path: Path, text: str) -> None:

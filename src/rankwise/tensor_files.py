@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rankwise.digests import BLANK, KEY, of_bytes, of_parts
+from rankwise.files import replacing
 
 KINDS = {
     torch.float64: "F64",
@@ -93,3 +94,13 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 def _width(kind: str) -> int:
     bits = {"BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8}.get(kind) or int("".join(c for c in kind if c.isdigit()))
     return bits // 8
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Atomically write torch tensors as safetensors that carry a digest (:mod:`rankwise.digests`).
+
+    Raises:
+        OSError: as for any file.
+    """
+    with replacing(path) as temporary:
+        write(temporary, {name: entry_of(value) for name, value in tensors.items()}, tensors.__getitem__, metadata)

@@ -12,9 +12,10 @@ from torch import nn
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.calibration import Batch, collect
+from rankwise.adapters.class_swap import adapt
 from rankwise.adapters.handle import Handle
 from rankwise.adapters.inits import DataInit
-from rankwise.adapters.layers import AdaptedLayer, adapt, freeze_base
+from rankwise.adapters.layers import AdaptedLayer, freeze_base
 from rankwise.adapters.overlay import Overlay
 from rankwise.adapters.slot import Slot
 from rankwise.adapters.starting import begin

@@ -31,8 +31,9 @@ from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft
 from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, check_reach, read_json, read_tensors
 from rankwise.digests import write_sums
 from rankwise.errors import UsageError
-from rankwise.files import write_json, write_tensors
+from rankwise.files import write_json
 from rankwise.reading import Options
+from rankwise.tensor_files import write_tensors
 
 
 def save(handle: Handle, folder: str | Path, *, base_model: str | None = None, base_fingerprint: str = "") -> Path:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.layers import AdaptedLayer, restore, unfreeze_base
+from rankwise.adapters.class_swap import restore
+from rankwise.adapters.layers import AdaptedLayer, unfreeze_base
 from rankwise.adapters.overlay import Overlay
 from rankwise.adapters.slot import Slot
 from rankwise.adapters.virtual_tokens import VirtualTokens

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rankwise.digests import DamagedError, check_file
 from rankwise.engine.trainees import Trainee
-from rankwise.files import write_tensors
+from rankwise.tensor_files import write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")

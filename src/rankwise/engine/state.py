@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rankwise.digests import DamagedError, check_file
 from rankwise.errors import RunError
-from rankwise.files import write_tensors
+from rankwise.tensor_files import write_tensors
 
 _TRAINED, _EVENT = "trained/", "event/"
 

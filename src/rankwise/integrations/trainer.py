@@ -27,9 +27,8 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from rankwise.adapters import Handle, save
 from rankwise.adapters.parametrizations.chained import set_merged
 from rankwise.errors import UsageError
-from rankwise.files import write_tensors
 from rankwise.integrations.trainer_events import EVENT, TrainerEvents
-from rankwise.tensor_files import digest_of
+from rankwise.tensor_files import digest_of, write_tensors
 
 STREAM, SPEC, DIGEST = "rankwise.dropout_stream", "rankwise.spec", "rankwise.digest"
 

@@ -3,7 +3,6 @@
 Importing this package is cheap: altair, vl-convert, jinja2 and rich are imported inside the functions that need them.
 """
 
-from rankwise.report.page import write_report
-from rankwise.report.terminal import render_table
+from rankwise.report.other import render_table, write_report
 
 __all__ = ["render_table", "write_report"]

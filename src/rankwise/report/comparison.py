@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rankwise.files import write_text
 from rankwise.report import wording
+from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
 from rankwise.report.templating import environment
-from rankwise.report.terminal import aligned
 from rankwise.report.view import badge
 
 if TYPE_CHECKING:

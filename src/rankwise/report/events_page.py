@@ -102,7 +102,7 @@ def render(document: Document, console: Console) -> None:
     """Print the answer and the table."""
     from rich.markup import escape
 
-    from rankwise.report.terminal import aligned
+    from rankwise.report.aligned import aligned
 
     found = document["results"]
     rows = [tuple(row(entry)) for entry in found["arms"] if entry["duplication"] is None]

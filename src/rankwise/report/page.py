@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankwise.files import replacing, write_text
+from rankwise.files import write_text
 from rankwise.report import extras, sections, survey, view, wording
 from rankwise.report.clean import clean
-from rankwise.report.figures.base import Figure
 from rankwise.report.next_step import next_step
+from rankwise.report.pictures import Picture, draw_figures
 from rankwise.report.templating import environment
 from rankwise.report.view import Document
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A rendered figure: inline SVG for laptop and for phone, and the path of its PNG relative to the page."""
-
-    name: str
-    title: str
-    caption: str
-    wide: str
-    narrow: str
-    png: str
-
-
-def write_report(document: dict[str, Any], folder: Path) -> Path:
+def write_study(document: dict[str, Any], folder: Path) -> Path:
     """Write ``folder/report.html`` and ``folder/figures/*.png`` from a study document; return the page's path.
 
     The page's bytes depend on ``document`` alone, except that it mentions ``best/`` and ``recipes/`` where they are.
     A figure without data is left out, and a PNG of it from an earlier report is removed.
     """
     document = clean(document)
-    if kind := document["results"].get("kind"):
-        from rankwise.report.other import OTHER
-
-        return OTHER[kind].write(document, folder)
     pictures = _draw(document, folder)
     page = folder / "report.html"
     saved, recipes = (folder / "best").is_dir(), sections.recipe_files(folder / "recipes")
@@ -96,29 +79,3 @@ def _draw(document: Document, folder: Path) -> list[Picture]:
     from rankwise.report.figures import figures
 
     return draw_figures(figures(document), folder)
-
-
-def draw_figures(drawn: Sequence[Figure], folder: Path) -> list[Picture]:
-    """Render figures, write their PNGs into ``folder/figures`` and remove those of an earlier report."""
-    from rankwise.report.figures.theme import NARROW, WIDE
-    from rankwise.report.svg import draw, inline, png
-
-    pictures = []
-    for figure in drawn:
-        wide, narrow = draw(figure.chart(WIDE)), draw(figure.chart(NARROW))
-        path = f"figures/{figure.name}.png"
-        with replacing(folder / path) as temporary:
-            temporary.write_bytes(png(wide))
-        pictures.append(
-            Picture(
-                name=figure.name,
-                title=figure.title,
-                caption=figure.caption,
-                wide=inline(wide, prefix=f"{figure.name}-wide", label=figure.title),
-                narrow=inline(narrow, prefix=f"{figure.name}-narrow", label=figure.title),
-                png=path,
-            )
-        )
-    for stale in set((folder / "figures").glob("*.png")) - {folder / picture.png for picture in pictures}:
-        stale.unlink()
-    return pictures

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rankwise.files import write_text
 from rankwise.report.figures.base import Figure
-from rankwise.report.page import draw_figures
+from rankwise.report.pictures import draw_figures
 from rankwise.report.templating import environment
 
 

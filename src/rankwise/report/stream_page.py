@@ -143,7 +143,7 @@ def render(document: Document, console: Console) -> None:
     """Print what was found and both tables."""
     from rich.markup import escape
 
-    from rankwise.report.terminal import aligned
+    from rankwise.report.aligned import aligned
 
     lines = ["", *sentences(document), ""]
     for metric in leading(document):

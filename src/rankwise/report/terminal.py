@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankwise.report import extras, survey
+from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.sections import cost_sentence
@@ -21,7 +22,7 @@ TRAINED = HEADER.index("trained")  # left out of a terminal narrower than ROOMY 
 ROOMY = 96
 
 
-def render_table(document: dict[str, Any], console: Console, *, page: Path | None = None) -> None:
+def render_study(document: dict[str, Any], console: Console, *, page: Path | None = None) -> None:
     """Print the verdict to ``console``; ``page`` is the path of `report.html`, when there is one.
 
     In a terminal the table is drawn and colored; into a pipe or file it is plain aligned text, one line per arm.
@@ -31,11 +32,6 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
 
     document = clean(document)
     results = document["results"]
-    if results.get("kind"):
-        from rankwise.report.other import show
-
-        show(document, console, page)
-        return
     arms = arm_views(document)
     chosen = next((arm for arm in arms if arm.name == results["verdict"]["recommended"]), None)
     fancy = console.is_terminal
@@ -113,21 +109,6 @@ def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
             del numbers[TRAINED - 2]
         table.add_row(Text(label), Text(verdict, style=TONES[arm.badge.tone]), *numbers)
     return table
-
-
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines of aligned columns, as wide as they need: a pipe has no width to wrap or cut at."""
-    from rich.cells import cell_len
-
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            text + " " * (width - cell_len(text)) if index < 2 else " " * (width - cell_len(text)) + text
-            for index, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def _sentences(arms: list[ArmView], headline: str) -> list[str]:

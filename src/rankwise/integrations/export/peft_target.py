@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rankwise.files import write_tensors, write_text
+from rankwise.files import write_text
 from rankwise.integrations.export.target import Package, Target, peft_config, peft_tensors
+from rankwise.tensor_files import write_tensors
 
 
 class ForPEFT(Target):

@@ -13,9 +13,10 @@ from typing import ClassVar
 import torch
 
 from rankwise.adapters import orientation
-from rankwise.files import write_tensors, write_text
+from rankwise.files import write_text
 from rankwise.integrations.export.plain import Plain
 from rankwise.integrations.export.target import Package, Target, peft_config, peft_tensors
+from rankwise.tensor_files import write_tensors
 
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what --max-lora-rank accepts
 
