@@ -2,7 +2,6 @@
 
 import ast
 import functools
-from pathlib import Path
 
 from .test_architecture import FILES, ROOMS, SOURCE, room
 
@@ -66,7 +65,9 @@ def test_rooms_import_each_other_by_their_faces():
             if own not in faces[parts[0]]:
                 wrong.append(f"{path.relative_to(SOURCE)} imports {module}, which is not in PUBLIC of {parts[0]}/")
     assert not wrong, "\n".join(wrong)
-    unused = {name: sorted(face - used.get(name, set())) for name, face in faces.items() if face - used.get(name, set())}
+    unused = {
+        name: sorted(face - used.get(name, set())) for name, face in faces.items() if face - used.get(name, set())
+    }
     assert not unused, f"in PUBLIC and imported by no other room: {unused}"
 
 

@@ -19,7 +19,7 @@ from rankwise.adapters import stream_seed
 from rankwise.continual.chain import Chain
 from rankwise.continual.folder import open_stream
 from rankwise.continual.fusing import within_budget
-from rankwise.continual.jobs import job_bytes, stream_job
+from rankwise.continual.job_bytes import job_bytes
 from rankwise.continual.joint import train_joint
 from rankwise.continual.outcome import Outcome, document, write_matrices
 from rankwise.continual.router import Region, features, region, route
@@ -31,7 +31,7 @@ from rankwise.continual.tasks import Loaded, load_tasks, to_train
 from rankwise.engine import State
 from rankwise.engine.trainees import AdapterTrainee
 from rankwise.execution.executor import Executor
-from rankwise.execution.job import Job
+from rankwise.execution.job import Job, last_step_job
 from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
@@ -137,7 +137,7 @@ class Conductor:
             steps = self.config.steps_of(own.task, len(own.train))
             spec = self.config.spec(adapter, own.task, seed, steps=steps)
             label = f"{chain.name}, {name}"
-            jobs.append(stream_job(label, spec, splits, self.config.dtype, start=start, keep=True))
+            jobs.append(last_step_job(label, spec, splits, self.config.dtype, start=start, keep=True))
             starts.append(start)
         self._plan(jobs)
         for chain, job, start, result in zip(chains, jobs, starts, self.executor.run(jobs), strict=True):

@@ -14,13 +14,12 @@ from typing import Any
 
 from rankwise.continual.event_config import ARMS, QUESTION, EventStudy
 from rankwise.continual.event_summary import answers, summarize
-from rankwise.continual.jobs import stream_job
 from rankwise.data import Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError
 from rankwise.execution.executor import Executor
-from rankwise.execution.job import Job
+from rankwise.execution.job import Job, last_step_job
 from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
@@ -128,7 +127,7 @@ def job(config: EventStudy, cell: Cell, splits: Splits) -> Job:
         clip=config.clip,
         seed=cell.seed,
     )
-    return stream_job(cell.label, spec, splits, config.dtype, test=True)
+    return last_step_job(cell.label, spec, splits, config.dtype, test=True)
 
 
 def _record(result: Any) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rankwise.adapters import Adapter
-from rankwise.continual.jobs import job_bytes, stream_job
+from rankwise.continual.job_bytes import job_bytes
 from rankwise.continual.scoring import Scored, Scorer
 from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, to_train
 from rankwise.engine import RunResult, TrainSpec
 from rankwise.execution.executor import Executor
-from rankwise.execution.job import Job
+from rankwise.execution.job import Job, last_step_job
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def train_joint(
     loaded = list(tasks.values())
     splits = to_train(JOINT, [e for task in loaded for e in task.train], loaded[0].selection)
     jobs = [
-        stream_job(
+        last_step_job(
             f"joint, seed {seed}",
             spec_of(config, config.adapter(), loaded, seed_of(seed, JOINT)),
             splits,

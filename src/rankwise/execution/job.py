@@ -49,3 +49,27 @@ class Job:
     def steps(self) -> int:
         """How many steps it will have trained."""
         return self.until or self.spec.steps
+
+
+def last_step_job(
+    label: str,
+    spec: TrainSpec,
+    splits: Splits,
+    dtype: str,
+    *,
+    start: State | None = None,
+    test: bool = False,
+    keep: bool = False,
+) -> Job:
+    """Return a run of which the last step counts, not the best one: of a stream, or of a study of events.
+
+    Args:
+        dtype: of the base.
+        start: what it begins from; None: the spec's own start.
+        test: score the test split at the end.
+        keep: write the state it ends with.
+    """
+    identity: dict[str, Any] = {**spec.to_dict(), "test": test, "keep": keep, "dtype": dtype}
+    if start is not None:
+        identity |= {"start": start.sha256, "memory": list(start.record)}
+    return Job(label, spec, splits, identity, start=start, test=test, keep_state=keep, last=True, narrate=True)
