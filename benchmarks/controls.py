@@ -24,10 +24,10 @@ from rankwise.data import Limits, load_data
 from rankwise.files import write_json
 from rankwise.methods import lora
 from rankwise.models import load_base
-from rankwise.studies.allocator import keep_freed_memory
 from rankwise.studies.controls import Setting, run_controls
-from rankwise.studies.device import pick_device
-from rankwise.studies.provenance import provenance
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.running.allocator import keep_freed_memory
+from rankwise.studies.running.device import pick_device
 
 # Learning rates that `rankwise study` picks on the default model and data; one key projection is all that may move.
 QUICK = Setting(

@@ -34,11 +34,11 @@ from rankwise.engine import Forward, RunResult, TrainSpec, evaluate, train
 from rankwise.engine.train import Run
 from rankwise.files import write_json
 from rankwise.models import Base, load_base
-from rankwise.studies.arms import full_arm, lora_arm
 from rankwise.studies.config import StudyConfig, parse_config
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.provenance import provenance
-from rankwise.studies.screening import Screening
+from rankwise.studies.presets.arms import full_arm, lora_arm
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.search.screening import Screening
 
 Runs = dict[tuple[str, float], RunResult]
 RATES = {"full": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "lora": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)}

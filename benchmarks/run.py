@@ -24,8 +24,8 @@ from peers import trl
 
 from rankwise.engine import PackJob, train_pack
 from rankwise.files import write_json
-from rankwise.studies.allocator import keep_freed_memory
-from rankwise.studies.provenance import provenance
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.running.allocator import keep_freed_memory
 
 
 def alone(setting: shared.Setting, peer: list[str], folder: str) -> None:

@@ -79,18 +79,24 @@ def test_the_wheel_lists_no_pickle_and_no_eval():
 OWN_BYTES = {
     "json.loads": {
         *("digests.py", "continual/folder.py", "execution/attempt.py", "execution/executor.py"),
-        *("engine/state.py", "engine/checkpoint.py", "ledger/metrics.py", "ledger/rows.py", "ledger/folder.py"),
-        *("studies/study.py", "studies/measure.py", "models/cache.py", "integrations/trainer_events.py"),
+        *(
+            "engine/checkpoint/state.py",
+            "engine/checkpoint/file.py",
+            "ledger/metrics.py",
+            "ledger/rows.py",
+            "ledger/folder.py",
+        ),
+        *("studies/study.py", "studies/results/measure.py", "models/cache.py", "integrations/trainer_events.py"),
         *("integrations/export/loader.py", "integrations/merge/shards.py", "integrations/merge/run.py"),
         *("integrations/ends.py", "data/render.py", "data/examples.py", "data/template_use.py"),
         *("data/control.py", "data/twin.py"),
     },
     "yaml.safe_load": {"ledger/folder.py"},
     "safe_open": {
-        *("engine/state.py", "engine/checkpoint.py", "models/saving.py", "models/folder.py"),
+        *("engine/checkpoint/state.py", "engine/checkpoint/file.py", "models/saving.py", "models/folder.py"),
         "integrations/merge/shards.py",
     },
-    "load_file": {"adapters/reading.py", "integrations/export/loader.py"},
+    "load_file": {"adapters/checkpoint_files.py", "integrations/export/loader.py"},
 }
 
 

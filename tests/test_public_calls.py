@@ -10,7 +10,7 @@ import torch
 import rankwise as rw
 from rankwise.errors import UsageError
 from rankwise.models import tiny_model
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
 
 FUNCTIONS = [getattr(rw, name) for name in rw.__all__ if inspect.isfunction(getattr(rw, name))]
 METHODS = [getattr(rw.methods, card.name) for card in rw.methods.catalogue()]

@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rankwise.report.other import OTHER
-from rankwise.report.plain import markdown
+from rankwise.report.kinds import OTHER
+from rankwise.report.simple_page import markdown
 
 HERE = Path(__file__).parent
 

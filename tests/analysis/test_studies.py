@@ -18,7 +18,7 @@ from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
 from rankwise.methods import catalogue
 from rankwise.studies.cells import AllCells, study_cells
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
 
 SMALL = ["--set", "steps=2", "--set", "eval_every=1", "--set", "sizes={train: 8, selection: 4, test: 4}"]
 SMALL += ["--set", "finalists=1", "--set", "widen=0", "--seeds", "1"]

@@ -19,7 +19,7 @@ from rankwise.integrations.merge import merge
 from rankwise.ledger import Ledger
 from rankwise.methods import lora, olora
 from rankwise.models.folder import check_folder
-from rankwise.studies.result_file import read_document, write_document
+from rankwise.studies.results.file import read_document, write_document
 
 from ..contract.models import LLAMA
 from ..contract.tools import attach, move

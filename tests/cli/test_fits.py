@@ -13,7 +13,7 @@ from rankwise.cli.main import main
 from rankwise.data import Encoded, Example, Message, Splits
 from rankwise.data.render import encode
 from rankwise.engine import make_quiz
-from rankwise.engine.generate import greedy
+from rankwise.engine.evaluation.generate import greedy
 from rankwise.errors import UsageError
 from rankwise.models import Base, byte_tokenizer, fitted, load_base, tiny_model
 

@@ -17,7 +17,7 @@ from rankwise.errors import UsageError
 from rankwise.ledger.differences import first_difference
 from rankwise.report.next_step import next_step
 from rankwise.studies.config import GROWABLE, parse_config
-from rankwise.studies.presets import PRESETS
+from rankwise.studies.presets.resolve import PRESETS
 from rankwise.studies.study import _asked
 
 GROUP = typer.main.get_command(app)

@@ -11,7 +11,7 @@ from rankwise.adapters.inits import INITS
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS
 from rankwise.cli.main import main
 from rankwise.cli.pair_table import lines
-from rankwise.methods.composing import Pair, pairs
+from rankwise.methods.compatibility_table import Pair, pairs
 
 
 @pytest.fixture(scope="module")

@@ -215,7 +215,7 @@ def test_the_page(whole, capsys):
 
 def test_the_page_of_an_older_document(whole, tmp_path):
     """Fields that an older rankwise did not write are left out; the study's pages of the docs are made from such."""
-    from rankwise.report.plain import markdown
+    from rankwise.report.simple_page import markdown
     from rankwise.report.stream_page import page
 
     _, document = whole

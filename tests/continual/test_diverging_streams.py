@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from rankwise.continual.conductor import run_chain
-from rankwise.continual.event_config import resolve_events
-from rankwise.continual.event_study import run_events
-from rankwise.engine.finite import finite
+from rankwise.engine.json_safe import finite
 from rankwise.errors import RunError
 from rankwise.report import write_report
+from rankwise.studies.orthogonalization.config import resolve_events
+from rankwise.studies.orthogonalization.study import run_events
 
 from .conftest import TASKS, stream
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from rankwise.cli.main import main
-from rankwise.continual.event_config import ARMS, resolve_events
-from rankwise.continual.event_study import design, run_events
-from rankwise.continual.event_summary import jumps
 from rankwise.errors import UsageError
+from rankwise.studies.orthogonalization.config import ARMS, resolve_events
+from rankwise.studies.orthogonalization.study import design, run_events
+from rankwise.studies.orthogonalization.summary import jumps
 
 SMALL = {"arms": ["none", "qr", "row-norm", "qr-fold", "polar-fold"], "steps": 4, "every": [2], "held_out": 4}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rankwise.continual.measures import MEASURES, Matrix, beside_reference, difference, measures, values
+from rankwise.continual.metrics import MEASURES, Matrix, beside_reference, difference, measures, values
 from rankwise.continual.scoring import Scored
 
 ORDERS = [("a", "b", "c"), ("c", "a", "b")]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rankwise.continual.measures import Matrix, beside_reference, difference, measures
+from rankwise.continual.metrics import Matrix, beside_reference, difference, measures
 from rankwise.continual.proportions import balanced
 from rankwise.continual.scoring import Scored
 from rankwise.stats.single import share

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rankwise.continual.event_config import resolve_events
 from rankwise.continual.folder import open_stream
 from rankwise.continual.tasks import Loaded
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
+from rankwise.studies.orthogonalization.config import resolve_events
 
 from .conftest import TASKS, stream
 

@@ -9,7 +9,7 @@ from rankwise.adapters import Adapter
 from rankwise.adapters.parametrizations import PARAMETRIZATIONS
 from rankwise.engine import Forward, TrainSpec
 from rankwise.engine.run import Run
-from rankwise.methods.composing import example, pairs
+from rankwise.methods.compatibility_table import example, pairs
 
 MANY = {"event": "events", "penalty": "penalties"}
 # Sitting on these takes a base or placement of its own; their checks are in tests/adapters.

@@ -326,7 +326,7 @@ def test_specs_keep_their_form_without_events_and_survive_json_with_them():
 
 
 def test_a_merged_slot_merges_and_unmerges_like_any_other(tiny_base):
-    from rankwise.adapters.parametrizations.chained import freeze_update
+    from rankwise.adapters.parametrizations.frozen_pairs import freeze_update
 
     handle = attach(tiny_base.model, lora(rank=2), seed=0)
     module = next(iter(handle.layers))

@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 import rankwise as rw
 from rankwise.data import Example, Message
 from rankwise.data.render import encode, prompt_ids
-from rankwise.engine.generate import greedy, prompt_of, stop_ids
+from rankwise.engine.evaluation.generate import greedy, prompt_of, stop_ids
 from rankwise.errors import UsageError
 from rankwise.models import Base, byte_tokenizer, load_base, tiny_model
 

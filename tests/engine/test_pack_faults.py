@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rankwise.engine import CHECKPOINT, Forward, PackJob, checkpoint_step, train, train_pack
-from rankwise.engine.memory import out_of_memory
+from rankwise.engine.pack.memory import out_of_memory
 from rankwise.errors import UsageError
 from rankwise.methods import lora, olora
 

@@ -9,7 +9,7 @@ from rankwise.data import Example, Message, Splits
 from rankwise.data.answers import is_right
 from rankwise.data.render import encode
 from rankwise.engine import RunResult, TrainSpec, make_quiz, train
-from rankwise.engine.generate import greedy, prompt_of
+from rankwise.engine.evaluation.generate import greedy, prompt_of
 from rankwise.methods import lora
 from rankwise.models import load_base
 

@@ -10,7 +10,7 @@ import pytest
 from rankwise.adapters.events import Orthogonalize
 from rankwise.engine import CHECKPOINT, Forward, PackJob, checkpoint_step, stopping, train_pack
 from rankwise.engine.batches import evaluation_passes
-from rankwise.engine.stopping import SIGNALS, StoppedError, Stopping
+from rankwise.engine.pack.stopping import SIGNALS, StoppedError, Stopping
 from rankwise.methods import dora, lora, olora
 
 from .packing import alone, packed, same, spec, weights

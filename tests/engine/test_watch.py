@@ -7,7 +7,7 @@ import torch
 
 from rankwise.adapters import Full
 from rankwise.engine import AdapterTrainee, Forward, FullTrainee, PackJob, TrainSpec, Watch, train, train_pack
-from rankwise.engine.scoring import score
+from rankwise.engine.evaluation.scoring import score
 from rankwise.errors import UsageError
 from rankwise.methods import lora, olora
 from rankwise.models import fingerprint, tiny_model

@@ -5,8 +5,8 @@ import torch
 
 from rankwise import methods
 from rankwise.engine import Forward, TrainSpec
+from rankwise.engine.evaluation.float32_compute import wide_dtype, widened
 from rankwise.engine.run import Run
-from rankwise.engine.widened import wide_dtype, widened
 from rankwise.models import load_base
 
 IDS = torch.tensor([[5, 9, 3, 7, 2]])

@@ -31,7 +31,7 @@ from rankwise.adapters.events.sample_rank import first_components
 from rankwise.adapters.events.soft_threshold import soft_threshold
 from rankwise.adapters.penalties import GateEntropy, Variance
 from rankwise.engine import TrainSpec, train
-from rankwise.engine.event_summary import summarize
+from rankwise.engine.events.summary import summarize
 from rankwise.errors import UsageError
 from rankwise.methods import (
     adalora,
@@ -592,7 +592,7 @@ def test_bilora_levels_read_disjoint_data_and_move_their_own_factors(tiny_base, 
 def test_bilora_with_one_data_set_is_joint_alternating_training(tiny_base, tiny_splits, monkeypatch):
     """D1 = D2: what is left is AdamW on A and B, then on e, each with its own moments, on batches of its own epochs."""
     from rankwise.engine.batches import collate, window
-    from rankwise.engine.events import add_penalties
+    from rankwise.engine.events.driver import add_penalties
 
     monkeypatch.setattr(TwoLevels, "parts", lambda self, n, seed: (list(range(n)), list(range(n))))
     one = TrainSpec(bilora(4, lower=2), lr=1e-2, steps=6, batch=4, clip=0, seed=3)
@@ -651,7 +651,7 @@ def test_xgbloras_scale_is_loras():
 
 def test_aflora_starts_from_the_rate_that_vectors_want():
     from rankwise.methods import vera
-    from rankwise.studies.scales import grid
+    from rankwise.studies.presets.scales import grid
 
     assert grid("quick", aflora()) == grid("quick", vera()) == (3e-3, 1e-2, 3e-2)
 

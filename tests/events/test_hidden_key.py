@@ -14,8 +14,8 @@ from rankwise import methods
 from rankwise.adapters.events import HiddenKey
 from rankwise.adapters.events.hidden_key import drop_attention, drop_key, hidden_cut, kept_keys
 from rankwise.engine import TrainSpec, train
-from rankwise.engine.masking import masking
-from rankwise.engine.scoring import score
+from rankwise.engine.attention.dropped import masking
+from rankwise.engine.evaluation.scoring import score
 from rankwise.errors import UsageError
 from rankwise.methods import hidden_key, lora
 from rankwise.models import tiny_model

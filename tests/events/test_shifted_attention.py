@@ -12,7 +12,7 @@ from rankwise.adapters.events import HiddenKey, ShiftedAttention
 from rankwise.cost import Workload, model_shape
 from rankwise.engine import Forward, train
 from rankwise.engine.batches import workload
-from rankwise.engine.scoring import score
+from rankwise.engine.evaluation.scoring import score
 from rankwise.errors import UsageError
 from rankwise.execution.packing import SplitSize, run_cost
 from rankwise.methods import longlora, lora

@@ -9,11 +9,11 @@ import torch
 
 from rankwise.cli.main import main
 from rankwise.engine import train
-from rankwise.engine.event_summary import effect, line, summarize
-from rankwise.engine.spectrum import effective_rank, numerical_rank, spectrum
+from rankwise.engine.evaluation.spectrum import effective_rank, numerical_rank, spectrum
+from rankwise.engine.events.summary import effect, line, summarize
 from rankwise.methods import catalogue
-from rankwise.studies.method_groups import methods_named
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.method_groups import methods_named
+from rankwise.studies.presets.resolve import resolve_study
 
 from .runs import begin, spec, wide_base
 
@@ -102,7 +102,7 @@ def test_dynamics_is_lora_and_every_method_with_events_or_a_step_of_its_own():
 
 
 def test_a_survey_of_dynamics_reports_ranks_over_time_and_of_the_update(tmp_path, monkeypatch, capsys):
-    from rankwise.studies import method_groups
+    from rankwise.studies.presets import method_groups
 
     monkeypatch.setitem(method_groups.GROUPS, "dynamics", lambda: ("lora", "relora", "prilora"))
     command = ["study", "methods", "--scale", "smoke", "--methods", "dynamics", "--out", str(tmp_path / "s")]

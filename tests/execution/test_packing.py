@@ -10,7 +10,7 @@ from rankwise.engine import Forward, PackJob, TrainSpec, train, train_pack
 from rankwise.execution.packing import RunCost, SplitSize, describe, memory_budget, plan_packs, run_cost
 from rankwise.methods import lora, olora
 from rankwise.models import tiny_model
-from rankwise.studies.throughput import throughput
+from rankwise.studies.budget.throughput import throughput
 
 
 def cost(label="r", tokens=64.0, own=10, graph=20, alone=False, base=100):

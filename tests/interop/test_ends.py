@@ -11,7 +11,7 @@ from rankwise.adapters import attach, save
 from rankwise.data import Example, Message, Splits
 from rankwise.data.render import encode, prompt_ids
 from rankwise.engine import make_quiz
-from rankwise.engine.generate import greedy, stop_ids, taught_ends
+from rankwise.engine.evaluation.generate import greedy, stop_ids, taught_ends
 from rankwise.engine.reference import example_nll
 from rankwise.integrations.export.run import TARGETS, export
 from rankwise.integrations.live import open_live
@@ -113,9 +113,9 @@ def test_a_run_that_is_judged_by_more_ends_has_a_key_of_its_own(folders, tiny_ba
     from rankwise.execution.progress import Progress
     from rankwise.ledger.folder import StudyFolder
     from rankwise.ledger.store import Ledger
-    from rankwise.studies.runner import Runner, Trial
-    from rankwise.studies.scales import DEFAULT_RATES
-    from rankwise.studies.single_config import single_config
+    from rankwise.studies.presets.scales import DEFAULT_RATES
+    from rankwise.studies.running.runner import Runner, Trial
+    from rankwise.studies.running.single_config import single_config
 
     folder, example = folders
     config, arm = single_config(lora(4), "smoke", {"exact_match": 1}, DEFAULT_RATES["lora"])

@@ -12,7 +12,7 @@ from rankwise.cli.main import main
 from rankwise.data import Limits, asked_in, load_data
 from rankwise.data.render import prompt_ids
 from rankwise.engine import TrainSpec, train
-from rankwise.engine.generate import greedy, prompt_of
+from rankwise.engine.evaluation.generate import greedy, prompt_of
 from rankwise.errors import UsageError
 from rankwise.integrations.export import export
 from rankwise.integrations.live import open_live

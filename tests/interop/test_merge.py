@@ -302,7 +302,7 @@ import re, sys, gc
 from pathlib import Path
 import torch, transformers
 from rankwise.integrations.merge import merge
-import rankwise.integrations.merge.run, rankwise.studies.modelcard
+import rankwise.integrations.merge.run, rankwise.studies.results.modelcard
 
 def memory(field):
     return int(re.search(rf"{field}:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024

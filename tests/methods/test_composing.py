@@ -14,7 +14,7 @@ from rankwise.adapters.parametrizations import PARAMETRIZATIONS
 from rankwise.adapters.penalties import PENALTIES
 from rankwise.adapters.scalings import SCALINGS
 from rankwise.errors import UsageError
-from rankwise.methods.composing import alternatives, example, pairs, shapes
+from rankwise.methods.compatibility_table import alternatives, example, pairs, shapes
 
 PAIRS = pairs()
 STARTS = [pair for pair in PAIRS if pair.axis == "init"]

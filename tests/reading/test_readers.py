@@ -6,7 +6,7 @@ import pytest
 
 from rankwise.errors import UsageError
 from rankwise.reading import Options, Pattern, parse_json, parse_yaml, read_mapping, read_object
-from rankwise.studies.result_file import read_cells, read_results
+from rankwise.studies.results.file import read_cells, read_results
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{one}: &{one} [{', '.join([f'*{other}'] * 9)}]\n" for other, one in zip("abcdefgh", "bcdefghi", strict=True)

@@ -195,7 +195,7 @@ def test_recipes_are_named_under_the_recommendation(tmp_path: Path) -> None:
 
 
 def test_recipes_are_written_under_the_names_the_page_knows() -> None:
-    from rankwise.studies.recipes import TOOLS
+    from rankwise.studies.recipes.write import TOOLS
 
     assert [name for _, name in sections.RECIPES] == list(TOOLS)
 

@@ -2,7 +2,7 @@
 
 import platform
 
-from rankwise.studies.allocator import keep_freed_memory
+from rankwise.studies.running.allocator import keep_freed_memory
 
 
 def test_it_acts_on_glibc_and_nowhere_else():

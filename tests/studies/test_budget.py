@@ -7,7 +7,9 @@ import pytest
 
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
-from rankwise.studies.budget import (
+from rankwise.studies.budget.budgeted import stored_plan
+from rankwise.studies.budget.clock import Pace, ReplannedError
+from rankwise.studies.budget.plan import (
     Timing,
     as_asked,
     budget_changes,
@@ -19,10 +21,8 @@ from rankwise.studies.budget import (
     words,
 )
 from rankwise.studies.config import parse_config
-from rankwise.studies.pace import Pace, ReplannedError
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.runner import Trial
-from rankwise.studies.within import stored_plan
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.running.runner import Trial
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from rankwise.execution.progress import Progress
 from rankwise.files import write_json
 from rankwise.ledger.store import Ledger
 from rankwise.studies.cells import run_cells, split_cells
-from rankwise.studies.compare import compare
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.compare import compare
 from rankwise.studies.study import run_study
 
 TINY = {

@@ -5,7 +5,7 @@ import pytest
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.config import GROWABLE, default_settings, parse_config
-from rankwise.studies.presets import PRESETS, SCALES, resolve_study
+from rankwise.studies.presets.resolve import PRESETS, SCALES, resolve_study
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -6,12 +6,12 @@ import pytest
 
 from rankwise.report.figures.recovery import recovery_figure
 from rankwise.report.view import arm_views
-from rankwise.studies.document import results
-from rankwise.studies.exact_match import exact_match
-from rankwise.studies.judgement import judge_study
-from rankwise.studies.outcome import ArmOutcome
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.rules import rules
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.document import results
+from rankwise.studies.results.exact_match import exact_match
+from rankwise.studies.results.rules_of_thumb import rules
+from rankwise.studies.results.verdicts import judge_study
+from rankwise.studies.running.outcome import ArmOutcome
 
 from .test_rules import outcome_of
 

@@ -8,10 +8,10 @@ import pytest
 from rankwise.engine import Quiz
 from rankwise.ledger.store import Ledger
 from rankwise.methods import lora
-from rankwise.studies.exact_match import exact_match
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.single import run_single
-from rankwise.studies.single_config import single_config
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.exact_match import exact_match
+from rankwise.studies.running.single import run_single
+from rankwise.studies.running.single_config import single_config
 from rankwise.studies.study import run_study
 
 from .test_study import SMALL, Recorder

@@ -1,6 +1,6 @@
 """Who gets fresh seeds."""
 
-from rankwise.studies.finalists import Screened, choose_finalists
+from rankwise.studies.search.finalists import Screened, choose_finalists
 
 ARMS = [
     Screened("best", 0.60, 300, 30),

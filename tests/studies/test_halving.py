@@ -5,7 +5,7 @@ import pytest
 from rankwise.engine import RunResult, TrainSpec
 from rankwise.engine.batches import window
 from rankwise.methods import lora
-from rankwise.studies.halving import cut, examples_until, keep_arms, keep_rates, rung_steps, score_at
+from rankwise.studies.search.halving import cut, examples_until, keep_arms, keep_rates, rung_steps, score_at
 
 
 @pytest.mark.parametrize(

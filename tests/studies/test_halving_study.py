@@ -10,8 +10,8 @@ import pytest
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
 from rankwise.ledger.store import Ledger
-from rankwise.studies.conduct import _Plan
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.running.conduct import _Plan
 from rankwise.studies.study import run_study
 
 from .tools import Recorder as Told

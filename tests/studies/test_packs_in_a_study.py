@@ -9,7 +9,7 @@ import pytest
 import rankwise.execution.executor as executor
 from rankwise.cli.signals import as_interrupts
 from rankwise.execution.progress import Progress
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
 from rankwise.studies.study import run_study
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from rankwise.adapters import Full
 from rankwise.methods import lora, lora_plus, oft, olora, vera
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.prior import center, on_ladder, prior
-from rankwise.studies.scales import DEFAULT_RATES, grid
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.presets.scales import DEFAULT_RATES, grid
+from rankwise.studies.search.lr_prior import center, on_ladder, prior
 
 
 def test_the_default_model_starts_at_measured_grids():

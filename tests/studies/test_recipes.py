@@ -16,9 +16,9 @@ from rankwise.errors import UsageError
 from rankwise.methods import catalogue
 from rankwise.models import byte_tokenizer
 from rankwise.models.tiny import tiny_model
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.recipe_terms import PEFT_INITS, lora_terms, module_names
-from rankwise.studies.recipes import TOOLS, write_recipes
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.recipes.terms import PEFT_INITS, lora_terms, module_names
+from rankwise.studies.recipes.write import TOOLS, write_recipes
 
 SENTENCE = "This arm matches or beats full fine-tuning (D = -0.01 [-0.03, 0.01])."
 FULL = {"name": "full", "label": "Full", "method": "full"}
@@ -258,7 +258,7 @@ def test_refusals(tmp_path):
 def test_every_init_of_ours_has_a_peft_name_or_a_comment():
     from rankwise.adapters import Adapter
     from rankwise.adapters.inits import INITS
-    from rankwise.methods.composing import pairs
+    from rankwise.methods.compatibility_table import pairs
 
     impossible = {pair.choice for pair in pairs() if pair.parametrization == "low-rank" and pair.reason}
     for name in set(INITS) - impossible:

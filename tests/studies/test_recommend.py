@@ -7,9 +7,9 @@ import pytest
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.config import GROWABLE, default_settings
-from rankwise.studies.finalists import Screened, choose_finalists
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.recommend import recommend
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.recommend import recommend
+from rankwise.studies.search.finalists import Screened, choose_finalists
 
 ARMS = ("lora-r1", "lora-r4", "lora-r16")
 # each arm is cheapest by something else

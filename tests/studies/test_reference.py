@@ -3,8 +3,8 @@
 import pytest
 
 from rankwise.errors import UsageError
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.reference import choose_reference
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.reference import choose_reference
 
 
 def test_memory_decides():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rankwise.engine import RunResult, Score
-from rankwise.studies.conduct import ArmOutcome, Outcome
-from rankwise.studies.outcome import Search
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.rules import rules
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.rules_of_thumb import rules
+from rankwise.studies.running.conduct import ArmOutcome, Outcome
+from rankwise.studies.running.outcome import Search
 
 TOKENS = (10,) * 12
 BASE = 2.0

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from rankwise.engine import RunResult
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.screening import Screening
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.search.screening import Screening
 
 START = 2.0
 EXAMPLES = 160

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rankwise.studies.search import another_rate, best_rate, edge, fit_rate, next_rate, refined_rate
+from rankwise.studies.search.rates import another_rate, best_rate, edge, fit_rate, next_rate, refined_rate
 
 
 @pytest.mark.parametrize(

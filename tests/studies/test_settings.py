@@ -6,11 +6,11 @@ from rankwise.cli.main import main
 from rankwise.cli.options import changes
 from rankwise.errors import UsageError
 from rankwise.methods import lora
-from rankwise.studies.arms import full_arm
 from rankwise.studies.config import StudyConfig
-from rankwise.studies.from_study import Recipe, full_length
-from rankwise.studies.presets import resolve_file, resolve_study
-from rankwise.studies.single_config import OF_A_STUDY, single_config
+from rankwise.studies.presets.arms import full_arm
+from rankwise.studies.presets.resolve import resolve_file, resolve_study
+from rankwise.studies.recipes.from_study import Recipe, full_length
+from rankwise.studies.running.single_config import OF_A_STUDY, single_config
 
 # A value of every setting that no scale and no default has.
 OTHER = {

@@ -13,9 +13,9 @@ from rankwise.errors import RunError, UsageError
 from rankwise.methods import lora
 from rankwise.models import load_base
 from rankwise.studies.config import parse_config
-from rankwise.studies.measure import measure
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.setup import check_arms
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.results.measure import measure
+from rankwise.studies.running.setup import check_arms
 from rankwise.studies.study import run_study
 
 from .tools import Recorder
@@ -103,7 +103,7 @@ def test_a_failed_measurement_is_a_fault_of_the_study(finished, tmp_path, monkey
     def fails(*args, **kwargs):
         raise RunError("time and memory were not measured: killed by signal 9")
 
-    monkeypatch.setattr("rankwise.studies.costs.measure", fails)
+    monkeypatch.setattr("rankwise.studies.results.costs.measure", fails)
     found = run_study(resolve_study("without-regret", "smoke", {**SMALL, "measure": True}), out)["results"]["faults"]
     assert {fault["run"] for fault in found} == {"full alone", "lora-r1 alone", "lora-r4 alone"}
     assert {fault["reason"] for fault in found} == {"time and memory were not measured: killed by signal 9"}

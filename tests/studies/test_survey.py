@@ -11,10 +11,10 @@ from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.methods import catalogue
 from rankwise.report.next_step import next_step
-from rankwise.studies import method_groups
-from rankwise.studies.method_groups import methods_named
-from rankwise.studies.presets import resolve_study
-from rankwise.studies.survey import left_out
+from rankwise.studies.presets import method_groups
+from rankwise.studies.presets.method_groups import methods_named
+from rankwise.studies.presets.resolve import resolve_study
+from rankwise.studies.presets.survey import left_out
 
 FEW = ("lora", "bitfit", "vera", "ia3")
 

@@ -7,7 +7,7 @@ import pytest
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
-from rankwise.studies.presets import resolve_study
+from rankwise.studies.presets.resolve import resolve_study
 from rankwise.studies.study import run_study
 
 from .tools import Recorder

@@ -5,7 +5,7 @@ from rankwise.adapters.attach import attach, check, stream_seed
 from rankwise.adapters.checkpoint import adapters_in, load, load_all, save, save_all
 from rankwise.adapters.full import Full
 from rankwise.adapters.handle import Handle, Match, Matched
-from rankwise.adapters.several import mixed, switch
+from rankwise.adapters.multi_adapter import mixed, switch
 
 __all__ = [
     "Adapter",
@@ -24,3 +24,20 @@ __all__ = [
     "stream_seed",
     "switch",
 ]
+
+PUBLIC = (
+    "attach",
+    "axis",
+    "checkpoint_files",
+    "compatibility",
+    "experts",
+    "full",
+    "fused",
+    "layers",
+    "orientation",
+    "overlay",
+    "peft_format",
+    "slot",
+    "whole",
+)
+"""Modules that other rooms import."""

@@ -14,12 +14,12 @@ from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.calibration import Batch, collect
 from rankwise.adapters.class_swap import adapt
 from rankwise.adapters.handle import Handle
+from rankwise.adapters.initialization import begin
 from rankwise.adapters.inits import DataInit
 from rankwise.adapters.layers import AdaptedLayer, freeze_base
 from rankwise.adapters.overlay import Overlay
+from rankwise.adapters.quantized_weight import StoredWeight
 from rankwise.adapters.slot import Slot
-from rankwise.adapters.starting import begin
-from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
 
 

@@ -22,13 +22,22 @@ from torch import Tensor, nn
 
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import install
-from rankwise.adapters.chain import plain
-from rankwise.adapters.filling import build
+from rankwise.adapters.checkpoint_files import (
+    CONFIG,
+    OURS,
+    START,
+    TENSORS,
+    check_folder,
+    check_reach,
+    read_json,
+    read_tensors,
+)
+from rankwise.adapters.checkpoint_parts import build
 from rankwise.adapters.handle import Handle
+from rankwise.adapters.merged_pairs import plain
 from rankwise.adapters.native_format import LAYOUT, build_native, native_config, native_spec, native_tensors
 from rankwise.adapters.peft_config import plain_lora, plain_name, read_terms
 from rankwise.adapters.peft_format import is_peft, peft_config, peft_scale, peft_tensors
-from rankwise.adapters.reading import CONFIG, OURS, START, TENSORS, check_folder, check_reach, read_json, read_tensors
 from rankwise.digests import write_sums
 from rankwise.errors import UsageError
 from rankwise.files import write_json

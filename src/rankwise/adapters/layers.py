@@ -17,8 +17,8 @@ from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import orientation
 from rankwise.adapters.fused import Segment, segmented
+from rankwise.adapters.quantized_weight import StoredWeight
 from rankwise.adapters.slot import Slot
-from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
 
 

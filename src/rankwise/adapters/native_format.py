@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
 from rankwise.adapters.attach import stream_seed
+from rankwise.adapters.checkpoint_files import OURS, check_tensors, listed, place_and_dtype
 from rankwise.adapters.handle import Handle
+from rankwise.adapters.initialization import keep
 from rankwise.adapters.parametrizations import Shapes
 from rankwise.adapters.peft_format import targets
-from rankwise.adapters.reading import OURS, check_tensors, listed, place_and_dtype
+from rankwise.adapters.quantized_weight import StoredWeight
 from rankwise.adapters.slot import Shared, Slot
-from rankwise.adapters.starting import keep
-from rankwise.adapters.stored import StoredWeight
 from rankwise.errors import UsageError
 
 LAYOUT = "rankwise"

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from rankwise.adapters import orientation
 from rankwise.adapters.adapter import Adapter
-from rankwise.adapters.chain import pairs, plain
 from rankwise.adapters.handle import Handle
+from rankwise.adapters.merged_pairs import pairs, plain
 from rankwise.adapters.parametrizations import LowRank, WeightDecomposed
 from rankwise.adapters.scalings import AlphaOverSqrtRank
 from rankwise.adapters.slot import Slot

@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rankwise.adapters.checkpoint_files import listed
 from rankwise.adapters.layers import AdaptedLayer
 from rankwise.adapters.overlay import Overlay, relation
 from rankwise.adapters.peft_config import Terms
 from rankwise.adapters.peft_format import PREFIX
-from rankwise.adapters.reading import listed
 from rankwise.errors import UsageError
 
 Tensors = Mapping[str, Tensor]

@@ -84,3 +84,9 @@ def analyze(name: str, request: Request, progress: Progress | None = None) -> Fi
 
 
 __all__ = ["ANALYSES", "Analysis", "Finding", "Request", "analyze"]
+
+PUBLIC = (
+    "finding",
+    "request",
+)
+"""Modules that other rooms import."""

@@ -19,9 +19,9 @@ from rankwise.engine import AdapterTrainee, Forward, FullTrainee, RunResult, Tra
 from rankwise.errors import RunError, UsageError
 from rankwise.execution.progress import Progress
 from rankwise.models import Base, fitted, load_base
-from rankwise.studies.device import pick_device
-from rankwise.studies.prior import WIDTH
-from rankwise.studies.scales import grid
+from rankwise.studies.presets.scales import grid
+from rankwise.studies.running.device import pick_device
+from rankwise.studies.search.lr_prior import WIDTH
 
 PLACES = 3  # modules of each kind that are looked at: first, middle and last layer
 

@@ -15,7 +15,7 @@ from rankwise.engine import AdapterTrainee, Forward, Trainee, Watch, evaluate
 from rankwise.errors import RunError, UsageError
 from rankwise.execution.progress import Progress
 from rankwise.methods import build, catalogue
-from rankwise.studies.search import edge
+from rankwise.studies.search.rates import edge
 
 METHODS = ("lora", "olora", "pissa", "milora")
 TUNED = ("lora", "olora")  # the two that the word compares; the other inits take OLoRA's rate

@@ -15,11 +15,11 @@ from rankwise.analysis.measures.spectra import energy_rank
 from rankwise.analysis.request import Request
 from rankwise.analysis.updates import Update
 from rankwise.engine import Trainee, Watch
-from rankwise.engine.scoring import score
+from rankwise.engine.evaluation.scoring import score
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
 from rankwise.methods import lora
-from rankwise.studies.search import edge
+from rankwise.studies.search.rates import edge
 
 APART = 0.05  # of full fine-tuning's gain
 FACTORS = (1 / 3, 1.0, 3.0)  # times the usual learning rate

@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
-from rankwise.studies.result_file import read_cells, read_document
+from rankwise.studies.results.file import read_cells, read_document
 
 Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress as StudyProgress
-from rankwise.studies.allocator import keep_freed_memory
+from rankwise.studies.running.allocator import keep_freed_memory
 
 
 def out() -> Console:

@@ -48,7 +48,7 @@ def cost(
     from rankwise.cost import Plan, blueprint, estimate
     from rankwise.errors import unknown
     from rankwise.methods import build
-    from rankwise.studies.device import pick_device
+    from rankwise.studies.running.device import pick_device
 
     dtypes = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
     if dtype not in dtypes:

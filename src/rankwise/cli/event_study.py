@@ -9,9 +9,9 @@ import typer
 
 from rankwise.cli.conducting import conduct
 from rankwise.cli.options import changes, say_json, typed
-from rankwise.continual.event_config import ARMS, PRESET, resolve_events
-from rankwise.continual.event_study import design, run_events
 from rankwise.errors import UsageError
+from rankwise.studies.orthogonalization.config import ARMS, PRESET, resolve_events
+from rankwise.studies.orthogonalization.study import design, run_events
 
 
 def study_events(

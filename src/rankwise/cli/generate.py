@@ -58,7 +58,7 @@ def generate(
     from rankwise.data import InputForm, asked_in
     from rankwise.data.control import control_tokens
     from rankwise.data.render import date_note, prompt_ids
-    from rankwise.engine.generate import greedy
+    from rankwise.engine.evaluation.generate import greedy
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
     from rankwise.models import load_base, read_form

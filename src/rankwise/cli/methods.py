@@ -49,7 +49,7 @@ def details(found: Card, model: str | None) -> dict[str, Any]:
     from rankwise.adapters import Adapter
     from rankwise.cost import blueprint
     from rankwise.cost.count import adapter_parameters
-    from rankwise.methods.composing import alternatives, shapes
+    from rankwise.methods.compatibility_table import alternatives, shapes
     from rankwise.methods.taxonomy import tag
 
     spec = found.build()

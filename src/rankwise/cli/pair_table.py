@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from rankwise.cli.options import say_json
-from rankwise.methods.composing import Pair, pairs
+from rankwise.methods.compatibility_table import Pair, pairs
 
 
 def show(json_: bool) -> None:

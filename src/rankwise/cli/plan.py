@@ -12,10 +12,10 @@ from rankwise.cli import console
 from rankwise.cli.options import say_json
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
-from rankwise.studies.budget import words
+from rankwise.studies.budget.forecast import Forecast, forecast
+from rankwise.studies.budget.plan import words
 from rankwise.studies.cells import Cell
 from rankwise.studies.config import StudyConfig
-from rankwise.studies.forecast import Forecast, forecast
 
 
 def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[Cell]) -> None:

@@ -27,7 +27,7 @@ def report(
     from rankwise.cli import console
     from rankwise.errors import UsageError
     from rankwise.report import render_table, write_report
-    from rankwise.studies.result_file import read_results
+    from rankwise.studies.results.file import read_results
 
     if len(folders) > 1:
         return _compare(folders, out, as_json=json_)
@@ -51,7 +51,7 @@ def report(
 def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> int:
     from rankwise.cli import console
     from rankwise.report.comparison import render_comparison, write_comparison
-    from rankwise.studies.compare import compare
+    from rankwise.studies.results.compare import compare
 
     found = compare(folders)
     if as_json:

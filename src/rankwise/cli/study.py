@@ -107,14 +107,14 @@ def study(
         methods=listed("methods", methods) or None,
     )
     if budget is not None:
-        from rankwise.studies.budget import parse_budget
+        from rankwise.studies.budget.plan import parse_budget
 
         values["budget"] = {"seconds": parse_budget(budget)}
     if seeds is not None or seed is not None:
         values["fresh_seeds"] = list(range(first + 1, first + 1 + (seeds or 3)))
     why = None
     if reference == "auto":
-        from rankwise.studies.reference import choose_reference
+        from rankwise.studies.results.reference import choose_reference
 
         size = _resolve(preset, scale, {**values, "reference": "full"})
         choice = choose_reference(size.model, size.dtype, size.batch, size.max_length)
@@ -153,7 +153,7 @@ def _is_file(preset: str) -> bool:
 def _resolve(preset: str, scale: str | None, values: dict[str, Any]) -> StudyConfig:
     from pathlib import Path
 
-    from rankwise.studies.presets import resolve_file, resolve_study
+    from rankwise.studies.presets.resolve import resolve_file, resolve_study
 
     if _is_file(preset):
         return resolve_file(Path(preset), values | ({"scale": scale} if scale else {}))

@@ -65,14 +65,14 @@ def train(
         raise UsageError("--arm names an arm of a study; it needs --from DIR.")
     say_loading()
     from rankwise.cli.after_training import evaluation, slower
-    from rankwise.engine.event_summary import line, summarize
+    from rankwise.engine.events.summary import line, summarize
     from rankwise.methods import build
-    from rankwise.studies.dynamics import update_words
-    from rankwise.studies.from_study import full_length, read_recipe
-    from rankwise.studies.prior import family, on_ladder, times
-    from rankwise.studies.scales import DEFAULT_RATES
-    from rankwise.studies.single import run_single
-    from rankwise.studies.single_config import single_config
+    from rankwise.studies.presets.scales import DEFAULT_RATES
+    from rankwise.studies.recipes.from_study import full_length, read_recipe
+    from rankwise.studies.results.event_history import update_words
+    from rankwise.studies.running.single import run_single
+    from rankwise.studies.running.single_config import single_config
+    from rankwise.studies.search.lr_prior import family, on_ladder, times
 
     where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
     values = changes(setting, **where, steps=steps, batch=batch, seed=seed)

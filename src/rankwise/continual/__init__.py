@@ -1,1 +1,8 @@
-"""Tasks learned one after another: streams, strategies, scores, and the study of orthogonalization events."""
+"""Tasks learned one after another: streams, strategies and scores."""
+
+PUBLIC = (
+    "conductor",
+    "strategies",
+    "stream",
+)
+"""Modules that other rooms import."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rankwise.continual.measures import Matrix
+from rankwise.continual.metrics import Matrix
 from rankwise.continual.router import Region
 from rankwise.continual.scoring import Scored
 from rankwise.continual.strategies import Strategy

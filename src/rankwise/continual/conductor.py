@@ -37,9 +37,9 @@ from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.models import load_base
-from rankwise.studies.device import pick_device
-from rankwise.studies.provenance import provenance
-from rankwise.studies.result_file import write_document
+from rankwise.studies.results.file import write_document
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.running.device import pick_device
 
 
 def run_chain(

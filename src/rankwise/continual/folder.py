@@ -10,7 +10,7 @@ from rankwise.continual.tasks import Loaded
 from rankwise.errors import UsageError
 from rankwise.ledger.differences import first_difference
 from rankwise.ledger.folder import StudyFolder
-from rankwise.studies.result_file import read_document, write_document
+from rankwise.studies.results.file import read_document, write_document
 
 TASKS = "tasks.json"
 GROWABLE = frozenset({"tasks", "strategies", "references", "seeds"})

@@ -13,7 +13,7 @@ import numpy as np
 from rankwise.continual.chain import Chain
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
-from rankwise.continual.measures import METRICS, Matrix, beside_reference, change, difference, measures, values
+from rankwise.continual.metrics import METRICS, Matrix, beside_reference, change, difference, measures, values
 from rankwise.continual.scoring import Scored
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
@@ -21,7 +21,7 @@ from rankwise.data.answers import gold_ids
 from rankwise.errors import RunError
 from rankwise.execution.executor import Executor
 from rankwise.models import Base
-from rankwise.studies.result_file import write_document
+from rankwise.studies.results.file import write_document
 
 Tokens = Mapping[str, Sequence[int]]
 LEVEL = 0.95

@@ -1,6 +1,6 @@
 """Intervals of exact match, a share of questions: within 0 and 1, and never of no width because nothing varied.
 
-The crossed interval of :mod:`rankwise.continual.measures` has no width where 0 of n answers were right (or all), and
+The crossed interval of :mod:`rankwise.continual.metrics` has no width where 0 of n answers were right (or all), and
 beside that it may leave [0, 1]. A share gets Wilson's interval, as in ``rankwise eval``, for as many questions as would
 give the crossed standard error (a design effect, as for a sample in clusters). A change of shares keeps its crossed
 interval unless all examples change alike; then its ends are as far off as those of a share of 0 of n.
@@ -24,7 +24,7 @@ def share_interval(found: Found | None, sizes: Sequence[int], level: float) -> F
     """Return ``found``, the mean of shares over tasks, with Wilson's interval.
 
     Args:
-        found: estimate, low, high and for_these_seeds of :func:`rankwise.continual.measures.interval`.
+        found: estimate, low, high and for_these_seeds of :func:`rankwise.continual.metrics.interval`.
         sizes: test examples of every task.
     """
     if found is None:

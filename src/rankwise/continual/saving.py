@@ -12,7 +12,7 @@ from rankwise.continual.outcome import Outcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
 from rankwise.execution.executor import Executor
-from rankwise.studies.result_file import write_document
+from rankwise.studies.results.file import write_document
 
 ROUTER = "router.json"
 

@@ -19,7 +19,7 @@ from rankwise.continual.tasks import Loaded
 from rankwise.data import Encoded
 from rankwise.engine import Forward, State
 from rankwise.engine.batches import collate, evaluation_passes
-from rankwise.engine.logits import target_logits
+from rankwise.engine.evaluation.logits import target_logits
 from rankwise.engine.trainees import AdapterTrainee
 from rankwise.execution.executor import Executor
 

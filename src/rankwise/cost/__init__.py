@@ -22,3 +22,11 @@ __all__ = [
     "match_ranks",
     "model_shape",
 ]
+
+PUBLIC = (
+    "blueprint",
+    "count",
+    "estimate",
+    "memory",
+)
+"""Modules that other rooms import."""

@@ -27,3 +27,21 @@ __all__ = [
     "profile",
     "written_in",
 ]
+
+PUBLIC = (
+    "answers",
+    "bad_rows",
+    "code_book",
+    "columns",
+    "control",
+    "ends",
+    "hub",
+    "load",
+    "profile",
+    "prompts",
+    "readers",
+    "render",
+    "spelled",
+    "unicode",
+)
+"""Modules that other rooms import."""

@@ -19,13 +19,13 @@ from torch.nn.functional import cross_entropy
 
 from rankwise.adapters.fused import Segment
 from rankwise.adapters.layers import AdaptedLayer
+from rankwise.engine.attention.shifted import shifted
 from rankwise.engine.batches import Batch
 from rankwise.engine.fast.head import target_nll
 from rankwise.engine.fast.hook import flat_attention
 from rankwise.engine.fast.layout import Layout, lay_out
 from rankwise.engine.fast.probe import LENGTHS, rows_independent, sees_all_rows, why_not_flat
 from rankwise.engine.fast.rows import least_rows
-from rankwise.engine.shifting import shifted
 
 # A larger head is not probed for sharing its product: the probe would take seconds.
 _PROBED_HEAD = 2**25

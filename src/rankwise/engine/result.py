@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from rankwise.engine.evaluate import Score
+from rankwise.engine.evaluation.evaluate import Score
 
 
 @dataclass

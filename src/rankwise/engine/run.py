@@ -1,4 +1,4 @@
-"""One run in progress: its trainee, its optimizer, its window, its record. :mod:`rankwise.engine.pack` drives it.
+"""One run in progress: its trainee, its optimizer, its window, its record. :mod:`rankwise.engine.pack.loop` drives it.
 
 Nothing here knows of other runs. Everything that decides this run's numbers is its own: order of examples, passes and
 their order, denominator, dropout stream, clipping, optimizer with its step count, schedule, events, best snapshot.
@@ -18,23 +18,23 @@ from rankwise.adapters import Adapter
 from rankwise.cost import Workload, model_shape
 from rankwise.data import Splits
 from rankwise.engine.accumulation import Window, open_window
+from rankwise.engine.attention.shifted import group_of
 from rankwise.engine.batches import Batch, collate
-from rankwise.engine.evaluate import Score
-from rankwise.engine.events import Events, add_penalties
+from rankwise.engine.checkpoint.state import State
+from rankwise.engine.evaluation.evaluate import Score
+from rankwise.engine.evaluation.exact_match import Quiz
+from rankwise.engine.evaluation.float32_compute import wide_dtype
+from rankwise.engine.evaluation.logits import target_logits
+from rankwise.engine.evaluation.sample import sample
+from rankwise.engine.evaluation.spectrum import spectrum
+from rankwise.engine.events.driver import Events, add_penalties
+from rankwise.engine.events.run_view import Shown
 from rankwise.engine.forward import Forward
-from rankwise.engine.logits import target_logits
 from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition, renewal
-from rankwise.engine.quiz import Quiz
 from rankwise.engine.result import RunResult
-from rankwise.engine.sample import sample
-from rankwise.engine.shifting import group_of
-from rankwise.engine.shown import Shown
 from rankwise.engine.spec import TrainSpec
-from rankwise.engine.spectrum import spectrum
-from rankwise.engine.state import State
 from rankwise.engine.trainees import AdapterTrainee, Trainee, make_trainee
 from rankwise.engine.watch import Watch, look
-from rankwise.engine.widened import wide_dtype
 from rankwise.errors import UsageError
 from rankwise.models import Base
 

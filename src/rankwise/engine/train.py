@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankwise.data import Splits
+from rankwise.engine.evaluation.exact_match import Quiz
 from rankwise.engine.forward import Forward
-from rankwise.engine.job import PackJob
 from rankwise.engine.optim import make_optimizer, make_schedule
-from rankwise.engine.pack import Pack
-from rankwise.engine.quiz import Quiz
+from rankwise.engine.pack.job import PackJob
+from rankwise.engine.pack.loop import Pack
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Observer, Run
 from rankwise.engine.spec import TrainSpec

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rankwise.adapters import Adapter, Full, Handle, attach, save
-from rankwise.adapters.parametrizations.chained import merged, set_merged
+from rankwise.adapters.parametrizations.frozen_pairs import merged, set_merged
 from rankwise.cost import ModelShape, Workload, adapter_flops, full_flops
 from rankwise.engine.forward import Forward
 from rankwise.engine.private import PrivateBase

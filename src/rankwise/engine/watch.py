@@ -11,8 +11,8 @@ class Watch:
     """Called around every optimizer step of one run; it reads and must change nothing. Override what you need.
 
     Dropout is off while it looks. Other runs may sit on the same base: to compute with this one alone, use
-    :func:`rankwise.engine.scoring.score` or ``trainee.forward.only(trainee.name)``. A resumed run shows only the steps
-    it still trains, and a step whose loss or gradient is not finite is not shown.
+    :func:`rankwise.engine.evaluation.scoring.score` or ``trainee.forward.only(trainee.name)``. A resumed run shows
+    only the steps it still trains, and a step whose loss or gradient is not finite is not shown.
     """
 
     def gradients(self, step: int, trainee: Trainee) -> None:

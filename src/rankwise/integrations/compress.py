@@ -176,7 +176,7 @@ class _Measure:
 
 
 def _card(live: Live, done: Compressed) -> str:
-    from rankwise.studies.modelcard import card_header, carried
+    from rankwise.studies.results.modelcard import card_header, carried
 
     ranks = sorted(set(done.ranks.values()))
     lines = [

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rankwise.adapters import Handle, adapters_in, load
-from rankwise.adapters.reading import CONFIG, OURS, TENSORS, check_folder, read_json
+from rankwise.adapters.checkpoint_files import CONFIG, OURS, TENSORS, check_folder, read_json
 from rankwise.data import InputForm
 from rankwise.digests import states_digest
 from rankwise.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Any
 from rankwise.adapters import Handle
 from rankwise.data import Encoded
 from rankwise.engine import Forward, evaluate
-from rankwise.engine.quiz import make_quiz
+from rankwise.engine.evaluation.exact_match import make_quiz
 from rankwise.models import Base
 from rankwise.stats.single import Mean, Share, per_token, share
 

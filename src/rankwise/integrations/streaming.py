@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from rankwise.engine.generate import _plain, check_prompts, decoding
+from rankwise.engine.evaluation.generate import _plain, check_prompts, decoding
 from rankwise.models import Base
 
 
 def stream(base: Base, prompt: Sequence[int], show: Callable[[str], None], *, max_new_tokens: int) -> str:
     """Continue ``prompt`` with the likeliest token, calling ``show`` with each finished piece of text.
 
-    The same text as :func:`rankwise.engine.generate.greedy` gives, and the same refusals.
+    The same text as :func:`rankwise.engine.evaluation.generate.greedy` gives, and the same refusals.
     """
     from transformers import TextStreamer
 

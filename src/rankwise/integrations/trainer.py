@@ -25,7 +25,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from rankwise.adapters import Handle, save
-from rankwise.adapters.parametrizations.chained import set_merged
+from rankwise.adapters.parametrizations.frozen_pairs import set_merged
 from rankwise.errors import UsageError
 from rankwise.integrations.trainer_events import EVENT, TrainerEvents
 from rankwise.tensor_files import digest_of, write_tensors

@@ -16,9 +16,9 @@ from torch import Tensor
 from rankwise.adapters import Handle
 from rankwise.adapters.events import Rate
 from rankwise.adapters.events.base import Event
-from rankwise.engine.events import Events, add_penalties
+from rankwise.engine.events.driver import Events, add_penalties
+from rankwise.engine.events.view import Sight
 from rankwise.engine.optim import make_rate, precondition
-from rankwise.engine.sight import Sight
 from rankwise.errors import UsageError
 
 EVENT = "rankwise.event."

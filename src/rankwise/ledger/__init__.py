@@ -7,3 +7,14 @@ from rankwise.ledger.metrics import MetricsLog
 from rankwise.ledger.store import Ledger, Run
 
 __all__ = ["Ledger", "MetricsLog", "Run", "StudyFolder", "StudyLock", "canonical", "run_key"]
+
+PUBLIC = (
+    "differences",
+    "export",
+    "folder",
+    "keys",
+    "lock",
+    "metrics",
+    "store",
+)
+"""Modules that other rooms import."""

@@ -81,10 +81,10 @@ from rankwise.methods.longlora import longlora as longlora
 import typing
 
 from rankwise.methods.card import Card as Card
-from rankwise.methods.listing import build as build
-from rankwise.methods.listing import card as card
-from rankwise.methods.listing import catalogue as catalogue
-from rankwise.methods.placing import placement as placement
+from rankwise.methods.cards import build as build
+from rankwise.methods.cards import card as card
+from rankwise.methods.cards import catalogue as catalogue
+from rankwise.methods.placement_names import placement as placement
 
 # Called as rankwise.methods.lora(ranks=8), a method refuses the option like everywhere else, with the nearest name.
 globals().update({found.name: found.build for found in catalogue()})
@@ -95,3 +95,13 @@ if not typing.TYPE_CHECKING:  # a type checker knows which names there are
         from rankwise.errors import no_attribute
 
         raise no_attribute(__name__, name, (card.name for card in catalogue()))
+
+
+PUBLIC = (
+    "card",
+    "compatibility_table",
+    "dora",
+    "lora",
+    "taxonomy",
+)
+"""Modules that other rooms import."""

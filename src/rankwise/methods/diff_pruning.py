@@ -9,7 +9,7 @@ from rankwise.adapters.parametrizations import MaskedDifference
 from rankwise.adapters.penalties import OpenGates
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.placement_names import placement as place
 
 
 def diff_pruning(

@@ -15,7 +15,7 @@ from rankwise.adapters.optimizers.compressed import left_open
 from rankwise.adapters.parametrizations import WholeMatrix
 from rankwise.adapters.placements import Placement
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.placement_names import placement as place
 
 
 def galore(

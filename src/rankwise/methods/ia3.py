@@ -12,7 +12,7 @@ from rankwise.adapters.parametrizations import IA3
 from rankwise.adapters.placements import Placement
 from rankwise.adapters.scalings import Constant
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.placement_names import placement as place
 
 
 def ia3(placement: str | Placement = "keys-values-down", side: Literal["auto", "out", "in"] = "auto") -> Adapter:

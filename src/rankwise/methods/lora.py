@@ -11,7 +11,7 @@ from rankwise.adapters.parametrizations import ExpertLowRank, LowRank, Parametri
 from rankwise.adapters.placements import Experts, Placement, Regex, Suffixes
 from rankwise.errors import UsageError, unknown
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.placement_names import placement as place
 
 _QKV = ("q", "k", "v")
 

@@ -8,7 +8,7 @@ from rankwise.adapters.parametrizations import Spectrum
 from rankwise.adapters.placements import Placement
 from rankwise.adapters.scalings import Constant
 from rankwise.methods.card import Card
-from rankwise.methods.placing import placement as place
+from rankwise.methods.placement_names import placement as place
 
 
 def sam_parser(

@@ -26,3 +26,15 @@ __all__ = [
     "tokenizer_beside",
     "write_form",
 ]
+
+PUBLIC = (
+    "attention_groups",
+    "config_limits",
+    "default",
+    "folder",
+    "hub",
+    "quiet",
+    "saving",
+    "structure",
+)
+"""Modules that other rooms import."""

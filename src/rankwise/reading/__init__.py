@@ -11,3 +11,6 @@ from rankwise.reading.plain_text import read_text
 from rankwise.reading.yaml_text import parse_yaml, read_mapping
 
 __all__ = ["Options", "Pattern", "parse_json", "parse_yaml", "read_json", "read_mapping", "read_object", "read_text"]
+
+PUBLIC = ()
+"""Modules that other rooms import."""

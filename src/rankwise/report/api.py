@@ -8,7 +8,7 @@ from typing import Any
 
 from rankwise.execution.progress import Progress
 from rankwise.report import write_report
-from rankwise.studies.presets import resolve_file, resolve_study
+from rankwise.studies.presets.resolve import resolve_file, resolve_study
 from rankwise.studies.study import run_study
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rankwise.engine.event_summary import effect
+from rankwise.engine.events.summary import effect
 from rankwise.report.wording import MISSING
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankwise.report.event_lines import event_line, number
 from rankwise.report.figures.events import event_figures
-from rankwise.report.plain import PlainPage, Table, write_plain
+from rankwise.report.simple_page import PlainPage, Table, write_plain
 from rankwise.report.view import Document
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.files import write_text
-from rankwise.report import extras, sections, survey, view, wording
+from rankwise.report import optional_sections, sections, survey, view, wording
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.pictures import Picture, draw_figures
@@ -66,9 +66,9 @@ def render_page(
         adapter_saved=adapter_saved,
         recipes=recipes,
         yardstick=sections.yardstick(document),
-        answers=extras.answers(document),
-        rules=extras.rules(document),
-        search=extras.search_price(document),
+        answers=optional_sections.answers(document),
+        rules=optional_sections.rules(document),
+        search=optional_sections.search_price(document),
         survey=survey.rows(document),
         survey_header=survey.HEADER,
         survey_notes=[survey.sentence(document), *survey.left_out(document)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rankwise.report.event_lines import event_line
 from rankwise.report.figures.stream import stream_figures
-from rankwise.report.plain import PlainPage, Table, write_plain
+from rankwise.report.simple_page import PlainPage, Table, write_plain
 from rankwise.report.stream_tables import floor, leading, more_tables, nats, percent
 from rankwise.report.view import Document
 from rankwise.report.wording import MISSING

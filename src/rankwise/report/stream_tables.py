@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rankwise.report.plain import Table
+from rankwise.report.simple_page import Table
 from rankwise.report.view import Document
 from rankwise.report.wording import MISSING, duration, operations, size
 from rankwise.stats.single import FLOOR

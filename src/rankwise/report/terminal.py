@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankwise.report import extras, survey
+from rankwise.report import optional_sections, survey
 from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
@@ -123,8 +123,8 @@ def _sentences(arms: list[ArmView], headline: str) -> list[str]:
 
 def _extras(document: dict[str, Any]) -> list[str]:
     """Right answers, rules of thumb that have enough data, the price of the search."""
-    lines = [f"Rule of thumb: {sentence}" for sentence, enough in extras.rules(document) if enough]
-    found, price = extras.answers(document), extras.search_price(document)
+    lines = [f"Rule of thumb: {sentence}" for sentence, enough in optional_sections.rules(document) if enough]
+    found, price = optional_sections.answers(document), optional_sections.search_price(document)
     if found is not None:
         lines += [row.sentence for row in found.rows] + ([found.note] if found.note else [])
     return lines + ([price.sentence] if price is not None else [])

@@ -5,3 +5,15 @@ Pure numpy and scipy; nothing here knows what an arm is made of. Reading order: 
 ``multiplicity`` (what may be claimed), ``planning`` (what would decide), ``simulation`` (the evidence that the
 intervals cover), ``bootstrap`` (a cross-check), ``trend`` and ``mcnemar``.
 """
+
+PUBLIC = (
+    "contrast",
+    "crossed",
+    "mcnemar",
+    "multiplicity",
+    "scores",
+    "single",
+    "trend",
+    "verdict",
+)
+"""Modules that other rooms import."""

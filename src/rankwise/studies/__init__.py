@@ -1,0 +1,30 @@
+"""A question in, a verdict out: presets, the search for rates, runs on fresh seeds, and what came of them."""
+
+PUBLIC = (
+    "api",
+    "budget.forecast",
+    "budget.plan",
+    "cells",
+    "checkup",
+    "config",
+    "orthogonalization.config",
+    "orthogonalization.study",
+    "presets.resolve",
+    "presets.scales",
+    "recipes.from_study",
+    "results.compare",
+    "results.event_history",
+    "results.file",
+    "results.modelcard",
+    "results.provenance",
+    "results.reference",
+    "running.allocator",
+    "running.device",
+    "running.single",
+    "running.single_config",
+    "search.lr_prior",
+    "search.rates",
+    "settings",
+    "study",
+)
+"""Modules that other rooms import."""

@@ -9,8 +9,8 @@ from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
 from rankwise.methods import build
-from rankwise.studies.single import Trained, run_single
-from rankwise.studies.single_config import single_config
+from rankwise.studies.running.single import Trained, run_single
+from rankwise.studies.running.single_config import single_config
 
 
 def train(

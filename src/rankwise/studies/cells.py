@@ -10,10 +10,10 @@ from typing import Any
 from rankwise.data import is_generated
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Passing, Progress
-from rankwise.studies.conduct import runs_after
 from rankwise.studies.config import Budget, StudyConfig
-from rankwise.studies.presets import PRESETS
-from rankwise.studies.result_file import write_document
+from rankwise.studies.presets.resolve import PRESETS
+from rankwise.studies.results.file import write_document
+from rankwise.studies.running.conduct import runs_after
 from rankwise.studies.study import Document, run_study
 
 

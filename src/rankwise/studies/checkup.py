@@ -16,9 +16,9 @@ from rankwise.data.spelled import spelled
 from rankwise.engine import Forward, evaluate
 from rankwise.errors import unknown
 from rankwise.models import Base, check_rows, load_base
-from rankwise.studies.device import pick_device
-from rankwise.studies.provenance import provenance
-from rankwise.studies.single_config import single_config
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.running.device import pick_device
+from rankwise.studies.running.single_config import single_config
 
 ALL = Limits(None, None, None)
 SCALE = "quick"  # doctor applies its maximum length and sizes

@@ -91,7 +91,7 @@ class Sizes(Strict):
 
 
 class Halving(Strict):
-    """How successive halving stops runs early (see :mod:`rankwise.studies.halving`).
+    """How successive halving stops runs early (see :mod:`rankwise.studies.search.halving`).
 
     Attributes:
         eta: of an arm's learning rates one in ``eta`` goes on at a rung (two at least at the first one).
@@ -140,7 +140,7 @@ class StudyConfig(Strict):
         exact_match: test questions that fresh runs answer by greedy decoding; 0 leaves it out.
         cheapest_by: the cost by which the cheapest arm that matches is recommended.
         measure: time and memory of the reference and the finalists, each alone in a fresh process.
-        survey: the methods and groups of a survey, which judges nothing (see :mod:`rankwise.studies.survey`).
+        survey: the methods and groups of a survey, which judges nothing (see :mod:`rankwise.studies.presets.survey`).
         checkpoint_seconds: least time between two checkpoints of a run.
     """
 

@@ -14,21 +14,21 @@ from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
-from rankwise.studies.conduct import Outcome, conduct
+from rankwise.studies.budget.budgeted import conduct_within, stored_plan, unstarted
 from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
-from rankwise.studies.costs import costs
-from rankwise.studies.document import results
-from rankwise.studies.exact_match import exact_match
-from rankwise.studies.judgement import judge_study
-from rankwise.studies.modelcard import write_card
-from rankwise.studies.provenance import provenance
-from rankwise.studies.recipes import write_recipes
-from rankwise.studies.recommend import best_arm
-from rankwise.studies.result_file import write_document
-from rankwise.studies.rules import rules
-from rankwise.studies.runner import Runner, Trial
-from rankwise.studies.setup import load_cell
-from rankwise.studies.within import conduct_within, stored_plan, unstarted
+from rankwise.studies.recipes.write import write_recipes
+from rankwise.studies.results.costs import costs
+from rankwise.studies.results.document import results
+from rankwise.studies.results.exact_match import exact_match
+from rankwise.studies.results.file import write_document
+from rankwise.studies.results.modelcard import write_card
+from rankwise.studies.results.provenance import provenance
+from rankwise.studies.results.recommend import best_arm
+from rankwise.studies.results.rules_of_thumb import rules
+from rankwise.studies.results.verdicts import judge_study
+from rankwise.studies.running.conduct import Outcome, conduct
+from rankwise.studies.running.runner import Runner, Trial
+from rankwise.studies.running.setup import load_cell
 
 Document = dict[str, Any]
 

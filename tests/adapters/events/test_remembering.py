@@ -7,7 +7,7 @@ import torch
 
 from rankwise.adapters.events import ElasticWeights, OnlineLoRA
 from rankwise.engine import Forward, State, TrainSpec, train
-from rankwise.engine.curvature import squared_gradients
+from rankwise.engine.evaluation.curvature import squared_gradients
 from rankwise.engine.run import Run
 from rankwise.errors import UsageError
 from rankwise.methods import lora, olora

@@ -10,10 +10,10 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from rankwise.adapters.events import ShiftedAttention
 from rankwise.engine import Forward
+from rankwise.engine.attention.shifted import blocks, shifted
 from rankwise.engine.fast import attention
 from rankwise.engine.fast.layout import lay_out
 from rankwise.engine.fast.pieces import attend_pieces, still
-from rankwise.engine.shifting import blocks, shifted
 from rankwise.errors import UsageError
 from rankwise.models.attention_groups import halves, squared
 from tests.engine.fast.models import KINDS, batch, model

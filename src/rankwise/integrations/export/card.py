@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def write_card(folder: Path, live: Live, exported: Exported) -> None:
     """Write ``README.md``: what it is, on which base, what was lost, how it was checked, how to load it."""
     from rankwise import __version__
-    from rankwise.studies.modelcard import card_header, carried
+    from rankwise.studies.results.modelcard import card_header, carried
 
     lost = "exact" if exported.exact else f"cut by SVD: up to {max(exported.errors.values()):.2%} of an update is lost"
     lines = [

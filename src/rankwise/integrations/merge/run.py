@@ -176,7 +176,7 @@ def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> Non
 
 def _card(done: Merged) -> str:
     from rankwise import __version__
-    from rankwise.studies.modelcard import card_header, carried
+    from rankwise.studies.results.modelcard import card_header, carried
 
     lines = [
         *card_header(done.base, merged=True),

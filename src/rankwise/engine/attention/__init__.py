@@ -1,0 +1,1 @@
+"""Attention of our own in training passes: replaced, dropped, in shifted groups."""

@@ -1,0 +1,1 @@
+"""Measures a model: negative log-likelihood, exact match, generated text, spectra, curvature."""

@@ -1,0 +1,1 @@
+"""What an adapter's events see, change and leave on record."""

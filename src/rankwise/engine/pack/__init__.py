@@ -1,0 +1,1 @@
+"""Many runs in shared passes, each with the bits it has alone."""

@@ -1,0 +1,1 @@
+"""Keeps a study within a given time."""

@@ -1,0 +1,1 @@
+"""``rankwise study orthogonalization``: do loss spikes come from orthogonalization events?"""

@@ -1,0 +1,1 @@
+"""Named questions: which arms, which scale, which grid."""

@@ -1,0 +1,111 @@
+"""Named sizes: how long, how much data, which grids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rankwise.adapters import Adapter, Full
+from rankwise.studies.search.lr_prior import SHORT, TIMES, WIDTH, center, family, prior, times
+
+_COMMON: dict[str, Any] = {"schedule": "constant", "clip": 1.0, "seed": 0, "margin": 0.05}
+# Stop learning rates early, look once beyond an edge, and rerun a fitted optimum that promises 1 % of the gain.
+_SEARCH: dict[str, Any] = {"search": "halving", "widen": 1, "refine": 0.01}
+
+SCALES: dict[str, dict[str, Any]] = {
+    # Half a minute on two CPU cores: a random model shows that everything works, not which rank is enough.
+    "smoke": {
+        **_COMMON,
+        **_SEARCH,
+        "model": "tiny",
+        "steps": 12,
+        "batch": 8,
+        "micro_batch": 8,
+        "eval_every": 4,
+        "dtype": "float32",
+        "max_length": 256,
+        "sizes": {"train": 64, "selection": 16, "test": 32},
+        "fresh_seeds": (1, 2, 3),
+        "finalists": 2,
+        "measure": False,  # a tiny model's memory is Python's own
+        "checkpoint_seconds": 0.0,
+    },
+    # About a quarter of an hour on two CPU cores, with the default model and data.
+    "quick": {
+        **_COMMON,
+        **_SEARCH,
+        "model": "default",
+        "steps": 20,
+        "batch": 8,
+        "micro_batch": 8,
+        "eval_every": 5,
+        "dtype": "bfloat16",
+        "max_length": 256,
+        "sizes": {"train": 160, "selection": 32, "test": 96},
+        "fresh_seeds": (1, 2, 3),
+        "finalists": 2,
+        "checkpoint_seconds": 20.0,
+    },
+    # The recipe of the Vietnamese tutorial that replicates "LoRA Without Regret": one seed, fixed grids, alpha = rank.
+    # It has no fresh seeds, so it screens and draws; add --seeds 3 for a verdict.
+    "tutorial": {
+        **_COMMON,
+        "model": "default",
+        "data": "word-problems:vi",
+        "steps": 60,
+        "batch": 16,
+        "micro_batch": 4,
+        "eval_every": 10,
+        "dtype": "bfloat16",
+        "max_length": 256,
+        "completion_style": "think",
+        "system": (
+            "Bạn là trợ lý giải toán. Hãy giải từng bước, kiểm tra lại các phép tính và kết thúc bằng đáp số cuối cùng."
+        ),
+        "sizes": {"train": 7470, "selection": 1322, "test": 1322},
+        "fresh_seeds": (),
+        "finalists": 0,
+        "search": "grid",
+        "widen": 0,
+        "refine": None,
+        "measure": False,
+        "checkpoint_seconds": 60.0,
+    },
+}
+
+# Grids of the scales that have their own: a random tiny model wants high rates, the tutorial's are to the letter.
+# Everywhere else the rule in search/lr_prior.py is the start.
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    "smoke": {
+        "full": (3e-3, 1e-2, 3e-2),
+        "lora": (3e-3, 1e-2, 3e-2),
+        "edited": (3e-3, 1e-2, 3e-2),
+        "plus": (1e-3, 3e-3, 1e-2),
+    },
+    "tutorial": {"full": (1e-5, 2e-5), "lora": (1e-4, 2e-4), "edited": (1e-4, 2e-4), "plus": (5e-5, 1e-4)},
+}
+
+# The tutorial's second finding sweeps wider than the others.
+SWEEPS: dict[str, dict[str, tuple[float, ...]]] = {
+    "smoke": {"full": (1e-3, 3e-3, 1e-2, 3e-2), "lora": (1e-3, 3e-3, 1e-2, 3e-2)},
+    "tutorial": {"full": (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), "lora": (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)},
+}
+
+
+def grid(
+    scale: str, target: Adapter | Full, *, width: int = WIDTH, steps: int = SHORT + 1, sweep: bool = False
+) -> tuple[float, ...]:
+    """Return the starting grid of learning rates.
+
+    Args:
+        width, steps: hidden width of the model and steps of a run, for scales without a grid of their own.
+        sweep: take the wider grid where there is one.
+    """
+    kind = family(target)
+    if scale not in GRIDS:
+        return prior(kind, width, steps, each_side=2 if sweep and kind in ("full", "lora") else 1, times=times(target))
+    rows = {**GRIDS[scale], **(SWEEPS[scale] if sweep else {})}
+    return rows[kind]
+
+
+# Learning rates of a single `rankwise train` without --lr: the middle of the default model's grids.
+DEFAULT_RATES = {kind: center(kind) for kind in TIMES}

@@ -1,0 +1,1 @@
+"""The recommended arm as configurations for other tools."""

@@ -1,0 +1,1 @@
+"""Turns what came of the runs into verdicts and the result file."""

@@ -1,0 +1,222 @@
+"""Writes down a study: the ``results`` dict that the report reads. No clocks here: a resumed study gives it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rankwise.adapters import Adapter
+from rankwise.data import Splits
+from rankwise.engine import RunResult
+from rankwise.methods import card
+from rankwise.models import Base
+from rankwise.stats.contrast import Interval
+from rankwise.stats.verdict import Verdict
+from rankwise.studies.budget.plan import budget_changes
+from rankwise.studies.config import Arm, StudyConfig
+from rankwise.studies.presets.resolve import question
+from rankwise.studies.presets.survey import survey
+from rankwise.studies.results.cautions import traps
+from rankwise.studies.results.event_history import dynamics
+from rankwise.studies.results.recommend import recommend
+from rankwise.studies.results.verdicts import Judgement, finished
+from rankwise.studies.running.conduct import ArmOutcome, Outcome
+from rankwise.studies.running.outcome import Search
+
+SCHEMA = 1
+
+
+def results(
+    config: StudyConfig,
+    base: Base,
+    splits: Splits,
+    outcome: Outcome,
+    judgement: Judgement,
+    faults: list[dict[str, str]],
+    costs: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the study's results as plain JSON values (see docs in ARCHITECTURE.md, "The result file")."""
+    arms = [_arm(outcome.arms[arm.name], judgement, outcome, config) for arm in config.arms]
+    return {
+        "schema": SCHEMA,
+        "study": {
+            "preset": config.preset,
+            "scale": config.scale,
+            "question": question(config.preset),
+            "margin": config.margin,
+            "seed": config.seed,
+            "fresh_seeds": list(config.fresh_seeds),
+            "budget": {"seconds": config.budget.seconds, "changes": budget_changes(config)} if config.budget else None,
+        },
+        "cell": {
+            "model": base.name,
+            "data": splits.name,
+            "notes": [*base.notes, *splits.notes],
+            "train": len(splits.train),
+            "selection": len(splits.selection),
+            "test": len(splits.test),
+            "test_targets": sum(e.targets for e in splits.test),
+            "base_fingerprint": base.fingerprint,
+            "data_fingerprint": splits.fingerprint,
+        },
+        "training": {
+            "steps": config.steps,
+            "batch": config.batch,
+            "schedule": config.schedule,
+            "optimizer": "AdamW",
+            "clip": config.clip,
+            "dtype": config.dtype,
+            "eval_steps": list(config.train_spec(config.arms[0], 1.0, 0).eval_steps),
+        },
+        "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
+        "arms": arms,
+        "search": _search(config, outcome.search),
+        "verdict": recommend(config, outcome, judgement, costs),
+        "traps": traps(config, outcome),
+        "faults": faults,
+        **({"survey": found} if (found := survey(config, outcome)) else {}),
+        "citations": _citations(config),
+    }
+
+
+def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: StudyConfig) -> dict[str, Any]:
+    arm = outcome.arm
+    verdict = judgement.verdicts.get(arm.name)
+    trend = judgement.trends.get(arm.name)
+    fresh = finished(outcome)
+    some_run = next((r for r in outcome.screening.values() if r is not None), None)
+    rates = [_run(lr, config.seed, run) for lr, run in sorted(outcome.screening.items())]
+    tests = [r.test.mean for r in fresh.values() if r.test]
+    return {
+        "name": arm.name,
+        "label": arm.label,
+        "method": arm.method,
+        "options": dict(sorted(arm.options.items())),  # the same bytes from study.yaml, which sorts names
+        "reference": arm is config.reference_arm,
+        "batch": arm.batch or config.batch,
+        **_spec(arm),
+        "trainable": some_run.trainable if some_run else None,
+        "flops": max(
+            (r.flops for r in outcome.screening.values() if r is not None and r.status == "done"), default=None
+        ),
+        "learning_rates": rates,
+        "best_lr": outcome.best_lr,
+        "bracketed": outcome.bracketed,
+        "widened": outcome.widened,
+        "fit": _fit(outcome),
+        "best_of_sweep": best_of_sweep([rate["curve"] for rate in rates]),
+        "fresh": [_fresh(outcome, seed, run) for seed, run in outcome.fresh.items()],
+        "test_nll": sum(tests) / len(tests) if tests else None,
+        "regret": _interval(verdict.regret) if verdict else None,
+        "recovery": _interval(verdict.recovery) if verdict else None,
+        "verdict": _verdict(arm, verdict, study, config),
+        **({"dynamics": found} if (found := dynamics(outcome)) else {}),
+        "trend": None
+        if trend is None
+        else {"slope": trend.slope, "low": trend.low, "high": trend.high, "widening": trend.widening},
+    }
+
+
+def _fit(outcome: ArmOutcome) -> dict[str, Any] | None:
+    if outcome.fit is None:
+        return None
+    fit, step = outcome.fit
+    return {"lr": fit.lr, "nll": fit.nll, "coefficients": list(fit.coefficients), "step": step}
+
+
+def _search(config: StudyConfig, search: Search) -> dict[str, Any]:
+    return {
+        "kind": config.search,
+        "examples_spent": search.spent,
+        "examples_full_grid": search.full_grid,
+        "rungs": [asdict(rung) for rung in search.rungs],
+        "stopped": [asdict(stop) for stop in search.stops],
+    }
+
+
+def _spec(arm: Arm) -> dict[str, Any]:
+    target = arm.target()
+    if not isinstance(target, Adapter):
+        blank = dict.fromkeys(("rank", "alpha", "alpha_over_rank", "scaling", "placement"))
+        return {**blank, "formula": card(arm.method).formula}
+    return {
+        "rank": target.rank,
+        "alpha": target.alpha,
+        "alpha_over_rank": target.alpha / target.rank,
+        "scaling": target.s,
+        "placement": target.placement.name,
+        "formula": f"W = {target.formula}",
+    }
+
+
+def _run(lr: float, seed: int, run: RunResult | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"status": "failed", "reason": None, "selection_nll": None, "best_step": None, "curve": []}
+    if run is not None:
+        done = run.status == "done"
+        facts = {
+            "status": "stopped" if run.status == "paused" else run.status,
+            "reason": run.reason,
+            "selection_nll": run.selection_nll if done else None,
+            "best_step": run.best_step if done else None,
+            "curve": [list(point) for point in run.curve],
+        }
+    return {"lr": lr, "seed": seed, **facts}
+
+
+def _fresh(outcome: ArmOutcome, seed: int, run: RunResult | None) -> dict[str, Any]:
+    return {
+        **_run(outcome.best_lr or 0.0, seed, run),
+        "test_nll": run.test.mean if run and run.test else None,
+        "test_nll_final": run.test_final.mean if run and run.test_final else None,
+    }
+
+
+def best_of_sweep(curves: list[list[Any]]) -> list[list[float]]:
+    """Return, at each step, the lowest NLL over learning rates: an empirical lower bound, not one run."""
+    best: dict[int, float] = {}
+    for step, nll in (point for curve in curves for point in curve):
+        best[step] = min(nll, best.get(step, nll))
+    return [[step, best[step]] for step in sorted(best)]
+
+
+def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyConfig) -> dict[str, Any]:
+    if arm is config.reference_arm:
+        return {"word": "reference", "sentence": f"{arm.label} is the reference.", "contrast": None, "needs": None}
+    if verdict is None:
+        chosen = arm.name in study.finalists
+        if study.arms[arm.name].stopped:
+            step = study.arms[arm.name].depth
+            sentence = (
+                f"{arm.label} was stopped at step {step} of {config.steps}, behind others; there is no verdict on it."
+            )
+            return {"word": "screened", "sentence": sentence, "contrast": None, "needs": None}
+        why = "its fresh runs diverged or failed" if chosen else "it got no fresh seeds"
+        word = "no verdict" if chosen else "screened"
+        sentence = f"{arm.label} was screened on one seed only; {why}, so there is no verdict on it."
+        return {"word": word, "sentence": sentence, "contrast": None, "needs": None}
+    contrast = None
+    if verdict.contrast is not None:
+        contrast = {**(_interval(verdict.contrast) or {}), "df": verdict.df, "p": verdict.p}
+    return {
+        "word": verdict.word,
+        "sentence": verdict.sentence(arm.label, config.reference_words),
+        "contrast": contrast,
+        "needs": str(verdict.needs) if verdict.needs else None,
+    }
+
+
+def _interval(interval: Interval | None) -> dict[str, float] | None:
+    if interval is None:
+        return None
+    return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+
+
+def _citations(config: StudyConfig) -> list[dict[str, str]]:
+    # An arm composed by hand has no paper.
+    cards = {arm.method: card(arm.method) for arm in config.arms if arm.adapter is None}
+    return [
+        {"method": c.name, "arxiv": c.arxiv, "title": c.title, "bibtex": c.citation}
+        for c in cards.values()
+        if c.citation
+    ]

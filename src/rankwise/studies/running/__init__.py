@@ -1,0 +1,1 @@
+"""Runs a study's trials: the search, then fresh seeds."""
