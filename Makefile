@@ -58,5 +58,12 @@ controls: setup ## full against full, and a crippled arm, on the real model: the
 docs: setup ## rewrite docs/methods.md from the catalogue
 	$(BIN)/python -m docs.build
 
+.PHONY: dist
+dist: setup ## the wheel and the source archive in dist/, as PyPI would take them
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
 clean: ## remove what make made (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
