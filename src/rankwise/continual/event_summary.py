@@ -1,4 +1,4 @@
-"""What the events did, arm by arm, and the answer to the note in plain words, English and Vietnamese."""
+"""What the events did, arm by arm, and the answer to the study's question in words, English and Vietnamese."""
 
 from __future__ import annotations
 

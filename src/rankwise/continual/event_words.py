@@ -21,9 +21,9 @@ ENGLISH = {
         "invertible M. Orthogonal rows without a jump, with the largest change of the loss in nats: {names}."
     ),
     "log": (
-        "About the note: its log is of a run with the L2 cure and holds no QR event, so it cannot itself show the "
-        "jump; the numbers above can. Its “CLoRA Loss: 0.2400” is what that formula gives for orthonormal A and B = 0, "
-        "three adapters of rank 8: a constant that says nothing about the training."
+        "About the training log that raised the question: it is of a run with L2 normalization and holds no QR event, "
+        "so it cannot itself show the jump; the numbers above can. Its “CLoRA Loss: 0.2400” is what that formula gives "
+        "for orthonormal A and B = 0, three adapters of rank 8: a constant that says nothing about the training."
     ),
     "size": (
         "Size of the evidence: {model}, {steps} steps of {batch} examples, an event every {every} steps, training "
@@ -52,9 +52,9 @@ VIETNAMESE = {
         "B A giữ nguyên. Các hàng trực giao mà loss không nhảy (thay đổi lớn nhất, tính bằng nat): {names}."
     ),
     "log": (
-        "Về ghi chú: log trong đó là của lần chạy đã dùng L2 và không có lần QR nào, nên tự nó không cho thấy cú nhảy; "
-        "các con số trên thì có. “CLoRA Loss: 0.2400” đúng bằng giá trị của công thức khi A trực chuẩn và B = 0, với "
-        "ba adapter hạng 8: một hằng số, không nói gì về quá trình huấn luyện."
+        "Về log huấn luyện đã nêu ra câu hỏi: đó là lần chạy dùng L2 và không có lần QR nào, nên tự nó không cho thấy "
+        "cú nhảy; các con số trên thì có. “CLoRA Loss: 0.2400” đúng bằng giá trị của công thức khi A trực chuẩn và B = "
+        "0, với ba adapter hạng 8: một hằng số, không nói gì về quá trình huấn luyện."
     ),
     "size": (
         "Quy mô bằng chứng: {model}, {steps} bước, mỗi bước {batch} mẫu, sự kiện sau mỗi {every} bước, mẫu huấn luyện "
