@@ -1,6 +1,7 @@
 """The study of events: one data order for all arms, its claims true of its own numbers, resume, bad input."""
 
 import json
+from string import Formatter
 
 import pytest
 
@@ -8,6 +9,7 @@ from rankwise.cli.main import main
 from rankwise.continual.event_config import ARMS, resolve_events
 from rankwise.continual.event_study import design, run_events
 from rankwise.continual.event_summary import jumps
+from rankwise.continual.event_words import WORDS
 from rankwise.errors import UsageError
 
 SMALL = {"arms": ["none", "qr", "row-norm", "qr-fold", "polar-fold"], "steps": 4, "every": [2], "held_out": 4}
@@ -57,6 +59,16 @@ def test_the_page_and_a_second_call(study, capsys):
     assert "has no arms beside a reference" in capsys.readouterr().err
     again = run_events(resolve_events("smoke", SMALL), folder)
     assert json.dumps(again["results"], sort_keys=True) == json.dumps(document["results"], sort_keys=True)
+
+
+def test_both_languages_say_the_same_things_of_the_same_numbers():
+    fields = {
+        language: {
+            key: sorted(field for _, field, _, _ in Formatter().parse(text) if field) for key, text in words.items()
+        }
+        for language, words in WORDS.items()
+    }
+    assert fields["en"] == fields["vi"]
 
 
 def test_designs():
