@@ -1,4 +1,4 @@
-"""What the events did, arm by arm, and the answer to the note in plain words, English and Vietnamese."""
+"""What the events did, arm by arm, and the answer to the study's question in words, English and Vietnamese."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def _english(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -
             f"invertible M. Orthogonal rows without a jump, with the largest change of the loss in nats: {names}."
         )
     said.append(
-        "About the note: its log is of a run with the L2 cure and holds no QR event, so it cannot itself show the "
-        "jump; the numbers above can. Its “CLoRA Loss: 0.2400” is what that formula gives for orthonormal A and B = 0, "
-        "three adapters of rank 8: a constant that says nothing about the training."
+        "About the training log that raised the question: it is of a run with L2 normalization and holds no QR event, "
+        "so it cannot itself show the jump; the numbers above can. Its “CLoRA Loss: 0.2400” is what that formula gives "
+        "for orthonormal A and B = 0, three adapters of rank 8: a constant that says nothing about the training."
     )
     said.append(_size_en(config, model))
     return said
@@ -172,9 +172,9 @@ def _vietnamese(config: EventStudy, whole: dict[str, dict[str, Any]], model: str
             f"nên B A giữ nguyên. Các hàng trực giao mà loss không nhảy (thay đổi lớn nhất, tính bằng nat): {names}."
         )
     said.append(
-        "Về ghi chú: log trong đó là của lần chạy đã dùng L2 và không có lần QR nào, nên tự nó không cho thấy cú nhảy; "
-        "các con số trên thì có. “CLoRA Loss: 0.2400” đúng bằng giá trị của công thức khi A trực chuẩn và B = 0, với "
-        "ba adapter hạng 8: một hằng số, không nói gì về quá trình huấn luyện."
+        "Về log huấn luyện đã nêu ra câu hỏi: đó là lần chạy dùng L2 và không có lần QR nào, nên tự nó không cho thấy "
+        "cú nhảy; các con số trên thì có. “CLoRA Loss: 0.2400” đúng bằng giá trị của công thức khi A trực chuẩn và B = "
+        "0, với ba adapter hạng 8: một hằng số, không nói gì về quá trình huấn luyện."
     )
     said.append(
         f"Quy mô bằng chứng: {model}, {config.steps} bước, mỗi bước {config.batch} mẫu, sự kiện sau mỗi "

@@ -15,7 +15,7 @@ class Card:
     """One published method as one choice per axis.
 
     Attributes:
-        name: catalogue name (METHODS.md's heading in snake_case).
+        name: catalogue name: the paper's short name in snake_case.
         axes: what differs from LoRA, axis to choice.
         export_rank: rank of the exact plain-LoRA form, for instance ``"r"`` or ``"2r"``; ``"-"`` if there is none.
         fidelity: what the implementation is held against.
