@@ -76,7 +76,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new name beside ``path`` that says whose it is; nothing is created."""
+    """Return a new name beside ``path`` that holds this process's number; nothing is created."""
     name = path.name.encode()[:120].decode(errors="ignore")  # a file name has 255 bytes at most
     own = f"rw-{_machine()}-{os.getpid()}-{_started(os.getpid()) or 0}-{secrets.token_hex(4)}"
     return path.with_name(f".{name}.{own}.tmp")

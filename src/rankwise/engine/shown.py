@@ -1,4 +1,4 @@
-"""What one run in progress shows its events of its data and its model: losses, gradients, curvature.
+"""What the events of a run may see of its data and its model: losses, gradients, curvature.
 
 Looking changes nothing: dropout is off, no random stream moves, and gradients that are under way stay.
 """

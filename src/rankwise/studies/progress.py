@@ -16,7 +16,7 @@ class Progress:
         """A run begins."""
 
     def together(self, runs: int, steps: int) -> None:
-        """Several runs begin in shared passes, ``steps`` steps in all; each is told from start to done afterwards."""
+        """Several runs begin in shared passes, ``steps`` steps in all; calls from start to done follow for each."""
 
     def advance(self) -> None:
         """One of them took a step."""
