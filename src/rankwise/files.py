@@ -85,8 +85,8 @@ def temporary_beside(path: Path) -> Path:
 def sweep(path: Path) -> list[Path]:
     """Remove what dead processes left beside ``path``, once a process; return what was removed.
 
-    Dead is a temporary of ours whose process is gone. One of another machine, or of an earlier rankwise for this very
-    ``path``, is dead after a day without change. What cannot be removed stays.
+    A temporary of ours goes when its process is gone; one of another machine, or of an earlier rankwise for this very
+    ``path``, after a day without change. What cannot be removed stays.
     """
     place = (os.path.abspath(path.parent), path.name)
     if place in _swept:

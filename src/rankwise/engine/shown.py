@@ -34,7 +34,7 @@ class Shown:
         self.run = run
 
     def sight(self, private: PrivateBase | None) -> Sight:
-        """Return everything that there is to see; ``private`` are the run's own weights, if it has them."""
+        """Return this as a :class:`Sight`; ``private`` are the run's own weights, if it has them."""
         return Sight(self.probe, self.selection, self.replay, self.gradients, private, self)
 
     def probe(self) -> float:

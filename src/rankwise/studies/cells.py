@@ -46,7 +46,7 @@ class Cell:
 
 
 class AllCells(Passing):
-    """Tells one listener about cell after cell: counts go on from cell to cell instead of starting again.
+    """Reports the progress of all cells as one: counts go on from cell to cell instead of starting again.
 
     Args:
         expected: about how many runs each cell takes.

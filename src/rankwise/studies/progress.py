@@ -1,4 +1,4 @@
-"""What a study tells whoever watches it. The base class says nothing; the command line draws it."""
+"""What a running study reports. The base class ignores all of it; the command line shows it."""
 
 from __future__ import annotations
 
