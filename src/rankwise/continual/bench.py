@@ -31,10 +31,10 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run that is asked for; its result is its last step, not its best one.
+    """One run to have; what counts is where it ends, not its best step.
 
     Attributes:
-        label: its name in tables and messages.
+        label: as people read it.
         splits: its data.
         start: what it begins from; None: the spec's own start.
         test: score the test split at the end.

@@ -23,7 +23,7 @@ class Attempt:
     Attributes:
         steps: how many it will have trained.
         flops: operations that were done before, when it was paused.
-        result: of a run in a pack, once it has ended.
+        result: what came of it in a pack, once it has ended there.
     """
 
     def __init__(self, runner: Runner, job: Job) -> None:

@@ -84,7 +84,7 @@ class _Plan:
             self.runner.progress.note(f"resumed: {self.done} done{paused}, {to_go}")
 
     def wave(self, jobs: Sequence[Job]) -> list[RunResult | None]:
-        """Train these runs or find them in the ledger, and tell the display how many are still to come."""
+        """Have these runs, and tell how many there are still to come."""
         pending = [job for job in jobs if self.runner.known(job) is None]
         stage = max((job.until or self.config.steps for job in jobs), default=0) + any(job.fresh for job in jobs)
         left = len(pending) + runs_after(self.config, stage)

@@ -39,7 +39,7 @@ NUMERICS_VERSION = 2
 
 @dataclass(frozen=True)
 class Job:
-    """One run that is asked for: trained to its end, or ``until`` an evaluation step.
+    """One run to have: trained to its end, or ``until`` an evaluation step.
 
     Attributes:
         fresh: a run of the verdict: scores the test split and keeps its adapter.
