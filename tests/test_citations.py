@@ -10,6 +10,7 @@ FILES = sorted(
     + [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"]
 )
 DESIGN = re.compile(r"(docs/design/[\w.-]+\.md)(?:#([\w-]+))?")
+MODULE = re.compile(r"`((?:\w+/)+\w+\.py)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
 # Pages of the project's own planning and names for what people sent: nobody who has the repository has them.
 UNKNOWN = re.compile(
@@ -39,6 +40,13 @@ def test_citations_lead_to_a_page_and_a_heading():
     texts = {path: path.read_text(encoding="utf-8") for path in FILES}
     assert sum(len(DESIGN.findall(text)) for path, text in texts.items() if path.suffix == ".py") > 20
     assert not [fault for path, text in texts.items() for fault in faults(path, text)]
+
+
+def test_design_pages_name_files_that_are_there():
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "design").glob("*.md")}
+    named = {(path.name, name) for path, text in pages.items() for name in MODULE.findall(text)}
+    assert len(named) > 20
+    assert not [one for one in named if not any((ROOT / at / one[1]).is_file() for at in ("src/rankwise", "."))]
 
 
 def test_every_design_page_is_in_the_index():
