@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "rankwise"
-# Top to bottom (DESIGN 2). A room may import itself, the rooms after it, and what lies below all rooms.
+# Top to bottom, as in ARCHITECTURE.md. A room may import itself, the rooms after it, and what lies below all rooms.
 ROOMS = [
     "cli",
     "report",

@@ -76,7 +76,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new name beside ``path`` that says whose it is; nothing is created."""
+    """Return a new name beside ``path`` that holds this process's number; nothing is created."""
     name = path.name.encode()[:120].decode(errors="ignore")  # a file name has 255 bytes at most
     own = f"rw-{_machine()}-{os.getpid()}-{_started(os.getpid()) or 0}-{secrets.token_hex(4)}"
     return path.with_name(f".{name}.{own}.tmp")
@@ -85,8 +85,8 @@ def temporary_beside(path: Path) -> Path:
 def sweep(path: Path) -> list[Path]:
     """Remove what dead processes left beside ``path``, once a process; return what was removed.
 
-    Dead is a temporary of ours whose process is gone. One of another machine, or of an earlier rankwise for this very
-    ``path``, is dead after a day without change. What cannot be removed stays.
+    A temporary of ours goes when its process is gone; one of another machine, or of an earlier rankwise for this very
+    ``path``, after a day without change. What cannot be removed stays.
     """
     place = (os.path.abspath(path.parent), path.name)
     if place in _swept:

@@ -43,7 +43,7 @@ def test_the_default_study_has_the_arms_it_promises():
 
 
 def test_the_tutorial_scale_is_the_tutorials_grid():
-    """METHODS.md 16.1, findings 1 to 4."""
+    """The grids that the tutorial prints for its four findings."""
     rank = resolve_study("rank", "tutorial")
     assert [a.options.get("rank") for a in rank.arms] == [None, 1, 64, 256]
     assert [a.options.get("alpha") for a in rank.arms] == [None, 1.0, 64.0, 256.0], "alpha = rank"

@@ -215,7 +215,7 @@ class Bench:
                 self.progress.note(f"{job.label}, step {record['step']}: {text}")
             if "loss" in record:
                 self.progress.advance()
-                if "colora-note" in record.get("penalties", {}):  # as the note's own log has it
+                if "colora-note" in record.get("penalties", {}):  # in the words of the log it is taken from
                     value = record["penalties"]["colora-note"]
                     line = f"{record['step']}: LM Loss: {record['loss']:.4f}, CLoRA Loss: {value:.4f}"
                     self.progress.note(f"{job.label}, {line}")

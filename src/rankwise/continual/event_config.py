@@ -22,8 +22,8 @@ QUESTION = (
 # Name, label, kind of event, its options; the penalty acts at every step instead.
 ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "none": ("No event", "measure", {}),
-    "qr": ("QR on A and B (the note's old way)", "qr", {}),
-    "row-norm": ("L2 on A and B (the note's cure)", "row_norm", {}),
+    "qr": ("QR on A and B", "qr", {}),
+    "row-norm": ("L2 on A and B", "row_norm", {}),
     "row-norm-a": ("L2 on A only", "row_norm", {"columns": False}),
     "ema": ("EMA towards polar, no fold", "ema", {}),
     "gradual": ("Gradient step towards orthogonal rows", "gradual", {}),
@@ -132,7 +132,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "held_out": 16,
         "remembered": 8,
     },
-    # Hours on a CPU, minutes on a GPU: the note's length, three seeds.
+    # Hours on a CPU, minutes on a GPU: 60 steps, three seeds.
     "tutorial": {
         "model": "default",
         "learning_rates": (1e-3, 3e-3),

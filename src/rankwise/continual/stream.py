@@ -54,7 +54,7 @@ class Task(Strict):
 
     @model_serializer(mode="wrap")
     def _plain(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``columns`` out where there are none: streams are compared with folders that never heard of them."""
+        """Leave ``columns`` out where there are none, so that a stream equals that of an older folder."""
         values: dict[str, Any] = written(self)
         return values if self.columns else {name: value for name, value in values.items() if name != "columns"}
 

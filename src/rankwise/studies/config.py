@@ -55,7 +55,7 @@ class Arm(Strict):
 
     Attributes:
         name: short and unique, used in files; ``full`` is the reference.
-        label: as people read it.
+        label: its name in tables and figures.
         method, options: catalogue name and what its builder takes (rank, alpha, placement, ...).
         adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
         batch: examples per step, when it differs from the study's.

@@ -80,7 +80,7 @@ def run_study(
 
 
 def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
-    """What the next command needs to know and this one may not say: a file or a preset did, or it has several cells."""
+    """What the next command needs and the typed one may lack, where a file, a preset or a cell decides it."""
     columns = spelled(config.columns) if config.columns else None
     where = {"model": config.model, "data": config.data, "columns": columns, "max_length": config.max_length}
     return {"folder": str(out), **where, "test": config.sizes.test}
