@@ -90,7 +90,10 @@ FILES = {
     "a turn that is text": ("a.jsonl", lines({"messages": ["hi"]}), "turn 1: a turn must be an object with role"),
     "a turn without content": ("a.jsonl", lines({"messages": [{"role": "user"}]}), "with role and content"),
     "content in parts": (
-        "a.jsonl", lines({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
+        "a.jsonl", lines({"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]}),
+        "turn 1: part 1 of 'content' is of type 'image', and only parts of text are read"),
+    "content in a list": (
+        "a.jsonl", lines({"messages": [{"role": "user", "content": ["a"]}]}),
         "turn 1: 'content' must be text, found list"),
     "role misspelled": (
         "a.jsonl", lines({"messages": [TURNS[0], {"role": "assistent", "content": "b"}]}),
