@@ -106,4 +106,5 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     staging.rename(folder.best)
     config = folder.best / "adapter_config.json"
     targets = Options(read_object(config, cure=AGAIN), str(config)).names("target_modules", or_pattern=True)
-    write_recipes(runner.config, document["results"], name, folder.path / "recipes", targets)
+    modules = targets if isinstance(targets, str) else list(targets)
+    write_recipes(runner.config, document["results"], name, folder.path / "recipes", modules)
