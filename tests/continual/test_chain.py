@@ -1,5 +1,6 @@
 """A stream: what strategies share and keep, what resumes, what may be appended, and the pages."""
 
+import io
 import json
 import shutil
 import signal
@@ -10,12 +11,14 @@ import time
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from rankwise.cli.main import main
 from rankwise.continual import bench
 from rankwise.continual.chain import run_chain
 from rankwise.continual.folder import TASKS as PRINTS
 from rankwise.continual.scoring import measure
+from rankwise.data import InputForm, common_form
 from rankwise.engine import Forward, evaluate, greedy, prompt_of
 from rankwise.errors import RunError, UsageError
 from rankwise.ledger.store import Ledger
@@ -157,6 +160,35 @@ def test_saved_adapters_are_the_states(whole, tiny_base):
         finally:
             handle.detach()
         assert again == pytest.approx(R(document, label)[3], abs=1e-4)
+
+
+def test_beside_each_adapter_lies_how_its_training_data_were_written(whole, tiny_base):
+    from rankwise.continual.tasks import load_tasks
+    from rankwise.models import read_form
+
+    place = whole[0] / "adapters"
+    forms = {name: loaded.form for name, loaded in load_tasks(stream(), tiny_base).items()}
+    assert None not in forms.values()
+    assert {name: read_form(place / "per_task" / name) for name in forms} == forms
+    assert read_form(place / "color" / "vi") == forms["vi"]
+    for label in ("sequential", "olora_cl", "online_lora"):
+        assert read_form(place / label) == common_form(forms.values())
+
+
+@pytest.mark.parametrize(
+    ("forms", "common"),
+    [
+        ([InputForm(True, "a"), InputForm(True, "a")], InputForm(True, "a")),
+        ([InputForm(True, "a"), InputForm(True, "b")], InputForm(True)),
+        ([InputForm(True, "a"), InputForm(True)], InputForm(True)),
+        ([InputForm(False)], InputForm(False)),
+        ([InputForm(True), InputForm(False)], None),
+        ([InputForm(True), None], None),
+        ([InputForm(True), InputForm(True, completion_style="think")], None),
+    ],
+)
+def test_what_forms_have_in_common(forms, common):
+    assert common_form(forms) == common
 
 
 def test_exact_match_is_what_greedy_decoding_gives(tiny_base, tiny_splits):
@@ -452,3 +484,15 @@ def test_the_example_runs_under_two_minutes(tmp_path, capsys):
     started = time.monotonic()
     assert main(["chain", "examples/stream.yaml", "--scale", "smoke", "--out", str(tmp_path / "out")]) == 0
     assert time.monotonic() - started < 120
+
+
+def test_any_entry_of_another_kind_is_told_or_does_not_matter(whole):
+    from rankwise.report.other import OTHER
+    from tests.studies.test_result_shape import told_or_shown
+
+    found = json.loads((whole[0] / "results.json").read_text())
+    found["results"]["strategies"] = found["results"]["strategies"][-1:]
+    console = Console(file=io.StringIO(), width=100)
+    told, shown = told_or_shown(found, lambda other: OTHER["stream"].render(other, console), ("x", [None]))
+    assert told > 500
+    assert shown > 100

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.report import render_table
 from rankwise.report.next_step import next_step
-from rankwise.studies.result_file import read_results
+from rankwise.studies.result_file import check_results, read_results
 from tests.report.fixtures import documents
 
 QUICK = documents.quick()["results"]
@@ -50,27 +51,35 @@ def test_documents_of_every_outcome_have_the_shape(name, tmp_path):
     read_results(path)
 
 
-def test_any_entry_of_another_kind_is_told_or_does_not_matter(tmp_path, monkeypatch):
-    sound = documents.quick()
-    sound["results"]["arms"] = sound["results"]["arms"][:2]
-    current = {}
-    monkeypatch.setattr("rankwise.studies.result_file.read_document", lambda path: current["document"])
+def told_or_shown(sound, show, others=OTHERS):
+    """Change every entry of a document; return what is said of it, and how often the rest can be shown."""
     told, shown = [], 0
     for at in places(sound):
-        for new in (*OTHERS, *([GONE] if at else [])):
-            current["document"] = changed(sound, at, new) if at else {"results": new}
+        for new in (*others, *([GONE] if at else [])):
+            document = changed(sound, at, new) if at else {"results": new}
             try:
-                document = read_results(tmp_path / "results.json")
+                check_results(document, Path("results.json"))
             except UsageError as error:
                 told.append(str(error))
                 continue
             shown += 1
-            render_table(document, Console(file=io.StringIO(), width=100))
-            next_step(document)
-    assert len(told) > 500
-    assert shown > 100
-    sentence = r"\S*/results\.json(: results of kind| holds no results| is not a result file: \w+).{1,200}"
+            show(document)
+    sentence = r"results\.json(: results of kind| holds no results| is not a result file: \w+).{1,200}"
     assert [text for text in told if not re.fullmatch(sentence, text)] == []
+    return len(told), shown
+
+
+def test_any_entry_of_another_kind_is_told_or_does_not_matter():
+    sound = documents.quick()
+    sound["results"]["arms"] = sound["results"]["arms"][:2]
+
+    def show(document):
+        render_table(document, Console(file=io.StringIO(), width=100))
+        next_step(document)
+
+    told, shown = told_or_shown(sound, show)
+    assert told > 500
+    assert shown > 100
 
 
 @pytest.mark.parametrize(

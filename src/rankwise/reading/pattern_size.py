@@ -31,8 +31,8 @@ def size(text: str) -> int:
     """
     if _VERBOSE.search(text):  # at most: everything repeated by every count there is
         product = len(text)
-        for found in _COUNT.finditer("".join(text.split())):
-            product *= _value(found)
+        for count in _COUNT.finditer("".join(text.split())):
+            product *= _value(count)
         return product
     outer: list[int] = []  # of the groups around, what came before in each
     total = last = 0

@@ -12,7 +12,7 @@ from rankwise.files import write_json
 from rankwise.reading import read_object
 from rankwise.studies.result_shape import AGAIN, check_shape
 
-__all__ = ["AGAIN", "read_cells", "read_document", "read_results", "write_document"]
+__all__ = ["AGAIN", "check_results", "read_cells", "read_document", "read_results", "write_document"]
 
 
 def write_document(path: Path, value: Mapping[str, Any]) -> None:
@@ -42,10 +42,15 @@ def read_results(path: Path) -> dict[str, Any]:
         UsageError: as :func:`read_document`, or it holds no results, or others (see :mod:`.result_shape`).
     """
     document = read_document(path)
+    check_results(document, path)
+    return document
+
+
+def check_results(document: dict[str, Any], path: Path) -> None:
+    """Raise as :func:`read_results` for a document that was read from ``path``."""
     if not isinstance(results := document.get("results"), dict) or not results:
         raise UsageError(f"{path} holds no results of a study; {AGAIN}.")
     check_shape(document, path)
-    return document
 
 
 def read_cells(path: Path) -> list[str]:

@@ -6,11 +6,13 @@ A file of our own states a digest and has this shape; one without a digest may h
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from rankwise.errors import UsageError
+from rankwise.studies.other_shapes import EventsDocument, StreamDocument
+from rankwise.studies.result_parts import Fault, Interval, Number, Open, Origin, Point, Text
 
 AGAIN = "run the study again, finished runs are kept"
 _SHOWN = 60
@@ -24,24 +26,6 @@ _NEEDS = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
 }
-
-Point = Annotated[list[float], Field(min_length=2, max_length=2)]  # step, NLL
-Number = float | None
-Text = str | None
-
-
-class Open(BaseModel):
-    """Strict about kinds (a number is no text), open for more entries."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Interval(Open):
-    """A number with its interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 class Word(Open):
@@ -83,7 +67,7 @@ class ArmOf(Open):
     name: str
     label: str
     method: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     reference: bool
     rank: int | None
     alpha: Number
@@ -128,7 +112,7 @@ class Cell(Open):
     test_targets: int
     base_fingerprint: str
     data_fingerprint: str
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
 
 
 class Training(Open):
@@ -158,13 +142,6 @@ class Conclusion(Open):
     reason: str
 
 
-class Fault(Open):
-    """A run that failed."""
-
-    run: str
-    reason: Text
-
-
 class StudyResults(Open):
     """``results`` of a study."""
 
@@ -186,74 +163,11 @@ class StudyCost(Open):
     study_seconds: float
 
 
-class Origin(Open):
-    """``provenance``."""
-
-    command: str
-
-
 class StudyDocument(Open):
     """The file of a study."""
 
     results: StudyResults
     cost: StudyCost
-    provenance: Origin
-
-
-class EventsResults(Open):
-    """``results`` of a study of events."""
-
-    kind: Literal["events"]
-    study: dict[str, Any]
-    cell: dict[str, Any]
-    arms: list[dict[str, Any]]
-    answers: dict[str, list[str]]
-    runs: list[dict[str, Any]]
-    faults: list[Fault]
-
-
-class Row(Open):
-    """One chain of a strategy."""
-
-    order: list[str]
-    seed: int
-    R: dict[str, list[list[Number]]]
-
-
-class Strategy(Open):
-    """One strategy."""
-
-    label: str
-    measures: dict[str, dict[str, Any]]
-    growth: list[dict[str, Any]]
-    chains: Annotated[list[Row], Field(min_length=1)]
-
-
-class StreamResults(Open):
-    """``results`` of a stream."""
-
-    kind: Literal["stream"]
-    study: dict[str, Any]
-    cell: dict[str, Any]
-    tasks: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    strategies: Annotated[list[Strategy], Field(min_length=1)]
-    joint: dict[str, Any] | None
-    faults: list[Fault]
-
-
-class EventsDocument(Open):
-    """The file of a study of events."""
-
-    results: EventsResults
-    cost: dict[str, Any]
-    provenance: Origin
-
-
-class StreamDocument(Open):
-    """The file of a stream."""
-
-    results: StreamResults
-    cost: dict[str, Any]
     provenance: Origin
 
 
