@@ -166,20 +166,14 @@ def _machine() -> str:
 
 
 def put_into(folder: Path, source: Path, *, last: Collection[str] = ()) -> None:
-    """Put the files of ``source`` into ``folder`` under their names, each whole or not at all.
-
-    Where the disk allows, both names share one file, so nothing is stored twice.
+    """Copy the files of ``source`` into ``folder``, each whole or not at all. (A link would be edited in both places.)
 
     Args:
         last: names that come after all others: a folder that has them is complete.
     """
     for path in sorted((path for path in source.iterdir() if path.is_file()), key=lambda p: (p.name in last, p.name)):
         with replacing(folder / path.name) as temporary:
-            temporary.unlink()
-            try:
-                os.link(path, temporary)
-            except OSError:  # this file system has no links
-                shutil.copyfile(path, temporary)
+            shutil.copyfile(path, temporary)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,9 +1,11 @@
 """The study of events: one data order for all arms, its claims true of its own numbers, resume, bad input."""
 
+import io
 import json
 from string import Formatter
 
 import pytest
+from rich.console import Console
 
 from rankwise.cli.main import main
 from rankwise.continual.event_config import ARMS, resolve_events
@@ -107,3 +109,15 @@ def test_bad_options(arguments, words, capsys):
 def test_the_plan_is_shown_without_running(capsys):
     assert main(["study", "orthogonalization", "--dry-run"]) == 0
     assert "33 runs of 12 steps" in capsys.readouterr().out
+
+
+def test_any_entry_of_another_kind_is_told_or_does_not_matter(study):
+    from rankwise.report.other import OTHER
+    from tests.studies.test_result_shape import told_or_shown
+
+    found = json.loads((study[0] / "results.json").read_text())
+    found["results"]["runs"] = found["results"]["runs"][:1]
+    console = Console(file=io.StringIO(), width=100)
+    told, shown = told_or_shown(found, lambda other: OTHER["events"].render(other, console), ("x", [None]))
+    assert told > 100
+    assert shown > 100

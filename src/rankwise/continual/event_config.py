@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from rankwise.adapters.events import Orthogonalize
 from rankwise.adapters.penalties import RowOrthogonality
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import MOST, ColumnsSetting, Count, Seed, Strict
+from rankwise.studies.config import MOST, RUNS, ColumnsSetting, Count, Seed, Strict
 
 PRESET = "orthogonalization"
 QUESTION = (
@@ -85,6 +86,11 @@ class EventStudy(Strict):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name} must name at least one value, each once, found {list(values)}")
+        crossed = (self.arms, self.duplications, self.ranks, self.learning_rates, self.every, self.seeds)
+        if (runs := math.prod(map(len, crossed))) > RUNS:
+            raise ValueError(
+                f"its lists make {runs:,} runs, more than {RUNS:,}; shorten some, or ask in several studies"
+            )
         if min(self.duplications) < 1 or max(self.duplications) > self.train:
             raise ValueError(f"duplications must be from 1 to the {self.train} training examples")
         if min(self.every) < 1 or max(self.every) > self.steps:
