@@ -26,7 +26,7 @@ ROOMS = [
     "data",
     "reading",
 ]
-BELOW = {"errors", "files", "digests", "tensor_files"}
+BELOW = {"errors", "files", "digests", "tensor_files", "locks"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
