@@ -16,6 +16,7 @@ from pathlib import Path
 
 SECONDS = 10.0  # of the processor's time
 PATIENCE = 30.0  # of the clock: others use the machine too
+LOOK = 0.05  # seconds between two looks at a child's memory
 MEMORY = 2**30  # bytes above what the process that forks has
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
@@ -52,15 +53,13 @@ def run(command: Callable[[], int], folder: Path, log: Path) -> Ended:
     pid = os.fork()
     if not pid:
         _become(command, folder, log)
-    ready, _, _ = select.select([os.pidfd_open(pid)], [], [], PATIENCE)
-    if not ready:
-        os.kill(pid, signal.SIGKILL)
+    late = _outlasts(pid, before)
     _, status, used = os.wait4(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     seconds = used.ru_utime + used.ru_stime
     return Ended(
         code,
-        not ready or code == -signal.SIGXCPU,
+        late or code == -signal.SIGXCPU,
         seconds,
         max(used.ru_maxrss * 1024 - before, 0),
         (log / "out").read_bytes(),
@@ -69,9 +68,31 @@ def run(command: Callable[[], int], folder: Path, log: Path) -> Ended:
     )
 
 
-def _resident() -> int:
-    """Bytes that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _outlasts(pid: int, before: int) -> bool:
+    """Wait for a child; end it, and return True, where it takes too long; end it too where it takes too much memory.
+
+    No limit of the system does that: V8, which draws the figures, reserves far more than it uses.
+    """
+    handle = os.pidfd_open(pid)
+    try:
+        for _ in range(int(PATIENCE / LOOK)):
+            if select.select([handle], [], [], LOOK)[0]:
+                return False
+            if _resident(pid) - before > 2 * MEMORY:
+                os.kill(pid, signal.SIGKILL)
+                return False
+        os.kill(pid, signal.SIGKILL)
+        return True
+    finally:
+        os.close(handle)
+
+
+def _resident(pid: int | str = "self") -> int:
+    """Bytes that a process holds now."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _become(command: Callable[[], int], folder: Path, log: Path) -> None:
@@ -96,9 +117,6 @@ def _become(command: Callable[[], int], folder: Path, log: Path) -> None:
 
 
 def _limit() -> None:
-    writable = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
-    data = int(writable.split()[1]) * 1024 + 2 * MEMORY
-    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS) + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, 2**28))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -117,10 +117,10 @@ OTHERS = [
 def value(draw: Random) -> Any:
     """A hostile value of JSON."""
     kind = draw.randrange(4)
-    if kind == 3:
-        many: list[Any] = [[value(draw)] * draw.choice([2, 3000]), {text_value(draw): value(draw)}]
-        return draw.choice(many)
-    return copy.deepcopy(draw.choice([NUMBERS, TEXTS, OTHERS][kind]))
+    one = copy.deepcopy(draw.choice(draw.choice([NUMBERS, TEXTS, OTHERS])))
+    if kind == 0:
+        return draw.choice([[one] * 2, [one] * 3000, {text_value(draw): one}])
+    return one
 
 
 def text_value(draw: Random) -> str:
