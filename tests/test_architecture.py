@@ -24,7 +24,7 @@ ROOMS = [
     "data",
     "reading",
 ]
-BELOW = {"errors", "files", "digests", "tensor_files"}
+BELOW = {"errors", "files", "digests", "tensor_files", "locks"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
