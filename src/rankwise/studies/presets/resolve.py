@@ -12,13 +12,13 @@ from rankwise.errors import UsageError, unknown
 from rankwise.methods import catalogue
 from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.reading import read_mapping
-from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
+from rankwise.studies.config import ARMS, MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
 from rankwise.studies.presets.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
-from rankwise.studies.settings import as_named, merged
+from rankwise.studies.settings import as_named, merged, too_many
 
 Arms = tuple[Arm, ...]
 
@@ -264,12 +264,15 @@ def parse_arms(values: Any) -> Arms:
     """Read arms given as a list of mappings; a missing reference is put first, missing names are made.
 
     Raises:
-        UsageError: an arm that is not a mapping or has an unknown key.
+        UsageError: an arm that is not a mapping or has an unknown key, or too many of them.
     """
     from pydantic import ValidationError
 
     arms = []
-    for number, value in enumerate(values if isinstance(values, list) else [values], 1):
+    given = values if isinstance(values, list) else [values]
+    if len(given) > ARMS:
+        raise too_many("arms", len(given), ARMS)
+    for number, value in enumerate(given, 1):
         if not isinstance(value, dict):
             raise UsageError(f"arm {number} must be a mapping such as {{method: lora, options: {{rank: 16}}}}.")
         name = value.get("name") or "-".join([str(value.get("method", "arm")).replace("_", "-"), str(number)])
