@@ -81,7 +81,7 @@ OWN_BYTES = {
         *("engine/state.py", "engine/checkpoint.py", "ledger/metrics.py", "ledger/rows.py", "ledger/folder.py"),
         *("studies/study.py", "studies/measure.py", "models/cache.py", "integrations/trainer_events.py"),
         *("integrations/export/loader.py", "integrations/merge/shards.py", "integrations/merge/run.py"),
-        *("integrations/ends.py", "data/render.py", "data/examples.py", "data/template_use.py"),
+        *("data/render.py", "data/examples.py", "data/template_use.py"),
         *("data/control.py", "data/twin.py"),
     },
     "yaml.safe_load": {"ledger/folder.py"},

@@ -93,7 +93,7 @@ class Scene:
         """Run a case; return how it ended and what is wrong with that."""
         shutil.rmtree(self.stage, ignore_errors=True)
         self.stage.mkdir()
-        for name in case.needs:
+        for name in dict.fromkeys(case.needs):
             source = self.sound / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, self.stage / name)
         for name, raw in case.files.items():
@@ -177,7 +177,10 @@ def campaign(arguments: argparse.Namespace) -> int:
                 (arguments.keep / f"{case.kind}-{name}.json").write_text(case.to_json())
             if arguments.verbose:
                 words = (ended.err.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-                print(f"{name} {case.kind} {ended.code} {ended.seconds:.2f} s {ended.memory >> 20} MiB: {words[:300]}")
+                print(
+                    f"{name} {case.kind} {ended.code} {ended.seconds:.2f} s {ended.memory >> 20} MiB: {words[:300]}",
+                    flush=True,
+                )
             if time.monotonic() - told > 15:
                 told = time.monotonic()
                 print(f"{count.line()}; {count.left()}", flush=True)

@@ -339,15 +339,14 @@ def settings(draw: Random, place: Path) -> Case:
             ["chain", "stream.yaml", "--dry-run"],
         ]
     )
+    names = []
     for _ in range(draw.choice([1, 1, 2])):
         name = draw.choice(SETTINGS) if draw.random() < 0.8 else "method." + draw.choice(["rank", "alpha", "x", "init"])
-        said = draw.choice(
-            [text_value(draw), _text(value(draw)), _text(draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}]))]
-        )
+        few = draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}])
+        said = draw.choice([text_value(draw), _text(value(draw)), _text(few)])
         command = [*command, "--set", f"{name}={said}"]
-    return Case(
-        "settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *SETTINGS[:10])
-    )
+        names += [name.rpartition(".")[2] or "--set", name]
+    return Case("settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *names))
 
 
 OPTIONS = {

@@ -83,6 +83,4 @@ def read(name: str, raw: bytes) -> None:
     try:
         READERS[name](raw)
     except (RankwiseError, DamagedError) as error:
-        said = str(error)
-        assert said, "a refusal says nothing"
-        assert len(said) < 20_000, f"a refusal of {len(said):,} characters"
+        assert str(error), "a refusal says nothing"

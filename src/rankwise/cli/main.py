@@ -31,6 +31,7 @@ from rankwise.cli.streams import check_arguments, escape_what_does_not_fit
 from rankwise.errors import RankwiseError
 
 INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
+SENTENCE = 1500  # characters that are printed of one
 TRACEBACK = "RANKWISE_TRACEBACK"  # when set, a mistake of rankwise is shown with where it happened
 
 # Newer typer carries its own click; its base class of wrong options and arguments is found through a public name.
@@ -151,4 +152,11 @@ def _disk(error: OSError) -> str:
 def _say(text: str) -> None:
     from rankwise.report.clean import clean_text
 
-    typer.echo(f"rankwise: {clean_text(text)}", err=True)
+    typer.echo(f"rankwise: {_shortened(clean_text(text))}", err=True)
+
+
+def _shortened(text: str) -> str:
+    """Leave out the middle of a sentence that quotes something endless: what is wrong begins it, what to do ends it."""
+    if len(text) <= SENTENCE:
+        return text
+    return f"{text[: SENTENCE * 2 // 3]} ... {text[-SENTENCE // 3 :]}"
