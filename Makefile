@@ -61,13 +61,20 @@ bench-halving: setup ## halving against full grids: examples saved, and at what 
 	$(BIN)/python benchmarks/halving.py
 
 simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (about a minute)
-	$(BIN)/python docs/coverage.py
+	$(BIN)/python -m docs.coverage
 
 controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)
 	$(BIN)/python benchmarks/controls.py
 
 docs: setup ## rewrite docs/methods.md from the catalogue
-	$(BIN)/python docs/build.py
+	$(BIN)/python -m docs.build
+
+.PHONY: dist
+dist: setup ## the wheel and the source archive in dist/, as PyPI would take them
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## remove what make made (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -19,13 +19,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import torch
+from known_verdicts import Setting, run_controls
 
 from rankwise.data import Limits, load_data
 from rankwise.files import write_json
 from rankwise.methods import lora
 from rankwise.models import load_base
 from rankwise.studies.allocator import keep_freed_memory
-from rankwise.studies.controls import Setting, run_controls
 from rankwise.studies.device import pick_device
 from rankwise.studies.provenance import provenance
 

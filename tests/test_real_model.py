@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("method", ["lora", "olora"])
+@pytest.mark.parametrize("method", [pytest.param("lora", marks=pytest.mark.model), "olora"])
 def test_the_saved_adapter_gives_the_same_logits_in_peft(method, tmp_path):
     from peft import PeftModel
 

@@ -82,5 +82,6 @@ def read(name: str, raw: bytes) -> None:
     """Call a reader; anything it raises but our own errors is a fault, and is raised."""
     try:
         READERS[name](raw)
-    except (RankwiseError, DamagedError) as error:
-        assert str(error), "a refusal says nothing"
+    except (RankwiseError, DamagedError) as refused:
+        if not str(refused):
+            raise AssertionError("a refusal says nothing") from refused

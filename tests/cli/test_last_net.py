@@ -27,6 +27,32 @@ def test_a_mistake_of_ours_says_so_and_shows_itself_on_request(monkeypatch, caps
         main(["methods"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["study", "smoke"], "interrupted; the same command continues where it stopped"),
+        (["train", "--out", "generate"], "interrupted; the same command continues where it stopped"),
+        (["chain", "study"], "interrupted; the same command continues where it stopped"),
+        (["generate", "train"], "interrupted"),
+        (["analyze", "toys"], "interrupted"),
+        (["merge", "a", "b", "--out", "c"], "interrupted"),
+        ([], "interrupted"),
+    ],
+)
+def test_only_what_can_go_on_says_so(arguments, said, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry.typer.main, "get_command", stopped)
+    assert main(arguments) == entry.INTERRUPTED
+    assert capsys.readouterr().err == f"rankwise: {said}\n"
+
+
+def test_help_says_how_to_see_more(capsys):
+    assert main(["--help"]) == 0
+    assert "RANKWISE_TRACEBACK=1 shows where a fault happened" in " ".join(capsys.readouterr().out.split())
+
+
 def test_too_little_memory_is_no_mistake_of_ours(monkeypatch, capsys):
     def full(*_, **__):
         raise MemoryError

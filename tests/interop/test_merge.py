@@ -317,6 +317,7 @@ print(memory("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 def test_peak_memory_is_below_the_largest_file_and_a_fifth(tmp_path):
     """float32 sums of a bfloat16 model of four files, measured by VmHWM in a process of its own."""
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -90,7 +90,9 @@ def test_what_was_stopped_is_written_down_with_its_price(finished):
     json.dumps(document, allow_nan=False)
 
 
-@pytest.mark.parametrize("kill_at", [3, 29, 60])
+@pytest.mark.parametrize(
+    "kill_at", [pytest.param(3, marks=pytest.mark.slow), 29, pytest.param(60, marks=pytest.mark.slow)]
+)
 def test_killed_anywhere_the_results_are_the_same_bytes(finished, kill_at, tmp_path):
     progress = Recorder(kill_at)
     with pytest.raises(KilledError):

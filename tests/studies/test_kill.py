@@ -61,8 +61,8 @@ def check(out, whole, kills, seed):
 
 
 @pytest.mark.timeout(400)
-def test_two_kills(whole, tmp_path):
-    check(tmp_path / "s", whole, kills=2, seed=1)
+def test_a_kill(whole, tmp_path):
+    check(tmp_path / "s", whole, kills=1, seed=1)
 
 
 @pytest.mark.slow

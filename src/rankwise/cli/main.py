@@ -30,6 +30,7 @@ from rankwise.cli.signals import Received, as_interrupts
 from rankwise.cli.streams import check_arguments, escape_what_does_not_fit
 from rankwise.errors import RankwiseError
 
+CONTINUED = ("study", "train", "chain")  # the others have nothing of a run to go on from
 INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
 SENTENCE = 1500  # characters that are printed of one
 TRACEBACK = "RANKWISE_TRACEBACK"  # when set, a mistake of rankwise is shown with where it happened
@@ -39,7 +40,8 @@ _BadCommandLine: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     help="Which low-rank adapter matches full fine-tuning on my model and my data, and at what cost?",
-    epilog="Start with: rankwise study   (about a quarter of an hour on two CPU cores, no network needed)",
+    epilog="Start with: rankwise study   (about a quarter of an hour on two CPU cores, no network needed). "
+    f"{TRACEBACK}=1 shows where a fault happened.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -96,14 +98,14 @@ def _run(arguments: list[str], received: Received) -> int:
     try:
         check_arguments(arguments)
         code = typer.main.get_command(app)(arguments, standalone_mode=False)
-        return _interrupted(received) if code == INTERRUPTED else code if isinstance(code, int) else 0
+        return _interrupted(received, arguments) if code == INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Exit as stop:
-        return _interrupted(received) if stop.exit_code == INTERRUPTED else stop.exit_code
+        return _interrupted(received, arguments) if stop.exit_code == INTERRUPTED else stop.exit_code
     except _BadCommandLine as error:
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(received)
+        return _interrupted(received, arguments)
     except RankwiseError as error:
         _say(str(error))
         return error.exit_code
@@ -137,8 +139,9 @@ def _ours(error: Exception) -> str:
     )
 
 
-def _interrupted(received: Received) -> int:
-    _say("interrupted; the same command continues where it stopped")
+def _interrupted(received: Received, arguments: list[str]) -> int:
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    _say("interrupted; the same command continues where it stopped" if verb in CONTINUED else "interrupted")
     return received.exit_code
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from rankwise.continual.strategies.base import MERGED
 from rankwise.data import Splits
 from rankwise.engine import CHECKPOINT, Forward, PackJob, RunResult, State, TrainSpec, checkpoint_step, train_pack
+from rankwise.errors import RunError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
 from rankwise.ledger.metrics import MetricsLog
@@ -95,12 +96,38 @@ class Bench:
         return RunResult.from_dict(found.result)
 
     def state(self, job: Job) -> State:
-        """Read the state a finished run ended with.
+        """Read the state a finished run ended with; one that cannot be used is made again, bit for bit.
 
         Raises:
-            RunError: it is missing, damaged or changed.
+            RunError: that gave other numbers than the ledger has of the run.
         """
-        return State.read(self.state_path(job))
+        try:
+            return State.read(self.state_path(job))
+        except RunError as error:
+            return self._restored(job, str(error).partition(";")[0])
+
+    def _restored(self, job: Job, why: str) -> State:
+        """Train a finished run again, beside the ledger, and take its state if the ledger's numbers come out."""
+        path, before = self.state_path(job), self.known(job)
+        self.progress.note(f"{job.label} is trained again and held against the ledger: {why}")
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        self.progress.together(1, job.spec.steps)
+
+        def advance(record: dict[str, Any]) -> None:
+            if "loss" in record:
+                self.progress.advance()
+
+        made = PackJob(job.spec, test=job.test, start=job.start, state_to=path, keep_last=True, observe=advance)
+        (after,) = train_pack(self.base, [made], job.splits, forward=self.forward)
+        if before is None or after.status != before.status or _plain(after) != _plain(before):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            raise RunError(
+                f"{why}, and trained again the run has other numbers than the ledger: another machine, or another "
+                "version of a library; start again in another --out."
+            )
+        return State.read(path)
 
     def state_path(self, job: Job) -> Path:
         """Where that state is."""
@@ -215,7 +242,7 @@ class Bench:
                 self.progress.note(f"{job.label}, step {record['step']}: {text}")
             if "loss" in record:
                 self.progress.advance()
-                if "colora-note" in record.get("penalties", {}):  # as the note's own log has it
+                if "colora-note" in record.get("penalties", {}):  # in the words of the log it is taken from
                     value = record["penalties"]["colora-note"]
                     line = f"{record['step']}: LM Loss: {record['loss']:.4f}, CLoRA Loss: {value:.4f}"
                     self.progress.note(f"{job.label}, {line}")
@@ -239,3 +266,8 @@ class Bench:
             stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))
             self.ledger.finish(key, result.status, stored, reason=result.reason, seconds=seconds)
             (self.folder.run_folder(key) / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _plain(result: RunResult) -> Any:
+    """A result as the ledger gives it back."""
+    return json.loads(json.dumps(result.to_dict()))

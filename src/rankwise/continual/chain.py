@@ -75,7 +75,7 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """Its name in tables and messages."""
         return f"{self.label}, order {self.number + 1}, seed {self.seed}"
 
     @property
@@ -117,7 +117,7 @@ def run_chain(
                 progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
             outcome = Conductor(config, bench, tasks).conduct()
             found = document(config, base, tasks, outcome)
-            found["results"]["saved"] = save_adapters(config, bench, outcome, folder.path / "adapters")
+            found["results"]["saved"] = save_adapters(config, bench, tasks, outcome, folder.path / "adapters")
             found["cost"] = {
                 "seconds": time.monotonic() - started,
                 "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),

@@ -1,4 +1,4 @@
-"""``generation_config.json`` beside weights that are handed on: others stop where training ended replies."""
+"""``generation_config.json`` beside exported weights: other programs then stop where replies ended in training."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class StudyLock:
         return [*own, *self.folder.glob("runs/*/*")]
 
     def _open(self) -> int:
-        """Open the lock file: never what it may point to, and nothing that is somebody else's."""
+        """Open the lock file: never through a link, and never a file that is not a lock of ours."""
         path = self.folder / LOCK_NAME
         handle = None
         try:

@@ -1,4 +1,4 @@
-"""One row of the ledger: its columns, its digest, and the run it tells of."""
+"""One row of the ledger: its columns, its digest, and the run that it records."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 from rankwise.errors import UsageError
 from rankwise.files import sync_folder, write_json
 from rankwise.locks import waiting_for
+from rankwise.reading import read_object
 
 MANIFEST = "manifest.json"
 PATIENCE = 300.0  # seconds for another process to fill it; the default model takes ten
@@ -42,7 +42,7 @@ def read_entry(folder: Path) -> dict[str, Any] | None:
         truncated or changed, or holds a file (hidden ones aside) that the manifest does not list.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_object(folder / MANIFEST)
         files, facts = manifest["files"], manifest["facts"]
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         if present != {*files, MANIFEST}:
@@ -50,7 +50,7 @@ def read_entry(folder: Path) -> dict[str, Any] | None:
         sizes_fit = all((folder / name).stat().st_size == entry["bytes"] for name, entry in files.items())
         if sizes_fit and all(sha256_of(folder / name) == entry["sha256"] for name, entry in files.items()):
             return dict(facts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, UsageError, KeyError, TypeError, AttributeError):
         pass
     return None
 

@@ -14,10 +14,10 @@ from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.reading import read_mapping
 from rankwise.studies import preset_olora, preset_which_matrices
 from rankwise.studies.arms import full_arm, lora_arm, method_arm
-from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
+from rankwise.studies.config import ARMS, MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.prior import WIDTH
 from rankwise.studies.scales import GRIDS, SCALES, grid
-from rankwise.studies.settings import as_named, check_kinds, merged
+from rankwise.studies.settings import as_named, check_kinds, merged, too_many
 from rankwise.studies.survey import RATES, arm_of, is_group, settings, survey_arms
 
 Arms = tuple[Arm, ...]
@@ -269,12 +269,15 @@ def parse_arms(values: Any) -> Arms:
     """Read arms given as a list of mappings; a missing reference is put first, missing names are made.
 
     Raises:
-        UsageError: an arm that is not a mapping or has an unknown key.
+        UsageError: an arm that is not a mapping or has an unknown key, or too many of them.
     """
     from pydantic import ValidationError
 
     arms = []
-    for number, value in enumerate(values if isinstance(values, list) else [values], 1):
+    given = values if isinstance(values, list) else [values]
+    if len(given) > ARMS:
+        raise too_many("arms", len(given), ARMS)
+    for number, value in enumerate(given, 1):
         if not isinstance(value, dict):
             raise UsageError(f"arm {number} must be a mapping such as {{method: lora, options: {{rank: 16}}}}.")
         name = value.get("name") or "-".join([str(value.get("method", "arm")).replace("_", "-"), str(number)])

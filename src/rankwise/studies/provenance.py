@@ -17,9 +17,11 @@ def provenance(command: str) -> dict[str, Any]:
     """Return versions, machine, commit and time."""
     import torch
 
+    from rankwise import __version__
+
     packages = ("torch", "transformers", "safetensors", "numpy", "scipy")
     return {
-        "rankwise": version("rankwise"),
+        "rankwise": __version__,
         "commit": _commit(),
         **{name: version(name) for name in packages},
         "python": platform.python_version(),

@@ -53,7 +53,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """As people read it."""
+        """Its name in tables and messages."""
         return f"{self.arm.name} lr={self.lr:g} seed={self.seed}"
 
 

@@ -84,9 +84,19 @@ def refusal(error: ValidationError, model: type[BaseModel]) -> UsageError:
         return unknown("study setting", where, [inside + name for name in _at(model, parents).model_fields])
     if not where:
         return UsageError(f"study settings: {first['msg'].removeprefix('Value error, ')}.")
+    if first["type"] == "too_long":
+        return too_many(where, len(first["input"]), first["ctx"]["max_length"])
     found = "" if first["type"] in ("missing", "value_error") else f", found {_short(first['input'])}"
     needs = _NEEDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return UsageError(f"study setting {where}: {needs}{found}.")
+
+
+def too_many(setting: str, found: int, most: int) -> UsageError:
+    """Return the error of a list that is longer than any study can use."""
+    return UsageError(
+        f"study setting {setting}: a study takes {most:,} at most, found {found:,}; ask in several studies, each in an "
+        "--out of its own."
+    )
 
 
 def _at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:

@@ -56,7 +56,7 @@ class Plan:
         return added | {file for part in self._parts() for file in part.files}
 
     def beside(self, file_name: str) -> str:
-        """Return what tensors of the merged files that are made together have in common, to be sorted by."""
+        """Return a sort key that is equal for tensors of the merged files that are made together."""
         part = self.names.parts.get(file_name)
         return file_name if part is None or part.converter is None or part not in self._parts() else part.key
 
