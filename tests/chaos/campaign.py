@@ -150,8 +150,8 @@ class Count:
 
 def cases(scene: Scene, given: argparse.Namespace, until: float | None) -> Iterator[tuple[str, Case]]:
     """The corpus, then drawn cases: so many, or until a time."""
-    if given.only is None and not given.quick:
-        yield from corpus()
+    if given.only is None:
+        yield from (found for found in corpus() if all((scene.sound / name).exists() for name in found[1].needs))
     number = 0
     while time.monotonic() < until if until else number < given.inputs:
         name = f"{given.seed}-{number}"

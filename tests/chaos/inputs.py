@@ -403,6 +403,8 @@ def options(draw: Random, place: Path) -> Case:
         *verb.split(),
         *([name] if draw.random() < 0.1 else [f"{name}={said}"] if name.startswith("--") else [name, said]),
     ]
+    if draw.random() < 0.15:
+        words.append(text_value(draw))
     return Case("options", [_typed(word) for word in words], ("stream.yaml",), {}, ())
 
 

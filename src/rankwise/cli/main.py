@@ -102,6 +102,7 @@ def _run(arguments: list[str], received: Received) -> int:
     except typer.Exit as stop:
         return _interrupted(received, arguments) if stop.exit_code == INTERRUPTED else stop.exit_code
     except _BadCommandLine as error:
+        error.message = _shown(str(error.message))  # it may quote what was typed
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
@@ -153,13 +154,17 @@ def _disk(error: OSError) -> str:
 
 
 def _say(text: str) -> None:
+    typer.echo(f"rankwise: {_shown(text)}", err=True)
+
+
+def _shown(text: str) -> str:
+    """Leave out control characters, and the middle of a sentence that quotes something endless.
+
+    What is wrong begins a sentence, and what to do ends it.
+    """
     from rankwise.report.clean import clean_text
 
-    typer.echo(f"rankwise: {_shortened(clean_text(text))}", err=True)
-
-
-def _shortened(text: str) -> str:
-    """Leave out the middle of a sentence that quotes something endless: what is wrong begins it, what to do ends it."""
+    text = clean_text(text)
     if len(text) <= SENTENCE:
         return text
     return f"{text[: SENTENCE * 2 // 3]} ... {text[-SENTENCE // 3 :]}"
