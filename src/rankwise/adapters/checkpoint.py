@@ -113,7 +113,8 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
         try:
             adapter, seed = plain_lora(config, terms, folder, model), 0
         except UsageError as error:
-            raise error if str(folder) in str(error) else UsageError(f"{folder}/{CONFIG}: {error}") from None
+            placed = str(error).startswith((f"{folder}/", f"{folder}:", f"{folder} "))
+            raise error if placed else UsageError(f"{folder}/{CONFIG}: {error}") from None
     else:
         adapter, seed = _our_spec(ours, folder, base_fingerprint)
         _check_config(config, peft_scale(adapter), folder)
