@@ -79,21 +79,21 @@ def judge(case: Case, ended: Ended, before: set[str], after: set[str]) -> list[s
 class Scene:
     """Where cases are played: the sound files, and a folder that is made anew for each."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, quick: bool = False) -> None:
         self.scratch, self.sound, self.log = scratch, scratch / "sound", scratch / "log"
         self.stage = scratch / "stage"
         os.environ.update(RANKWISE_CACHE=str(scratch / "cache"), HF_HUB_OFFLINE="1", HF_HOME=str(scratch / "hub"))
         os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")
         for folder in (self.sound, self.log):
             folder.mkdir(parents=True)
-        made = run(lambda: sound.make() or 0, self.sound, self.log)
+        made = run(lambda: sound.make(trained=not quick) or 0, self.sound, self.log)
         assert made.code == 0, made.err.decode()
 
     def play(self, case: Case) -> tuple[Ended, list[str]]:
         """Run a case; return how it ended and what is wrong with that."""
         shutil.rmtree(self.stage, ignore_errors=True)
         self.stage.mkdir()
-        for name in case.needs:
+        for name in dict.fromkeys(case.needs):
             source = self.sound / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, self.stage / name)
         for name, raw in case.files.items():
@@ -148,15 +148,16 @@ class Count:
         return f"about {left:.0f} s left"
 
 
-def cases(scene: Scene, seed: int, inputs: int, until: float | None, only: str | None) -> Iterator[tuple[str, Case]]:
+def cases(scene: Scene, given: argparse.Namespace, until: float | None) -> Iterator[tuple[str, Case]]:
     """The corpus, then drawn cases: so many, or until a time."""
-    if only is None:
-        yield from corpus()
+    if given.only is None:
+        yield from (found for found in corpus() if all((scene.sound / name).exists() for name in found[1].needs))
     number = 0
-    while time.monotonic() < until if until else number < inputs:
-        case = draw_case(seed, number, scene.sound)
-        if only in (None, case.kind, f"{seed}-{number}"):
-            yield f"{seed}-{number}", case
+    while time.monotonic() < until if until else number < given.inputs:
+        name = f"{given.seed}-{number}"
+        case = draw_case(given.seed, number, scene.sound, quick=given.quick)
+        if given.only in (None, case.kind, name):
+            yield name, case
         number += 1
 
 
@@ -164,10 +165,10 @@ def campaign(arguments: argparse.Namespace) -> int:
     """Play everything and print how it went; return 1 when anything is wrong."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rankwise-chaos-") as scratch:
-        scene = Scene(Path(scratch).resolve())
+        scene = Scene(Path(scratch).resolve(), quick=arguments.quick)
         until = time.monotonic() + 60 * arguments.minutes if arguments.minutes else None
         count, told = Count(arguments.inputs, until), time.monotonic()
-        for name, case in cases(scene, arguments.seed, arguments.inputs, until, arguments.only):
+        for name, case in cases(scene, arguments, until):
             ended, wrong = scene.play(case)
             count.add(name, case, ended, wrong)
             for text in wrong:
@@ -177,7 +178,10 @@ def campaign(arguments: argparse.Namespace) -> int:
                 (arguments.keep / f"{case.kind}-{name}.json").write_text(case.to_json())
             if arguments.verbose:
                 words = (ended.err.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-                print(f"{name} {case.kind} {ended.code} {ended.seconds:.2f} s {ended.memory >> 20} MiB: {words[:300]}")
+                print(
+                    f"{name} {case.kind} {ended.code} {ended.seconds:.2f} s {ended.memory >> 20} MiB: {words[:300]}",
+                    flush=True,
+                )
             if time.monotonic() - told > 15:
                 told = time.monotonic()
                 print(f"{count.line()}; {count.left()}", flush=True)
@@ -203,6 +207,7 @@ if __name__ == "__main__":
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="go on with new inputs for so long")
+    parser.add_argument("--quick", action="store_true", help="only what needs nothing trained and takes a moment")
     parser.add_argument("--only", help=f"a kind ({', '.join(KINDS)}), or one input by its name")
     parser.add_argument("--keep", type=Path, help="folder for inputs that fail")
     parser.add_argument("--verbose", action="store_true", help="a line for each input")

@@ -73,10 +73,14 @@ def kind(share: int) -> Callable[[Maker], Maker]:
     return enter
 
 
-def draw_case(seed: int, number: int, place: Path) -> Case:
-    """Return case ``number`` of a seed; ``place`` holds the sound files."""
+QUICK = ("options", "settings", "columns", "study_file", "stream_file", "config", "native_adapter", "peft_config")
+
+
+def draw_case(seed: int, number: int, place: Path, *, quick: bool = False) -> Case:
+    """Return case ``number`` of a seed; ``place`` holds the sound files; ``quick``: only kinds that take a moment."""
     draw = Random(f"{seed}/{number}")
-    (name,) = draw.choices(list(KINDS), [share for share, _ in KINDS.values()])
+    names = QUICK if quick else tuple(KINDS)
+    (name,) = draw.choices(names, [KINDS[name][0] for name in names])
     return KINDS[name][1](draw, place)
 
 
@@ -232,12 +236,12 @@ def strange_parquet(draw: Random) -> bytes:
     import pyarrow.parquet
 
     columns = [
-        pa.array([2**62, None, 5], pa.timestamp("s")),
+        pa.array([2**62, None, 5], pa.timestamp("us")),
         pa.array([b"\xff\xfe", b"", None], pa.binary()),
         pa.array([[1], None, []], pa.list_(pa.int64())),
         pa.array([{"a": 1}, None, {"a": 2}]),
         pa.array([1e308, float("nan"), None]),
-        pa.array([2**40, 1, None], pa.duration("s")),
+        pa.array([2**40, 1, None], pa.duration("us")),
         pa.array([text_value(draw).encode("utf-8", "replace").decode() for _ in range(3)]),
         pa.nulls(3),
         pa.array(["a", "b", "a"]).dictionary_encode(),
@@ -339,15 +343,14 @@ def settings(draw: Random, place: Path) -> Case:
             ["chain", "stream.yaml", "--dry-run"],
         ]
     )
+    names = []
     for _ in range(draw.choice([1, 1, 2])):
         name = draw.choice(SETTINGS) if draw.random() < 0.8 else "method." + draw.choice(["rank", "alpha", "x", "init"])
-        said = draw.choice(
-            [text_value(draw), _text(value(draw)), _text(draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}]))]
-        )
+        few = draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}])
+        said = draw.choice([text_value(draw), _text(value(draw)), _text(few)])
         command = [*command, "--set", f"{name}={said}"]
-    return Case(
-        "settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *SETTINGS[:10])
-    )
+        names += ["arm ", name.rpartition(".")[2] or "--set", name]
+    return Case("settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *names))
 
 
 OPTIONS = {
@@ -400,6 +403,8 @@ def options(draw: Random, place: Path) -> Case:
         *verb.split(),
         *([name] if draw.random() < 0.1 else [f"{name}={said}"] if name.startswith("--") else [name, said]),
     ]
+    if draw.random() < 0.15:
+        words.append(text_value(draw))
     return Case("options", [_typed(word) for word in words], ("stream.yaml",), {}, ())
 
 

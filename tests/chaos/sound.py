@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rankwise.cli.main import main
 from rankwise.methods import lora, olora
+from tests.chaos.killed import forked
 from tests.interop.tools import adapter_folder, base_folder
 
 SMALL = [
@@ -43,8 +44,8 @@ STREAM = {
 ROWS = [{"prompt": f"{n} + {n} = ?", "completion": str(2 * n), "why": "dấu", "kind": "ab"[n % 2]} for n in range(40)]
 
 
-def make() -> None:
-    """Fill the current folder; paths in what is made are relative to it."""
+def make(*, trained: bool = True) -> None:
+    """Fill the current folder; paths in what is made are relative to it. ``trained``: with a study, a chain, a run."""
     model = base_folder(Path("base"), shard="200KB")
     Path("base/chat_template.jinja").write_text(
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -56,8 +57,22 @@ def make() -> None:
     Path("mine.yaml").write_text(Path(__file__).parents[2].joinpath("examples/study.yaml").read_text())
     Path("stream.yaml").write_text(json.dumps(STREAM, indent=1))
     _data()
-    for command in (TRAIN, STUDY, CHAIN):
-        assert main(command) == 0, command
+    if trained:
+        for command in (STUDY, CHAIN):
+            assert main(command) == 0, command
+        _stopped()
+
+
+def _stopped() -> None:
+    """``mid``: a run that was killed after a checkpoint, before its end."""
+    folder = Path("mid")
+    status, events = forked(TRAIN, folder, log=Path("events"))
+    assert status == 0
+    shutil.rmtree(folder)
+    last = max(n for n, event in enumerate(events, 1) if "checkpoint" in event)
+    forked(TRAIN, folder, kill_at=last)
+    assert list(folder.rglob("checkpoint*")), events
+    Path("events").unlink()
 
 
 def _of_other_origin() -> None:

@@ -82,3 +82,19 @@ def test_every_character_can_be_printed(arguments, encoding, monkeypatch):
     assert json.loads(lines[-1]).encode("utf-16", "surrogatepass") == "ả😀\udc80".encode("utf-16", "surrogatepass")
     if "--json" in arguments:
         assert json.loads("\n".join(lines[:-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["methods", "\x1b[2J\x9bx"], ["\x1b]0;x\x07"], ["cost", "--method", "\x1b[31mx"]]
+)
+def test_what_was_typed_reaches_no_terminal_as_a_code(arguments, capsys):
+    assert main(arguments) == 2
+    assert not set(capsys.readouterr().err) & set("\x1b\x9b\x07")
+
+
+@pytest.mark.parametrize("arguments", [["methods", "x" * 90_000], ["cost", "--method", "x" * 90_000]])
+def test_a_sentence_that_quotes_something_endless_is_shortened(arguments, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert " ... " in said
+    assert len(said) < 1700

@@ -32,6 +32,7 @@ from rankwise.errors import RankwiseError
 
 CONTINUED = ("study", "train", "chain")  # the others have nothing of a run to go on from
 INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
+SENTENCE = 1500  # characters that are printed of one
 TRACEBACK = "RANKWISE_TRACEBACK"  # when set, a mistake of rankwise is shown with where it happened
 
 # Newer typer carries its own click; its base class of wrong options and arguments is found through a public name.
@@ -101,6 +102,7 @@ def _run(arguments: list[str], received: Received) -> int:
     except typer.Exit as stop:
         return _interrupted(received, arguments) if stop.exit_code == INTERRUPTED else stop.exit_code
     except _BadCommandLine as error:
+        error.message = _shown(str(error.message))  # it may quote what was typed
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
@@ -152,6 +154,17 @@ def _disk(error: OSError) -> str:
 
 
 def _say(text: str) -> None:
+    typer.echo(f"rankwise: {_shown(text)}", err=True)
+
+
+def _shown(text: str) -> str:
+    """Leave out control characters, and the middle of a sentence that quotes something endless.
+
+    What is wrong begins a sentence, and what to do ends it.
+    """
     from rankwise.report.clean import clean_text
 
-    typer.echo(f"rankwise: {clean_text(text)}", err=True)
+    text = clean_text(text)
+    if len(text) <= SENTENCE:
+        return text
+    return f"{text[: SENTENCE * 2 // 3]} ... {text[-SENTENCE // 3 :]}"

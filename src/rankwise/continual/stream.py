@@ -261,7 +261,7 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     """
     scale = str(values.get("scale", "quick"))
     if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+        raise UsageError(f"{where}: {unknown('scale', scale, SCALES)}")
     filled = {**SCALES[scale], **values, "scale": scale}
     strategies = filled.get("strategies", ())
     if not isinstance(strategies, list | tuple):
@@ -269,6 +269,8 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     filled["strategies"] = [{"name": one} if isinstance(one, str) else one for one in strategies]
     try:
         return Stream.model_validate(filled)
+    except UsageError as error:  # of a strategy, which does not know where it stands
+        raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "tasks"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 INDEX = "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
@@ -81,6 +82,7 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            tokenizer("a")  # some of its settings are looked at only now
     except Exception as error:  # a config can be wrong in as many ways as there are architectures
         raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
     # Transformers would fill these at random and only warn.
@@ -103,6 +105,8 @@ def _check_config(folder: Path) -> None:
         check_config_sizes(config, path)
         if not isinstance(config.get("model_type"), str):
             raise UsageError(f"{path} names no model_type; give a folder in the Hugging Face layout")
+        if (folder / GENERATION).is_file():
+            read_object(folder / GENERATION)
         return
     if (folder / "adapter_config.json").is_file():
         raise UsageError(f"{folder} is an adapter, not a model; give its base, and attach the adapter to it")

@@ -12,11 +12,20 @@ from pydantic import BaseModel, ValidationError
 from rankwise.errors import UsageError, unknown
 
 _SHOWN = 80
+_LIST = (list, tuple)
 _NEEDS = {
     "tuple_type": "must be a list, such as [1, 2, 3]",
     "model_type": "must be a mapping, such as {test: 64}",
     "dict_type": "must be a mapping, such as {full: [1e-4, 3e-4]}",
     "missing": "is missing",
+}
+_DECIDING: dict[str, tuple[Any, Any, str]] = {  # its type, that of its items, what to say
+    "methods": (_LIST, str, "must be a list of names, such as [lora-r4, olora-r4]"),
+    "learning_rates": (Mapping, object, _NEEDS["dict_type"]),
+    "fresh_seeds": (_LIST, object, _NEEDS["tuple_type"]),
+    "seed": (int, object, "must be a whole number"),
+    "reference": (str, object, "must be text"),
+    "cheapest_by": (str, object, "must be text"),
 }
 
 
@@ -50,6 +59,19 @@ def as_named(changes: Mapping[str, Any]) -> dict[str, Any]:
         elif value is not None and not isinstance(value, str):
             raise UsageError(f"{name} must be a name, a path or a hub id, found a {type(value).__name__}; {instead}.")
     return found
+
+
+def check_kinds(changes: Mapping[str, Any]) -> None:
+    """Check the settings that decide others, and so are used before all of them are validated.
+
+    Raises:
+        UsageError: one of another type.
+    """
+    for name, (kind, inside, needs) in _DECIDING.items():
+        value = changes.get(name)
+        items = value if isinstance(value, list | tuple) else ()
+        if value is not None and not (isinstance(value, kind) and all(isinstance(item, inside) for item in items)):
+            raise UsageError(f"study setting {name}: {needs}, found {_short(value)}.")
 
 
 def refusal(error: ValidationError, model: type[BaseModel]) -> UsageError:

@@ -147,7 +147,10 @@ def check_prompts(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: 
             raise UsageError(f"{name} must be at least 1, found {value}.")
     empty = [n for n, prompt in enumerate(prompts) if not len(prompt)]
     if empty:
-        raise UsageError(f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word.")
+        raise UsageError(
+            f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word, or leave out a chat "
+            "template that writes nothing of it (--raw)."
+        )
     longest = max((len(prompt) for prompt in prompts), default=0)
     if base.room is not None and longest + max_new_tokens > base.room:
         raise UsageError(

@@ -136,7 +136,9 @@ def skeleton(folder: Path, wide: torch.dtype) -> Any:
                     "quantized from, and quantize the result again."
                 )
             return AutoModelForCausalLM.from_config(config, dtype=wide, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # a config can be wrong in as many ways as there are architectures
         raise UsageError(f"cannot build the model {folder}: {reason_of(error)}") from error
 
 

@@ -18,7 +18,7 @@ from rankwise.studies.presets.arms import full_arm, lora_arm, method_arm
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
-from rankwise.studies.settings import as_named, merged, too_many
+from rankwise.studies.settings import as_named, check_kinds, merged, too_many
 
 Arms = tuple[Arm, ...]
 
@@ -206,7 +206,9 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name} decides what the other settings are and is not one of them; give it by itself.")
     methods = changes.get("methods")
     listed = {"methods": [part.strip() for part in methods.split(",")]} if isinstance(methods, str) else {}
-    return as_named({**changes, **listed})
+    found = as_named({**changes, **listed})
+    check_kinds(found)
+    return found
 
 
 def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[str, tuple[float, ...]]:
@@ -257,7 +259,10 @@ def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConf
         raise UsageError(f"no such study file: {path}.") from None
     values = merged(values, changes or {})
     preset, scale = values.pop("preset", "without-regret"), values.pop("scale", "quick")
-    return resolve_study(str(preset), str(scale), values)
+    try:
+        return resolve_study(str(preset), str(scale), values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def parse_arms(values: Any) -> Arms:
@@ -292,7 +297,9 @@ def _best_rank_first(arms: Arms) -> Arms:
     ladder = [arm for arm in adapters if arm.method == "lora" and arm.options.get("placement") == "all-linear"]
     if not ladder or len(adapters) < 2:
         raise UsageError("reference best-rank needs a LoRA arm on all linear layers and one more adapter arm.")
-    best = max(ladder, key=lambda arm: (int(arm.options.get("rank", 0)), arm.batch is None))
+    best = max(
+        ladder, key=lambda arm: (rank if isinstance(rank := arm.options.get("rank"), int) else 0, arm.batch is None)
+    )
     return (best, *(arm for arm in adapters if arm is not best))
 
 
