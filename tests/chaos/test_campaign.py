@@ -21,7 +21,7 @@ def campaign(*options):
 
 
 def test_a_few_hostile_inputs():
-    """40 here, beside those that failed once; tests/chaos/test_readers.py tries a thousand more, without the command around the reader."""
+    """40, and those that failed once; tests/chaos/test_readers.py tries a thousand without the command around."""
     said = campaign("--quick", "--inputs", 40, "--flips", 0)
     assert "0 tracebacks, 0 over their time limit, 0 other faults" in said
 
