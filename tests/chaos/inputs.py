@@ -349,7 +349,7 @@ def settings(draw: Random, place: Path) -> Case:
         few = draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}])
         said = draw.choice([text_value(draw), _text(value(draw)), _text(few)])
         command = [*command, "--set", f"{name}={said}"]
-        names += ["arm ", name.rpartition(".")[2] or "--set", name]
+        names += ["arm ", name.partition(".")[0] or "--set", name.rpartition(".")[2] or "--set", name]
     return Case("settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *names))
 
 
