@@ -174,7 +174,11 @@ def peft_config(draw: Random, place: Path) -> Case:
     else:
         raw = json_or_bytes(draw, place / "p/adapter_config.json")
     return Case(
-        "peft_config", with_adapter(draw, "p"), ("base", "p"), {"p/adapter_config.json": raw}, ("p/", "p ", "p:")
+        "peft_config",
+        with_adapter(draw, "p"),
+        ("base", "p"),
+        {"p/adapter_config.json": raw},
+        ("p/", "p ", "p:", "unknown model"),
     )
 
 
