@@ -160,6 +160,9 @@ def foreign_model(draw: Random, place: Path) -> Case:
     return Case("foreign_model", draw.choice(WITH_BASE), ("base", "a", "rows.jsonl"), files, ("base",))
 
 
+P_NAMES = ("p/", "p ", "p:", "unknown model")
+
+
 @kind(10)
 def peft_config(draw: Random, place: Path) -> Case:
     about = json.loads((place / "p/adapter_config.json").read_text())
@@ -178,7 +181,7 @@ def peft_config(draw: Random, place: Path) -> Case:
         with_adapter(draw, "p"),
         ("base", "p"),
         {"p/adapter_config.json": raw},
-        ("p/", "p ", "p:", "unknown model"),
+        P_NAMES,
     )
 
 
