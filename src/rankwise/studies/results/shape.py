@@ -61,6 +61,14 @@ class Trend(Open):
     widening: bool
 
 
+class Fit(Open):
+    """The parabola through an arm's best values."""
+
+    lr: Number
+    nll: Number
+    coefficients: Annotated[list[Number], Field(min_length=3, max_length=3)]
+
+
 class ArmOf(Open):
     """One arm."""
 
@@ -87,6 +95,7 @@ class ArmOf(Open):
     test_nll: Number
     regret: Interval | None
     recovery: Interval | None
+    fit: Fit | None = None  # an older file has none
     verdict: Word
     trend: Trend | None
 
