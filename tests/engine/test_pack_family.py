@@ -53,7 +53,7 @@ def test_packed_is_alone(dtype, tiny_splits, tmp_path):
     by_itself = alone(base, tiny_splits, FAMILY, tmp_path / "alone")
     assert len({tuple(r.losses) for r in by_itself[0].values()}) == len(FAMILY)
     same(by_itself, packed(base, tiny_splits, FAMILY, tmp_path / "packed"))
-    if dtype == torch.float32:
+    if dtype == torch.bfloat16:  # both orders in the slow half
         same(by_itself, packed(base, tiny_splits, dict(reversed(FAMILY.items())), tmp_path / "late", width=3))
     assert fingerprint(base.model) == before
 

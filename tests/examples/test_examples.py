@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rankwise.cli.main import main
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -42,8 +44,7 @@ def test_scripts(script, says, tmp_path):
 
 
 def test_the_yaml_study(tmp_path):
-    done = run("-m", "rankwise", "study", EXAMPLES / "study.yaml", "--out", tmp_path / "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert main(["study", str(EXAMPLES / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert results["study"]["preset"] == "rank"
     assert results["study"]["fresh_seeds"] == [1, 2]
