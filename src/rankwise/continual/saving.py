@@ -13,13 +13,14 @@ from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
 from rankwise.execution.executor import Executor
 from rankwise.studies.results.file import write_document
+from rankwise.studies.results.schema import Saved
 
 ROUTER = "router.json"
 
 
-def save_adapters(config: Stream, executor: Executor, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
+def save_adapters(config: Stream, executor: Executor, outcome: Outcome, folder: Path) -> list[Saved]:
     """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads."""
-    saved = []
+    saved: list[Saved] = []
     for chain in outcome.ended:
         if chain.number or chain.seed != config.seeds[0]:
             continue

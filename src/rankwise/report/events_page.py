@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankwise.report.event_lines import event_line, number
 from rankwise.report.figures.events import event_figures
 from rankwise.report.simple_page import PlainPage, Table, write_plain
-from rankwise.report.view import Document
+from rankwise.studies.results.schema import EventArm
+from rankwise.studies.results.schema import EventsDocument as Document
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +60,7 @@ NOTE = (
 )
 
 
-def row(entry: dict[str, Any]) -> list[str]:
+def row(entry: EventArm) -> list[str]:
     """One line of the table."""
     kept = "yes" if entry["keeps"] else "no"
     kept = "continuous" if entry["arm"] == "penalty" else kept
@@ -78,7 +80,8 @@ def row(entry: dict[str, Any]) -> list[str]:
 
 def setup(document: Document) -> list[tuple[str, str]]:
     """Rows of the set-up."""
-    study, origin = document["results"]["study"], document["provenance"]
+    study: Mapping[str, Any] = document["results"]["study"]
+    origin: Mapping[str, Any] = document["provenance"]
     many = ("duplications", "ranks", "learning_rates", "every", "seeds")
     rows = [(name.replace("_", " "), ", ".join(map(str, study[name]))) for name in many]
     one = ("steps", "batch", "alpha", "strength", "penalty", "clip", "dtype", "train", "held_out", "placement")

@@ -6,27 +6,28 @@ from statistics import fmean
 from typing import Any
 
 from rankwise.studies.orthogonalization.config import ARMS, KEEPS, EventStudy
+from rankwise.studies.results.schema import EventArm, EventRun
 
 NONE = 1e-4  # nats: below it an event is said not to jump
 
 
-def jumps(run: dict[str, Any]) -> list[float]:
+def jumps(run: EventRun) -> list[float]:
     """Loss after minus loss before of every event of a run, nats per token, on the same examples."""
     pairs = [(e["probe_loss_before"], e["probe_loss_after"]) for e in _fired(run)]
     return [after - before for before, after in pairs if before is not None and after is not None]
 
 
-def rounded(run: dict[str, Any]) -> list[float]:
+def rounded(run: EventRun) -> list[float]:
     """What casting the factors to bfloat16 does to the loss after every event, nats per token."""
     pairs = [(e["probe_loss_after"], e["bf16_probe_loss_after"]) for e in _fired(run)]
     return [cast - plain for plain, cast in pairs if plain is not None and cast is not None]
 
 
-def _fired(run: dict[str, Any]) -> list[dict[str, Any]]:
+def _fired(run: EventRun) -> list[dict[str, Any]]:
     return [event for event in run["events"] if event["event"] == "orthogonalize" and event["modules"]]
 
 
-def summarize(config: EventStudy, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(config: EventStudy, rows: list[EventRun]) -> list[EventArm]:
     """Return one entry per arm and duplication, and one per arm over all of them (``duplication`` None)."""
     found = []
     for arm in config.arms:
@@ -36,7 +37,7 @@ def summarize(config: EventStudy, rows: list[dict[str, Any]]) -> list[dict[str, 
     return found
 
 
-def _entry(arm: str, times: int | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _entry(arm: str, times: int | None, rows: list[EventRun]) -> EventArm:
     done = [row for row in rows if row["status"] == "done"]
     events = [event for row in rows for event in _fired(row)]
     moved = [jump for row in rows for jump in jumps(row)]
@@ -71,13 +72,13 @@ def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def answers(config: EventStudy, arms: list[dict[str, Any]], model: str) -> dict[str, list[str]]:
+def answers(config: EventStudy, arms: list[EventArm], model: str) -> dict[str, list[str]]:
     """Return the answer as sentences, by language; only what these runs show is claimed."""
     whole = {entry["arm"]: entry for entry in arms if entry["duplication"] is None}
     return {"en": _english(config, whole, model), "vi": _vietnamese(config, whole, model)}
 
 
-def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
+def quiet(whole: dict[str, EventArm]) -> list[str]:
     """Arms whose event never moved the loss by more than :data:`NONE`, and after which the rows were orthogonal."""
     return [
         name
@@ -91,7 +92,7 @@ def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def _measured(whole: dict[str, dict[str, Any]], arm: str) -> bool:
+def _measured(whole: dict[str, EventArm], arm: str) -> bool:
     """Whether the arm ran, and its events left finite factors to measure."""
     return arm in whole and None not in (whole[arm]["cosines_moved"], whole[arm]["coherence_after"])
 
@@ -106,7 +107,7 @@ def _size(value: float | None) -> str:
     return "?" if value is None else f"{value:.0%}" if value >= 0.005 else f"{value:.0e}"
 
 
-def _english(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -> list[str]:
+def _english(config: EventStudy, whole: dict[str, EventArm], model: str) -> list[str]:
     said = []
     if "qr" in whole:
         qr = whole["qr"]
@@ -148,7 +149,7 @@ def _size_en(config: EventStudy, model: str) -> str:
     )
 
 
-def _vietnamese(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -> list[str]:
+def _vietnamese(config: EventStudy, whole: dict[str, EventArm], model: str) -> list[str]:
     said = []
     if "qr" in whole:
         qr = whole["qr"]
