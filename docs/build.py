@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/methods.md from the catalogue, docs/tutorial-table.md from the cost room.
+"""Writes the generated pages: methods.md from the catalogue, results.md from the schema, tutorial-table.md from shapes.
 
 make docs
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankwise.cost.tutorial import page
+from docs.results_page import results_page
+from docs.tutorial import page
 from rankwise.files import write_text
 from rankwise.methods import catalogue
 from rankwise.methods.taxonomy import tag
@@ -37,4 +38,5 @@ def methods_page() -> str:
 
 if __name__ == "__main__":
     write_text(HERE / "methods.md", methods_page())
+    write_text(HERE / "results.md", results_page())
     write_text(HERE / "tutorial-table.md", page())

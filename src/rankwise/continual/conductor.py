@@ -69,7 +69,7 @@ def run_chain(
                 progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
             outcome = Conductor(config, executor, tasks).conduct()
             results = document(config, base, tasks, outcome)
-            results["saved"] = save_adapters(config, executor, outcome, folder.path / "adapters")
+            results["saved"] = save_adapters(config, executor, tasks, outcome, folder.path / "adapters")
             by_strategy, joint = outcome.seconds(executor)
             found: StreamDocument = {
                 "results": results,

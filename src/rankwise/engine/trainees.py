@@ -1,7 +1,7 @@
 """What trains: an adapter on the shared frozen base, or a private copy of the whole model.
 
 Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step. Several
-adapters train on one base at once, told apart by name; what owns weights of the base trains alone.
+adapters train on one base at once, told apart by name; what cannot share a pass (:func:`trains_alone`) trains alone.
 """
 
 from __future__ import annotations

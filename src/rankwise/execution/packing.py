@@ -1,9 +1,10 @@
 """The planner: which runs share passes, under a memory budget, and what all of it will cost.
 
-Packing removes no operations, it fills the machine (ENGINE 1): matrix products reach their full rate at some number of
-tokens per pass, about 512 on a CPU. Runs whose own passes are that long gain nothing from neighbors and go one after
-another; shorter ones share passes until they are that long together. A pack is a queue with a width: a run that ends
-makes room for the next. What owns weights of the base goes alone. No choice made here changes a number of any run.
+Packing removes no operations, it makes matrix products longer (docs/design/engine.md#what-a-pack-gains): they reach
+their full rate at some number of tokens per pass, about 512 on a CPU. Runs whose own passes are that long gain nothing
+from neighbors and go one after another; shorter ones share passes until they are that long together. A pack is a queue
+with a width: a run that ends makes room for the next. What cannot share a pass goes alone
+(:func:`rankwise.engine.trainees.trains_alone`). No choice made here changes a number of any run.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rankwise.engine.fast.attention import KEPT
 from rankwise.engine.trainees import trains_alone
 from rankwise.models.attention_groups import squared
 
-FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs (ENGINE 1), an assumption on GPUs
+FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs, an assumption on GPUs
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class RunCost:
 
     Attributes:
         label: names the run.
-        alone: it owns weights of the base.
+        alone: it cannot share a pass.
         pass_tokens: real tokens of a usual pass.
         base_bytes: the frozen base, shared by all runs.
         own_bytes: what the run holds from start to end: trained values, gradients, optimizer, best snapshot.

@@ -125,7 +125,7 @@ def setup(document: Document) -> list[tuple[str, str]]:
 
 
 def log(document: Document) -> list[str]:
-    """What events did, and the training lines of the note's regularizer as users know them."""
+    """What events did, and the losses that penalty ``colora-note`` adds, line by line as the log it is from."""
     lines = []
     for strategy in document["results"]["strategies"]:
         for chain in strategy["chains"]:

@@ -68,7 +68,7 @@ def _in_groups(asked: Heads, group: int) -> Tensor:
 
 @contextlib.contextmanager
 def shifted(model: Any, group: int | None) -> Iterator[None]:
-    """Let ``model`` attend in shifted groups of ``group`` tokens inside the block; None: as ever.
+    """Let ``model`` attend in shifted groups of ``group`` tokens inside the block; None changes nothing.
 
     Raises:
         UsageError: the model does not let its attention be replaced, or it cannot be cut into groups.

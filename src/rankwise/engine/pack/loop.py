@@ -4,7 +4,7 @@ In each round the next pass of every active run goes into one forward and one ba
 steps, and is scored, checkpointed or finished where its own spec says so. Runs join and leave at any round: a pack
 only schedules what each run's spec has fixed already. Unusual here:
 - one run is a pack of one: there is no second loop (:func:`rankwise.engine.train`);
-- what owns weights of the base (full fine-tuning, some events) waits for an empty pack and trains alone;
+- what cannot share a pass (full fine-tuning, prompts, some events) waits for an empty pack and trains alone;
 - a fault is traced to its run by trying the runs of the round one by one, and ends that run only;
 - out of memory halves the number of runs in a pass. Both begin the open windows again, so no bit changes;
 - a signal that asks to stop is obeyed between two passes, when every run is written as it stands.
@@ -85,7 +85,7 @@ class Pack:
         return [self.results[i] for i in range(len(jobs))]
 
     def _keep(self) -> None:
-        """Write every run as it stands, its open window undone; one back at its best step was written before."""
+        """Write every run's checkpoint, its open window undone; one set back to its best step was written before."""
         for seat in self.seats:
             if seat.checkpoint and seat.run.step and not seat.restored:
                 seat.run.rewind()

@@ -17,8 +17,10 @@ def provenance(command: str) -> Provenance:
     """Return versions, machine, commit and time."""
     import torch
 
+    from rankwise import __version__
+
     return {
-        "rankwise": version("rankwise"),
+        "rankwise": __version__,
         "commit": _commit(),
         "torch": version("torch"),
         "transformers": version("transformers"),
@@ -59,7 +61,7 @@ def _commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

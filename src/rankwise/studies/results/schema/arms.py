@@ -16,7 +16,7 @@ class Run(TypedDict):
     lr: float  # learning rate
     seed: int  # of data order, initialization and dropout
     status: Literal["done", "stopped", "diverged", "failed"]  # stopped: early, because others were better
-    reason: NotRequired[str | None]  # why it diverged or failed
+    reason: str | None  # why it diverged or failed
     selection_nll: float | None  # lowest NLL on the selection set, nats per target token; null unless done
     best_step: int | None  # where that was; the checkpoint that is kept
     curve: list[Point]  # NLL on the selection set over training
