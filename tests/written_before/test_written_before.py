@@ -36,6 +36,9 @@ def test_the_same_command_trains_nothing_and_says_the_same(name, command, folder
     assert main([*command, "--out", str(out)]) == 0
     assert (out / "ledger.sqlite").read_bytes() == ledger, "a run or a score was made again"
     now, then = (json.loads((where / "results.json").read_text())["results"] for where in (out, FILES / name))
+    for results in (now, then):
+        for strategy in results.get("strategies", ()):
+            del strategy["title"]  # prose, which may be said better
     assert json.dumps(now, sort_keys=True) == json.dumps(then, sort_keys=True)
 
 
