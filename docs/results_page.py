@@ -24,6 +24,7 @@ TYPES = {
     "bool": "true or false",
     "Any": "anything",
     "Point": "[step, NLL]",
+    "Coefficients": "list of three numbers",
     "ArmWord": " or ".join(f"`{word}`" for word in get_args(ArmWord)),
 }
 HEAD = """# results.json

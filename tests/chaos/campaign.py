@@ -26,6 +26,7 @@ import rankwise.integrations.merge.run
 import rankwise.report
 import rankwise.studies.api  # noqa: F401
 from rankwise.cli.main import main
+from rankwise.models import default, hub
 from tests.chaos import sound
 from tests.chaos.child import MEMORY, SECONDS, Ended, run
 from tests.chaos.inputs import KINDS, Case, draw_case
@@ -84,6 +85,9 @@ class Scene:
         self.stage = scratch / "stage"
         os.environ.update(RANKWISE_CACHE=str(scratch / "cache"), HF_HUB_OFFLINE="1", HF_HOME=str(scratch / "hub"))
         os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")
+        # The default model is a minute's work to unpack, and no input of ours; a hub's name is told to nobody.
+        default._installed_gguf = lambda: None
+        hub.probe = lambda *_: None
         for folder in (self.sound, self.log):
             folder.mkdir(parents=True)
         made = run(lambda: sound.make(trained=not quick) or 0, self.sound, self.log)

@@ -124,7 +124,7 @@ def _limit() -> None:
 
 
 def _watch(folder: Path, note: int) -> None:
-    own = (f"{folder}/", "/dev/", "/proc/")
+    own = (f"{folder}/", f"{os.environ['RANKWISE_CACHE']}/", "/dev/", "/proc/")
 
     def stray(path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):

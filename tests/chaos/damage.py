@@ -119,7 +119,7 @@ def value(draw: Random) -> Any:
     kind = draw.randrange(4)
     one = copy.deepcopy(draw.choice(draw.choice([NUMBERS, TEXTS, OTHERS])))
     if kind == 0:
-        return draw.choice([[one] * 2, [one] * 3000, {text_value(draw): one}])
+        return draw.choice([[one] * 2, [one] * (3000 if len(repr(one)) < 100 else 3), {text_value(draw): one}])
     return one
 
 

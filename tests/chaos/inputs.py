@@ -160,6 +160,9 @@ def foreign_model(draw: Random, place: Path) -> Case:
     return Case("foreign_model", draw.choice(WITH_BASE), ("base", "a", "rows.jsonl"), files, ("base",))
 
 
+P_NAMES = ("p/", "p ", "p:", "unknown model")
+
+
 @kind(10)
 def peft_config(draw: Random, place: Path) -> Case:
     about = json.loads((place / "p/adapter_config.json").read_text())
@@ -174,7 +177,11 @@ def peft_config(draw: Random, place: Path) -> Case:
     else:
         raw = json_or_bytes(draw, place / "p/adapter_config.json")
     return Case(
-        "peft_config", with_adapter(draw, "p"), ("base", "p"), {"p/adapter_config.json": raw}, ("p/", "p ", "p:")
+        "peft_config",
+        with_adapter(draw, "p"),
+        ("base", "p"),
+        {"p/adapter_config.json": raw},
+        P_NAMES,
     )
 
 
@@ -349,7 +356,7 @@ def settings(draw: Random, place: Path) -> Case:
         few = draw.choice([0, -1, 10**22, 1.5, [1, "x"], {"a": 1}])
         said = draw.choice([text_value(draw), _text(value(draw)), _text(few)])
         command = [*command, "--set", f"{name}={said}"]
-        names += ["arm ", name.rpartition(".")[2] or "--set", name]
+        names += ["arm ", name.partition(".")[0] or "--set", name.rpartition(".")[2] or "--set", name]
     return Case("settings", [_typed(word) for word in command], ("stream.yaml",), {}, ("--set", "setting", *names))
 
 

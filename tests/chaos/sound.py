@@ -69,8 +69,8 @@ def _stopped() -> None:
     status, events = forked(TRAIN, folder, log=Path("events"))
     assert status == 0
     shutil.rmtree(folder)
-    last = max(n for n, event in enumerate(events, 1) if "checkpoint" in event)
-    forked(TRAIN, folder, kill_at=last)
+    kept = next(n for n, event in enumerate(events, 1) if event.startswith("os.rename") and "checkpoint" in event)
+    forked(TRAIN, folder, kill_at=kept + 1)
     assert list(folder.rglob("checkpoint*")), events
     Path("events").unlink()
 

@@ -98,3 +98,25 @@ def test_a_sentence_that_quotes_something_endless_is_shortened(arguments, capsys
     said = capsys.readouterr().err.splitlines()[-1]
     assert " ... " in said
     assert len(said) < 1700
+
+
+def test_what_a_file_says_makes_no_second_line(tmp_path, capsys):
+    name = "x\r\nrankwise: all is well\u2028.yaml"
+    assert main(["study", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("rankwise: no such study file: ")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--scale", "smoke", "--dry-run", "--out", "\x1b[31m\x9b"],
+        ["study", "smoke", "--dry-run", "--out", "\x1b[31m\x9b\u202e"],
+        ["methods", "--family", "\x1b[2J"],
+    ],
+)
+def test_nothing_typed_comes_back_as_a_code(arguments, capsys):
+    main(arguments)
+    said = capsys.readouterr()
+    assert not set(said.out + said.err) & set("\x1b\x9b\u202e")

@@ -34,8 +34,8 @@ def test_one_entry_is_a_column_everywhere(table, monkeypatch):
 
 def test_a_narrow_terminal_leaves_out_what_needs_room():
     document = documents.quick()
-    assert "trained" in shown(document, width=120, force_terminal=True)
-    assert "trained" not in shown(document, width=80, force_terminal=True)
+    assert "4.88M" in shown(document, width=120, force_terminal=True)
+    assert "4.88M" not in shown(document, width=80, force_terminal=True)
 
 
 def test_other_words_for_a_verdict_are_shown_and_decide_nothing(monkeypatch):

@@ -127,10 +127,10 @@ def test_methods_are_a_list_or_a_text():
 
 
 DECIDING = ["methods", "learning_rates", "fresh_seeds", "seed", "reference", "cheapest_by", "steps"]
-FIT = [("steps", 5), ("seed", 5)]
+FIT = [("steps", 5), ("seed", 5), ("methods", None)]
 
 
-@pytest.mark.parametrize("value", [5, [["x"]], {"a": 1}, "x", 3e38], ids=str)
+@pytest.mark.parametrize("value", [5, None, [["x"]], {"a": 1}, "x", 3e38], ids=str)
 @pytest.mark.parametrize("name", DECIDING)
 def test_a_setting_of_another_type_is_one_sentence(name, value, tmp_path):
     """Whatever uses it first: some decide others, before all are validated."""

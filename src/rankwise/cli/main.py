@@ -158,13 +158,13 @@ def _say(text: str) -> None:
 
 
 def _shown(text: str) -> str:
-    """Leave out control characters, and the middle of a sentence that quotes something endless.
+    """Leave out line breaks, control characters, and the middle of a sentence that quotes something endless.
 
     What is wrong begins a sentence, and what to do ends it.
     """
     from rankwise.report.clean import clean_text
 
-    text = clean_text(text)
+    text = clean_text(" ".join(text.splitlines()))
     if len(text) <= SENTENCE:
         return text
     return f"{text[: SENTENCE * 2 // 3]} ... {text[-SENTENCE // 3 :]}"

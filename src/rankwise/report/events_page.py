@@ -36,6 +36,7 @@ def write(document: Document, folder: Path) -> Path:
 def page(document: Document) -> PlainPage:
     """Return the page."""
     found = document["results"]
+    answers: Mapping[str, Any] = found["answers"]
     whole = [entry for entry in found["arms"] if entry["duplication"] is None]
     tables = [Table("What each event did", HEADER, [row(entry) for entry in whole], NOTE, "arms")]
     for times in found["study"]["duplications"]:
@@ -44,7 +45,7 @@ def page(document: Document) -> PlainPage:
     return PlainPage(
         kicker=f"orthogonalization · {found['study']['scale']} · {found['cell']['model']} on {found['cell']['data']}",
         title=found["study"]["question"],
-        answers=list(found["answers"].items()),
+        answers=list(answers.items()),
         tables=tables,
         figures=event_figures(document),
         setup=setup(document),

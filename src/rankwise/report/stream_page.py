@@ -118,7 +118,7 @@ def setup(document: Document) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, study["seeds"]))),
     ]
     names = ("rank", "alpha", "placement", "lr", "steps", "batch", "schedule", "warmup", "clip", "dtype", "event")
-    found += [(name, str(settings[name])) for name in names if settings[name] is not None]
+    found += [(name, str(settings[name])) for name in names if settings.get(name) is not None]
     found += [(s["label"], s["formula"]) for s in document["results"]["strategies"]]
     found += [(name, str(origin[name])) for name in ("command", "rankwise", "commit", "torch", "cpu", "created")]
     return [*found, ("time spent training and scoring", f"{document['cost']['trained_seconds']:.0f} s")]

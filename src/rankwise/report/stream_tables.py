@@ -9,7 +9,6 @@ from typing import Literal
 
 from rankwise.report.simple_page import Table
 from rankwise.report.wording import MISSING, duration, operations, size
-from rankwise.stats.single import FLOOR
 from rankwise.studies.results.schema import Growth, JointOf, Measure, Metric, StrategyOf, StreamResults
 from rankwise.studies.results.schema import StreamDocument as Document
 
@@ -40,6 +39,8 @@ def nats(value: Measure | None, *, signed: bool = False) -> str:
 
 def floor(document: Document) -> float:
     """The share of right answers that says nothing: a few lucky ones, or always the commonest reply of every task."""
+    from rankwise.stats.single import FLOOR  # brings numpy
+
     tasks = document["results"]["tasks"]
     return max(FLOOR, sum(task.get("commonest", 0.0) for task in tasks) / len(tasks))
 

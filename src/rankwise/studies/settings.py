@@ -20,12 +20,12 @@ _NEEDS = {
     "missing": "is missing",
 }
 _DECIDING: dict[str, tuple[Any, Any, str]] = {  # its type, that of its items, what to say
-    "methods": (_LIST, str, "must be a list of names, such as [lora-r4, olora-r4]"),
+    "methods": ((*_LIST, type(None)), str, "must be a list of names, such as [lora-r4, olora-r4]"),
     "learning_rates": (Mapping, object, _NEEDS["dict_type"]),
     "fresh_seeds": (_LIST, object, _NEEDS["tuple_type"]),
     "seed": (int, object, "must be a whole number"),
-    "reference": (str, object, "must be text"),
-    "cheapest_by": (str, object, "must be text"),
+    "reference": ((str, type(None)), object, "must be text"),
+    "cheapest_by": ((str, type(None)), object, "must be text"),
 }
 
 
@@ -70,7 +70,7 @@ def check_kinds(changes: Mapping[str, Any]) -> None:
     for name, (kind, inside, needs) in _DECIDING.items():
         value = changes.get(name)
         items = value if isinstance(value, list | tuple) else ()
-        if value is not None and not (isinstance(value, kind) and all(isinstance(item, inside) for item in items)):
+        if name in changes and not (isinstance(value, kind) and all(isinstance(item, inside) for item in items)):
             raise UsageError(f"study setting {name}: {needs}, found {_short(value)}.")
 
 

@@ -163,7 +163,7 @@ def at_one_rate(arm: Arm, lora: Arm) -> Shared | None:
     return Shared(lr, -int(depth), pair)
 
 
-def _lowest(curve: dict[int, float], step: int) -> float:
+def _lowest(curve: dict[float, float], step: float) -> float:
     return min(nll for at, nll in curve.items() if at <= step)
 
 

@@ -36,7 +36,13 @@ def taught_ends(base: Base) -> list[int]:
 
 def _stated(base: Base) -> list[int]:
     own = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
-    return [] if own is None else [int(i) for i in (own if isinstance(own, (list, tuple)) else [own])]
+    named = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
+    if wrong := [one for one in named if not isinstance(one, int)]:
+        raise UsageError(
+            f"the generation settings of {base.name} end a reply at eos_token_id {wrong[0]!r}, and a token's id is a "
+            "whole number; correct generation_config.json"
+        )
+    return named
 
 
 def greedy(

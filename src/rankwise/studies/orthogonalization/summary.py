@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from rankwise.studies.orthogonalization.config import ARMS, KEEPS, EventStudy
 from rankwise.studies.orthogonalization.words import WORDS
-from rankwise.studies.results.schema import EventArm, EventRun
+from rankwise.studies.results.schema import Answers, EventArm, EventRun
 
 NONE = 1e-4  # nats: below it an event is said not to jump
 
@@ -73,19 +73,19 @@ def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def answers(config: EventStudy, arms: list[EventArm], model: str) -> dict[str, list[str]]:
+def answers(config: EventStudy, arms: list[EventArm], model: str) -> Answers:
     """Return the answer as sentences, by language; only what these runs show is claimed."""
     whole = {entry["arm"]: entry for entry in arms if entry["duplication"] is None}
     seeds = len(config.seeds)
     size = {"model": model, "steps": config.steps, "batch": config.batch}
     size["repeated"] = ", ".join(f"x{n}" for n in config.duplications)
-    said = {}
+    said: dict[str, list[str]] = {}
     for language, words in WORDS.items():
         every = f" {words['or']} ".join(map(str, config.every))
         runs = words["one seed" if seeds == 1 else "seeds"].format(seeds=seeds)
         said[language] = [words[key].format(**values) for key, values in _shown(whole)]
         said[language].append(words["size"].format(**size, every=every, seeds=runs))
-    return said
+    return cast("Answers", said)
 
 
 def _shown(whole: dict[str, EventArm]) -> list[tuple[str, dict[str, Any]]]:

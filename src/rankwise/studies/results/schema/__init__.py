@@ -19,6 +19,7 @@ from rankwise.studies.results.schema.arms import (
     UpdateRanks,
 )
 from rankwise.studies.results.schema.events import (
+    Answers,
     EventArm,
     EventCell,
     EventQuestion,
@@ -83,6 +84,7 @@ AnyDocument = StudyDocument | EventsDocument | StreamDocument
 
 __all__ = [
     "AllMeasures",
+    "Answers",
     "AnswersOf",
     "AnyDocument",
     "Arm",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from annotated_types import Len
 from typing_extensions import TypedDict
 
 from rankwise.stats.verdict_words import ArmWord
 from rankwise.studies.results.schema.parts import Interval, Point
+
+Coefficients = Annotated[list[float], Len(3, 3)]
 
 
 class Run(TypedDict):
@@ -34,7 +37,7 @@ class Fit(TypedDict):
 
     lr: float  # where its minimum is
     nll: float  # its minimum
-    coefficients: list[float]  # constant, linear, quadratic
+    coefficients: Coefficients  # constant, linear, quadratic
     step: NotRequired[int]  # the training step whose scores it fits
 
 

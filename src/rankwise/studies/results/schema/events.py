@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -80,6 +80,13 @@ class EventRun(TypedDict):
     remembered: float | None  # NLL at the end
 
 
+class Answers(TypedDict):
+    """The answer as sentences."""
+
+    en: list[str]  # in English
+    vi: NotRequired[list[str]]  # in Vietnamese
+
+
 class EventsResults(TypedDict):
     """What the study found."""
 
@@ -88,7 +95,7 @@ class EventsResults(TypedDict):
     cell: EventCell  # on what
     labels: dict[str, str]  # of the arms, by name
     arms: list[EventArm]  # each over all duplications, then by duplication
-    answers: dict[str, list[str]]  # sentences by language, en among them
+    answers: Answers  # by language
     runs: list[EventRun]  # all of them
     faults: list[Fault]  # what failed
 
