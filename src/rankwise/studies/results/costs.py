@@ -58,7 +58,7 @@ def _measured(
     for name in missing:
         arm = outcome.arms[name]
         assert arm.best_lr is not None
-        spec = config.train_spec(arm.arm, arm.best_lr, config.seed)
+        spec = runner.job(Trial(arm.arm, arm.best_lr, config.seed, fresh=False)).spec
         examples = runner.splits.train[: 4 * spec.batch]
         try:
             known[name] = measure(config.model, config.dtype, spec, examples, torch.get_num_threads())

@@ -67,7 +67,7 @@ def results(
             "optimizer": "AdamW",
             "clip": config.clip,
             "dtype": config.dtype,
-            "eval_steps": list(config.train_spec(config.arms[0], 1.0, 0).eval_steps),
+            "eval_steps": list(config.eval_steps),
         },
         "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
         "arms": arms,
