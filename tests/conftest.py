@@ -44,3 +44,11 @@ def saved_model(tmp_path_factory):
 def model_folder(saved_model, tmp_path):
     """A copy of that folder to break."""
     return shutil.copytree(saved_model, tmp_path / "model")
+
+
+def pytest_collection_finish(session):
+    """What is loaded by now stays: full garbage collections need not walk through it again and again."""
+    import gc
+
+    gc.collect()
+    gc.freeze()

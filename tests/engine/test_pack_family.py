@@ -44,7 +44,9 @@ FAMILY = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=["float32", "bfloat16"]
+)
 def test_packed_is_alone(dtype, tiny_splits, tmp_path):
     base = load_base("tiny", dtype=dtype)
     before = fingerprint(base.model)

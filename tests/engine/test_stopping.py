@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from rankwise.adapters.events import Orthogonalize
-from rankwise.engine import CHECKPOINT, Forward, PackJob, checkpoint_step, stopping, train_pack
+from rankwise.engine import CHECKPOINT, Forward, PackJob, checkpoint_step, train_pack
 from rankwise.engine.batches import evaluation_passes
+from rankwise.engine.pack import stopping
 from rankwise.engine.pack.stopping import SIGNALS, StoppedError, Stopping
 from rankwise.methods import dora, lora, olora
 

@@ -60,11 +60,6 @@ def check(out, whole, kills, seed):
     assert not list(out.rglob(".*.tmp"))
 
 
-@pytest.mark.timeout(400)
-def test_a_kill(whole, tmp_path):
-    check(tmp_path / "s", whole, kills=1, seed=1)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_ten_kills(whole, tmp_path):
