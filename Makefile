@@ -66,7 +66,7 @@ simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (ab
 controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)
 	$(BIN)/python benchmarks/controls.py
 
-docs: setup ## rewrite docs/methods.md from the catalogue
+docs: setup ## rewrite docs/methods.md from the catalogue and docs/results.md from the schema
 	$(BIN)/python -m docs.build
 
 .PHONY: dist

@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/methods.md from the catalogue, docs/tutorial-table.md from the models' shapes.
+"""Writes the generated pages: methods.md from the catalogue, results.md from the schema, tutorial-table.md from shapes.
 
 make docs
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.results_page import results_page
 from docs.tutorial import page
 from rankwise.files import write_text
 from rankwise.methods import catalogue
@@ -37,4 +38,5 @@ def methods_page() -> str:
 
 if __name__ == "__main__":
     write_text(HERE / "methods.md", methods_page())
+    write_text(HERE / "results.md", results_page())
     write_text(HERE / "tutorial-table.md", page())

@@ -13,6 +13,12 @@ def test_the_catalogue_page_is_current():
     assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == build.methods_page(), "run make docs"
 
 
+def test_the_page_of_results_json_is_current():
+    from docs.results_page import results_page
+
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == results_page(), "run make docs"
+
+
 def test_links_lead_somewhere():
     wrong = [
         f"{page.relative_to(ROOT)}: {target}"

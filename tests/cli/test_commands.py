@@ -270,6 +270,9 @@ def test_training_from_a_study_uses_its_recipe(study, tmp_path, capsys):
     results = json.loads((study / "results.json").read_text())["results"]
     assert plan["lr"] == next(a["best_lr"] for a in results["arms"] if a["name"] == "lora-r4")
     assert plan["config"]["steps"] == 8
+    assert main([*command, "--lr", "0.02", "--dry-run"]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert (other["lr"], other["config"]["learning_rates"]["lora-r4"]) == (0.02, [0.02]), "the folder says what is run"
     assert main([*command, "--steps", "8"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "done"
 

@@ -60,6 +60,7 @@ def planned(capsys):
 def ended(command, config, folder):
     """The document of a finished study, as far as it matters here: every arm judged, none of them at an edge."""
     arms, other = [], quick()  # another study's, for what does not matter here
+    run = {"seed": 0, "status": "done", "reason": None, "selection_nll": 1.0, "best_step": 1, "curve": []}
     for number, arm in enumerate(config["arms"]):
         grid = config["learning_rates"][arm["name"]]
         target = parse_config(config).arm(arm["name"]).target()
@@ -71,7 +72,7 @@ def ended(command, config, folder):
                 **{"rank": None, "alpha": None, "placement": None, **placed},
                 **{"name": arm["name"], "method": arm["method"], "options": arm["options"], "batch": config["batch"]},
                 **{"reference": number == 0, "best_lr": grid[len(grid) // 2], "bracketed": True, "test_nll": 1.0},
-                "learning_rates": [{"lr": lr, "status": "done", "selection_nll": 1.0, "curve": []} for lr in grid],
+                "learning_rates": [{**run, "lr": lr} for lr in grid],
                 "verdict": {
                     **{"word": "no verdict" if number else "reference", "sentence": arm["name"]},
                     **{"contrast": None, "needs": None},
@@ -79,11 +80,13 @@ def ended(command, config, folder):
             }
         )
     budget = config["budget"] and {"seconds": config["budget"]["seconds"], "changes": []}
-    survey = {"arms": [{"name": arm["name"], "nll": 1.0} for arm in arms], "methods": config["survey"]}
+    rows = [{"name": arm["name"], "lr": arm["best_lr"], "nll": 1.0, "below": True} for arm in arms]
+    survey = {"arms": rows, "methods": config["survey"], "base_nll": 2.0, "left_out": {}}
+    asked = {name: config[name] for name in ("preset", "scale", "seed", "fresh_seeds", "margin")}
     return {
         "results": {
             **other["results"],
-            "study": {**{k: config[k] for k in ("preset", "scale", "seed", "fresh_seeds", "margin")}, "budget": budget},
+            "study": {**asked, "budget": budget, "question": ""},
             "cell": {**other["results"]["cell"], "test": config["sizes"]["test"]},
             "training": {**other["results"]["training"], "steps": config["steps"], "batch": config["batch"]},
             "arms": arms,
@@ -92,6 +95,7 @@ def ended(command, config, folder):
         },
         "cost": other["cost"],
         "provenance": {
+            **other["provenance"],
             "command": command,
             "asked": _asked(parse_config(config), Path(folder)),
         },

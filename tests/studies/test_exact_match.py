@@ -66,7 +66,7 @@ def test_a_folder_from_before_the_setting_goes_on_without_training(asked, tmp_pa
 def test_one_run_reports_it_too(tmp_path):
     changes = {"exact_match": 3, "steps": 4, "sizes": {"train": 16, "selection": 4, "test": 8}}
     config, arm = single_config(lora(rank=2), "smoke", changes, 1e-2)
-    found = run_single(config, arm, 1e-2, tmp_path / "r").to_dict()
+    found = run_single(config, arm, tmp_path / "r").to_dict()
     assert found["exact_match"] == 0.0
     assert found["base_exact_match"] in (0.0, 1 / 3, 2 / 3, 1.0)
 

@@ -97,4 +97,4 @@ def test_a_run_is_shown_as_it_was_when_it_was_stopped():
 def test_examples_are_those_the_windows_read(n, batch):
     spec = TrainSpec(lora(rank=2), lr=1e-3, steps=9, batch=batch)
     for steps in range(10):
-        assert examples_until(spec, n, steps) == sum(len(window(spec, n, step)) for step in range(steps))
+        assert examples_until(batch, n, steps) == sum(len(window(spec, n, step)) for step in range(steps))

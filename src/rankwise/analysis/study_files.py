@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
 from rankwise.studies.results.file import read_cells, read_results
+from rankwise.studies.results.schema import Arm, Results, Run
 
-Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")
 
 
@@ -63,14 +63,15 @@ def read_scores(path: Path) -> list[Score]:
 
 def training(cells: dict[str, Results]) -> dict[str, Any]:
     """Return steps, batch and dtype of a study, as a finding's set-up shows them; all its cells are trained alike."""
-    found = next(iter(cells.values())).get("training", {})
+    found: Mapping[str, Any] = next(iter(cells.values())).get("training", {})
     return {name: found[name] for name in ("steps", "batch", "dtype") if name in found}
 
 
-def best(arm: Results) -> Results | None:
+def best(arm: Arm) -> Run | None:
     """Return an arm's best finished screening run."""
-    done = [r for r in arm["learning_rates"] if r["selection_nll"] is not None]
-    return min(done, key=lambda r: float(r["selection_nll"]), default=None)
+    done = [(run["selection_nll"], place) for place, run in enumerate(arm["learning_rates"])]
+    lowest = min(((nll, place) for nll, place in done if nll is not None), default=None)
+    return arm["learning_rates"][lowest[1]] if lowest else None
 
 
 def steps_to(curve: Sequence[Sequence[float]], base: float, threshold: float) -> float | None:
@@ -92,7 +93,10 @@ def _results(folder: Path) -> Results:
     path = folder / "results.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no finished study (no results.json); give the folder of `rankwise study`.")
-    results: Results = read_results(path)["results"]
-    if "arms" not in results:
-        raise UsageError(f"{path} is of kind {results['kind']!r}, which has no arms; give the folder of another study.")
-    return results
+    results = read_results(path)["results"]
+    if kind := results.get("kind"):
+        raise UsageError(
+            f"{path} is of kind {kind!r}, which has no arms beside a reference; give another study's folder."
+        )
+    found: Results = results
+    return found

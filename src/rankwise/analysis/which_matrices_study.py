@@ -7,12 +7,13 @@ import statistics
 from rankwise.analysis.finding import Axis, Finding, Panel, Row, Table, Word, decide
 from rankwise.analysis.measures.wins import MARGIN, margin_of_gain
 from rankwise.analysis.request import Request
-from rankwise.analysis.study_files import Results, best, read_study, training
+from rankwise.analysis.study_files import best, read_study, training
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
+from rankwise.stats.verdict_words import NO_VERDICT
+from rankwise.studies.results.schema import Results
 
 ENOUGH = 3  # cells that a word needs
-NO_VERDICT = "no verdict"
 EQUAL = 0.15  # ranks are whole: budgets within this share of the middle one count as equal
 PAPER = {"q": (70.4, 91.0), "k": (70.0, 90.8), "v": (73.0, 91.0), "o": (73.2, 91.3), "q-k": (71.4, 91.3)}
 PAPER |= {"q-v": (73.7, 91.3), "q-k-v-o": (73.7, 91.7)}

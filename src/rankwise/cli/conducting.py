@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rankwise.cli import console
 from rankwise.cli.options import say_json
 from rankwise.report import render_table, write_report
+from rankwise.studies.results.schema import AnyDocument
 
 
 class Config(Protocol):
@@ -19,7 +20,7 @@ class Config(Protocol):
 
 
 def conduct(
-    run: Callable[..., dict[str, Any]],
+    run: Callable[..., AnyDocument],
     config: Config,
     folder: Path,
     *,

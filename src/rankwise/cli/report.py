@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from rankwise.cli.options import Json, say_json
+
+if TYPE_CHECKING:
+    from rankwise.studies.results.schema import AnyDocument
 
 
 def report(
@@ -36,7 +39,7 @@ def report(
     folder = folders[0]
     path = folder / "results.json"
     try:
-        document = read_results(path)
+        document: AnyDocument = cast("AnyDocument", read_results(path))
     except FileNotFoundError:
         what = "has not finished; repeat its command" if (folder / "study.yaml").exists() else "is not a study's folder"
         raise UsageError(f"{folder} {what} (there is no results.json).") from None

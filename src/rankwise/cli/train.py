@@ -48,6 +48,8 @@ def train(
     Writes the adapter in PEFT format into --out; the same command continues a run that was cut short.
     """
 
+    from dataclasses import replace
+
     from rich.markup import escape
 
     from rankwise.cli import console
@@ -86,7 +88,8 @@ def train(
         raise UsageError("--set method.NAME cannot be given with --from, whose study decides the method.")
     if from_ is not None:
         recipe = read_recipe(from_, arm_)
-        config, arm, rate = full_length(recipe, values), recipe.arm, lr if lr is not None else recipe.lr
+        recipe = recipe if lr is None else replace(recipe, lr=lr)
+        config, arm, rate = full_length(recipe, values), recipe.arm, recipe.lr
         target = arm.target()
     else:
         try:
@@ -106,7 +109,7 @@ def train(
             say_text(f"{target!r}, lr {rate:g}, into {folder}")
         return 0
     with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
-        trained = run_single(config, arm, rate, folder, progress)
+        trained = run_single(config, arm, folder, progress)
     if json_:
         say_json(trained.to_dict())
     elif trained.result.status != "done":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,12 +38,13 @@ from rankwise.ledger.store import Ledger
 from rankwise.models import load_base
 from rankwise.studies.results.file import write_document
 from rankwise.studies.results.provenance import provenance
+from rankwise.studies.results.schema import StreamDocument
 from rankwise.studies.running.device import pick_device
 
 
 def run_chain(
     config: Stream, out: Path, *, progress: Progress | None = None, command: str = "rankwise chain"
-) -> dict[str, Any]:
+) -> StreamDocument:
     """Run, continue or append to the stream in ``out`` and return ``{"results", "cost", "provenance"}``.
 
     Writes ``study.yaml``, ``tasks.json``, ``ledger.sqlite``, ``runs/``, ``results.json``, ``R.json`` and ``adapters/``.
@@ -68,14 +68,19 @@ def run_chain(
                 done = sum(run.status == "done" for run in ledger.runs())
                 progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
             outcome = Conductor(config, executor, tasks).conduct()
-            found = document(config, base, tasks, outcome)
-            found["results"]["saved"] = save_adapters(config, executor, tasks, outcome, folder.path / "adapters")
-            found["cost"] = {
-                "seconds": time.monotonic() - started,
-                "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),
-                **outcome.seconds(executor),
+            results = document(config, base, tasks, outcome)
+            results["saved"] = save_adapters(config, executor, tasks, outcome, folder.path / "adapters")
+            by_strategy, joint = outcome.seconds(executor)
+            found: StreamDocument = {
+                "results": results,
+                "cost": {
+                    "seconds": time.monotonic() - started,
+                    "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),
+                    "by_strategy": by_strategy,
+                    "joint": joint,
+                },
+                "provenance": provenance(command),
             }
-            found["provenance"] = provenance(command)
             write_matrices(outcome, folder.path / "R.json")
             write_document(folder.results_file, found)
     return found

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rankwise.continual.chain import Chain
 from rankwise.continual.strategies.base import MERGED
 from rankwise.engine import State
+from rankwise.studies.results.schema import Growth
 
 _MEMORY = "/state/"  # in the names of an event's tensors; its random stream is none of its memory
 
 
-def growth(chain: Chain, sizes: Mapping[str, int]) -> list[dict[str, Any]]:
+def growth(chain: Chain, sizes: Mapping[str, int]) -> list[Growth]:
     """Return, after each task, how much is kept.
 
     ``numbers`` counts the entries of all pairs, ``memory`` those of the events' tensors (EWC's Fisher information and
@@ -23,7 +23,7 @@ def growth(chain: Chain, sizes: Mapping[str, int]) -> list[dict[str, Any]]:
         sizes: training examples by task.
     """
     apart = chain.strategy.answers != "one"
-    found = list[dict[str, Any]]()
+    found: list[Growth] = []
     numbers = rank = 0
     for place, name in enumerate(chain.order, 1):
         state = chain.states[name]

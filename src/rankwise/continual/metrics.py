@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -26,10 +26,11 @@ from rankwise.continual.proportions import change_interval, share_interval
 from rankwise.continual.scoring import Scored
 from rankwise.stats.crossed import crossed
 from rankwise.stats.scores import FloatArray
+from rankwise.studies.results.schema import AllMeasures, ByMetric, Measure, Measures, Metric
 
 MEASURES = ("AP", "learned", "BWT", "forgetting", "FWT")
 SHARES = ("AP", "learned")  # of exact match; the others are changes
-METRICS = ("exact_match", "nll")
+METRICS: tuple[Metric, ...] = ("exact_match", "nll")
 Row = Mapping[str, Scored]
 
 
@@ -51,48 +52,44 @@ class Matrix:
         return [[sign * float(_scores(row[j], metric, tokens[j]).mean()) for j in self.order] for row in self.rows]
 
 
-def measures(
-    matrices: Sequence[Matrix], tokens: Mapping[str, Sequence[int]], level: float = 0.95
-) -> dict[str, dict[str, Any]]:
+def measures(matrices: Sequence[Matrix], tokens: Mapping[str, Sequence[int]], level: float = 0.95) -> AllMeasures:
     """Return every measure by metric: estimate, low, high, for_these_seeds; None where it needs a second task."""
-    found: dict[str, dict[str, Any]] = {metric: {} for metric in METRICS}
+    found: dict[str, ByMetric] = {}
     for name in MEASURES:
         rows = {metric: [values(m, metric, name, tokens) for m in matrices] for metric in METRICS}
         if name in SHARES:
             sizes = [len(one) for one in tokens.values()]
-            own = {metric: interval(some, level) for metric, some in rows.items()}
-            own["exact_match"] = share_interval(own["exact_match"], sizes, level)
+            share = share_interval(interval(rows["exact_match"], level), sizes, level)
+            found[name] = {"exact_match": share, "nll": interval(rows["nll"], level)}
         else:
-            own = change(rows, tokens, level, tasks=len(tokens) - 1)
-        for metric in METRICS:
-            found[metric][name] = own[metric]
-    return found
+            found[name] = change(rows, tokens, level, tasks=len(tokens) - 1)
+    exact, nll = (cast("Measures", {name: own[metric] for name, own in found.items()}) for metric in METRICS)
+    return {"exact_match": exact, "nll": nll}
 
 
 def change(
-    rows: Mapping[str, Sequence[FloatArray | None]],
+    rows: Mapping[Metric, Sequence[FloatArray | None]],
     tokens: Mapping[str, Sequence[int]],
     level: float,
     tasks: int | None = None,
-) -> dict[str, Any]:
+) -> ByMetric:
     """Return the interval of a change by metric.
 
     Args:
         rows: by metric, of :func:`values`, one side minus the other.
         tasks: how many of them count; None: all.
     """
-    found: dict[str, Any] = {metric: interval(some, level) for metric, some in rows.items()}
     same = not any(row.any() for row in rows["nll"] if row is not None)
     sizes = sorted(len(one) for one in tokens.values())[:tasks]
-    found["exact_match"] = change_interval(found["exact_match"], sizes, level, same=same)
-    return found
+    share = change_interval(interval(rows["exact_match"], level), sizes, level, same=same)
+    return {"exact_match": share, "nll": interval(rows["nll"], level)}
 
 
 def difference(
     one: Sequence[Matrix], other: Sequence[Matrix], tokens: Mapping[str, Sequence[int]], level: float = 0.95
-) -> dict[str, Any]:
+) -> ByMetric:
     """Return by metric the AP of ``one`` minus that of ``other``, paired by order and seed and by example."""
-    rows: dict[str, list[FloatArray | None]] = {}
+    rows: dict[Metric, list[FloatArray | None]] = {}
     for metric in METRICS:
         mine, theirs = ([values(m, metric, "AP", tokens) for m in some] for some in (one, other))
         rows[metric] = [None if a is None or b is None else a - b for a, b in zip(mine, theirs, strict=True)]
@@ -104,7 +101,7 @@ def beside_reference(
     reference: Mapping[int, Matrix],
     tokens: Mapping[str, Sequence[int]],
     level: float = 0.95,
-) -> dict[str, Any] | None:
+) -> ByMetric | None:
     """Return by metric the AP of chains minus that of a reference that knows no order, paired by seed and by example.
 
     The chains of one seed share their reference, so they are averaged first: the runs of the interval are seeds.
@@ -113,7 +110,7 @@ def beside_reference(
         chains: with their seeds.
         reference: by seed.
     """
-    rows: dict[str, list[FloatArray | None]] = {metric: [] for metric in METRICS}
+    rows: dict[Metric, list[FloatArray | None]] = {metric: [] for metric in METRICS}
     for metric in METRICS:
         for seed, matrix in reference.items():
             own = [values(m, metric, "AP", tokens) for s, m in chains if s == seed]
@@ -158,7 +155,7 @@ def values(matrix: Matrix, metric: str, name: str, tokens: Mapping[str, Sequence
     return np.concatenate([part - part.mean() + mean for part in parts])
 
 
-def interval(rows: Sequence[FloatArray | None], level: float) -> dict[str, Any] | None:
+def interval(rows: Sequence[FloatArray | None], level: float) -> Measure | None:
     """Return the mean of all rows with its crossed interval."""
     present = [row for row in rows if row is not None]
     if len(present) != len(rows) or not rows:

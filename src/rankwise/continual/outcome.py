@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rankwise.data.answers import gold_ids
 from rankwise.errors import RunError
 from rankwise.execution.executor import Executor
 from rankwise.models import Base
+from rankwise.studies.results import schema
 from rankwise.studies.results.file import write_document
 
 Tokens = Mapping[str, Sequence[int]]
@@ -47,22 +48,25 @@ class Outcome:
         return {joint.seed: _last(tuple(self.sizes), joint.scores) for joint in self.joint if joint.scores is not None}
 
     @property
-    def faults(self) -> list[dict[str, str]]:
+    def faults(self) -> list[schema.Fault]:
         """What did not come to its end, and why."""
-        found = [{"run": chain.name, "reason": chain.fault} for chain in self.chains if chain.fault is not None]
-        return found + [{"run": f"joint, seed {j.seed}", "reason": j.fault} for j in self.joint if j.fault is not None]
+        found: list[schema.Fault] = [
+            {"run": chain.name, "reason": chain.fault} for chain in self.chains if chain.fault is not None
+        ]
+        found += [{"run": f"joint, seed {j.seed}", "reason": j.fault} for j in self.joint if j.fault is not None]
+        return found
 
-    def seconds(self, executor: Executor) -> dict[str, Any]:
+    def seconds(self, executor: Executor) -> tuple[dict[str, float], float | None]:
         """Return how long every strategy and the reference trained; a run that several share counts for each."""
         by_strategy = {chain.label: 0.0 for chain in self.ended}
         for chain in self.ended:
             by_strategy[chain.label] += executor.seconds(chain.keys)
         joint = executor.seconds([one.key for one in self.joint]) if self.joint else None
-        return {"by_strategy": by_strategy, "joint": joint}
+        return by_strategy, joint
 
 
-def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: Outcome) -> dict[str, Any]:
-    """Return the results: plain JSON values without clocks.
+def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: Outcome) -> schema.StreamResults:
+    """Return the results, no adapter saved yet: plain JSON values without clocks, as :mod:`.schema` describes them.
 
     Raises:
         RunError: no chain came to its end.
@@ -80,20 +84,19 @@ def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: O
         versus = difference([c.matrix for c in own], [c.matrix for c in first], tokens) if alike else None
         found.append(_strategy(label, own, tokens, versus, outcome))
     return {
-        "results": {
-            "kind": "stream",
-            "study": config.to_dict(),
-            "cell": {"model": base.name, "notes": [*base.notes, *(n for t in tasks.values() for n in t.notes)]},
-            "tasks": [_task(loaded, outcome.base[name], tokens) for name, loaded in tasks.items()],
-            "compared_with": labels[0],
-            "strategies": found,
-            "joint": _joint(outcome, tokens),
-            "faults": outcome.faults,
-        }
+        "kind": "stream",
+        "study": cast("schema.StreamQuestion", config.to_dict()),
+        "cell": {"model": base.name, "notes": [*base.notes, *(n for t in tasks.values() for n in t.notes)]},
+        "tasks": [_task(loaded, outcome.base[name], tokens) for name, loaded in tasks.items()],
+        "compared_with": labels[0],
+        "strategies": found,
+        "joint": _joint(outcome, tokens),
+        "saved": [],
+        "faults": outcome.faults,
     }
 
 
-def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> dict[str, Any]:
+def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> schema.TaskOf:
     name = loaded.task.id
     rows = Matrix((name,), ({name: base},))
     return {
@@ -103,7 +106,10 @@ def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> dict[str, Any]:
         "test": len(loaded.test),
         "fingerprint": loaded.fingerprint,
         "commonest": _commonest(loaded),
-        "base": {metric: rows.means(metric, {name: tokens[name]})[0][0] for metric in METRICS},
+        "base": {
+            "exact_match": rows.means("exact_match", {name: tokens[name]})[0][0],
+            "nll": rows.means("nll", {name: tokens[name]})[0][0],
+        },
     }
 
 
@@ -113,7 +119,9 @@ def _commonest(loaded: Loaded) -> float:
     return max(replies.values()) / len(loaded.test)
 
 
-def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any, outcome: Outcome) -> dict[str, Any]:
+def _strategy(
+    label: str, chains: Sequence[Chain], tokens: Tokens, versus: schema.ByMetric | None, outcome: Outcome
+) -> schema.StrategyOf:
     strategy = chains[0].strategy
     return {
         "label": label,
@@ -135,11 +143,11 @@ def _strategy(label: str, chains: Sequence[Chain], tokens: Tokens, versus: Any, 
     }
 
 
-def _chain(chain: Chain, tokens: Tokens) -> dict[str, Any]:
+def _chain(chain: Chain, tokens: Tokens) -> schema.ChainOf:
     return {
         "order": list(chain.order),
         "seed": chain.seed,
-        "R": {metric: chain.matrix.means(metric, tokens) for metric in METRICS},
+        "R": {"exact_match": chain.matrix.means("exact_match", tokens), "nll": chain.matrix.means("nll", tokens)},
         "losses": [result.losses for result in chain.results],
         "penalties": [result.penalties for result in chain.results],
         "events": [result.events for result in chain.results],
@@ -148,7 +156,7 @@ def _chain(chain: Chain, tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _router(chains: Sequence[Chain], tokens: Tokens) -> dict[str, Any]:
+def _router(chains: Sequence[Chain], tokens: Tokens) -> schema.Router:
     """How often the last row's routes were right, abstained, and what telling the task would have gained."""
     routed = [(j, k) for chain in chains for j, some in chain.routes[-1].items() for k in some]
     rows = {}
@@ -164,18 +172,18 @@ def _router(chains: Sequence[Chain], tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _joint(outcome: Outcome, tokens: Tokens) -> dict[str, Any] | None:
+def _joint(outcome: Outcome, tokens: Tokens) -> schema.JointOf | None:
     rows = list(outcome.reference.values())
     if not rows:
         return None
     results = [joint.result for joint in outcome.joint if joint.result is not None]
     means = {metric: [matrix.means(metric, tokens)[-1] for matrix in rows] for metric in METRICS}
-    ap = {metric: found["AP"] for metric, found in measures(rows, tokens, LEVEL).items()}
+    found = measures(rows, tokens, LEVEL)
     return {
         "tasks": list(outcome.sizes),
         "seeds": list(outcome.reference),
         "R": means,
-        "AP": ap,
+        "AP": {"exact_match": found["exact_match"]["AP"], "nll": found["nll"]["AP"]},
         "flops": sum(result.flops for result in results),
         "examples": sum(result.examples for result in results),
         "bytes": max(joint.bytes for joint in outcome.joint),

@@ -9,18 +9,17 @@ interval unless all examples change alike; then its ends are as far off as those
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from scipy.special import stdtrit
 from scipy.stats import norm
 
 from rankwise.stats.single import wilson
+from rankwise.studies.results.schema import Measure
 
-Found = dict[str, Any]
 NOTHING = 1e-12  # a width below it is rounding
 
 
-def share_interval(found: Found | None, sizes: Sequence[int], level: float) -> Found | None:
+def share_interval(found: Measure | None, sizes: Sequence[int], level: float) -> Measure | None:
     """Return ``found``, the mean of shares over tasks, with Wilson's interval.
 
     Args:
@@ -39,7 +38,7 @@ def share_interval(found: Found | None, sizes: Sequence[int], level: float) -> F
     return {**found, "low": low, "high": high}
 
 
-def change_interval(found: Found | None, sizes: Sequence[int], level: float, *, same: bool) -> Found | None:
+def change_interval(found: Measure | None, sizes: Sequence[int], level: float, *, same: bool) -> Measure | None:
     """Return ``found``, a mean change of shares, with an interval of some width unless nothing can change.
 
     Args:

@@ -17,18 +17,19 @@ from rankwise.data import common_form
 from rankwise.execution.executor import Executor
 from rankwise.models import write_form
 from rankwise.studies.results.file import write_document
+from rankwise.studies.results.schema import Saved
 
 ROUTER = "router.json"
 
 
 def save_adapters(
     config: Stream, executor: Executor, tasks: Mapping[str, Loaded], outcome: Outcome, folder: Path
-) -> list[dict[str, Any]]:
+) -> list[Saved]:
     """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads.
 
     Beside each lies how its training data were written: those of all tasks, or of an expert's own.
     """
-    saved = []
+    saved: list[Saved] = []
     all_tasks = common_form(loaded.form for loaded in tasks.values())
     for chain in outcome.ended:
         if chain.number or chain.seed != config.seeds[0]:

@@ -9,6 +9,7 @@ from typing import Any
 from rankwise.execution.progress import Progress
 from rankwise.report import write_report
 from rankwise.studies.presets.resolve import resolve_file, resolve_study
+from rankwise.studies.results.schema import StudyDocument
 from rankwise.studies.study import run_study
 
 
@@ -19,7 +20,7 @@ def study(
     out: str | Path | None = None,
     progress: Progress | None = None,
     **changes: Any,
-) -> dict[str, Any]:
+) -> StudyDocument:
     """Run or continue a study and write its report; what ``rankwise study`` does, without printing.
 
     Args:

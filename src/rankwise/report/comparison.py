@@ -12,6 +12,7 @@ from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
 from rankwise.report.templating import environment
 from rankwise.report.view import badge
+from rankwise.stats.verdict_words import NO_VERDICT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,4 +112,5 @@ def _difference(found: Comparison | None) -> str:
     if found is None:
         return wording.MISSING
     scope = ", for these seeds" if found["for_these_seeds"] else ""
-    return f"{wording.regret(found)} ({wording.regret_interval(found)}): {found['word']}{scope}"
+    word = wording.VERDICTS[NO_VERDICT] if found["word"] == NO_VERDICT else found["word"]
+    return f"{wording.regret(found)} ({wording.regret_interval(found)}): {word}{scope}"

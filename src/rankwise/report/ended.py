@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rankwise.report.typed import Typed
-from rankwise.report.view import Document
+from rankwise.report.view import Arm, Document
+from rankwise.studies.results.schema import Asked
 
 # What says which model and data a study is about, with what a command takes when it is left out.
 USUAL = {"model": "default", "data": "word-problems", "columns": None, "max_length": 256}
@@ -22,9 +24,9 @@ class Ended:
     """
 
     def __init__(self, document: Document) -> None:
-        self.results: dict[str, Any] = document["results"]
+        self.results = document["results"]
         self.typed = Typed.read(document["provenance"]["command"])
-        self.asked: dict[str, Any] = document["provenance"].get("asked") or {}
+        self.asked: Asked = document["provenance"].get("asked") or {}
         self.study, self.arms = self.results["study"], self.results["arms"]
         self.steps = int(self.results["training"]["steps"])
         self.seeds = list(self.study["fresh_seeds"])
@@ -35,7 +37,7 @@ class Ended:
         self.from_python = self.typed.file and Path(self.typed.preset) == Path(self.whole) / "study.yaml"
 
     @property
-    def reference(self) -> dict[str, Any] | None:
+    def reference(self) -> Arm | None:
         """The arm that others are held against."""
         return next((arm for arm in self.arms if arm["reference"]), None)
 
@@ -58,7 +60,8 @@ class Ended:
     def where(self) -> dict[str, str]:
         """Model, data and how these are read, as options; those that a command takes anyway are left out."""
         typed = {name: self.typed.get(f"--{name.replace('_', '-')}") for name in USUAL}
-        found = {name: self.asked.get(name, value) for name, value in typed.items()}
+        asked: Mapping[str, Any] = self.asked
+        found = {name: asked.get(name, value) for name, value in typed.items()}
         return {name: str(value) for name, value in found.items() if value and value != USUAL[name]}
 
     def here(self, command: Typed) -> Typed:

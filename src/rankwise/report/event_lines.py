@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rankwise.engine.events.summary import effect
 from rankwise.report.wording import MISSING
 
 
@@ -15,6 +14,8 @@ def event_line(event: Mapping[str, Any]) -> str | None:
     What is measured is shown where the record has it: the loss on the probe before and after, what rounding the factors
     to bfloat16 would make of it, the change of B A, the largest and mean ``|cos|`` between rows of A.
     """
+    from rankwise.engine.events.summary import effect  # brings torch
+
     if "threshold" in event and not event.get("modules"):
         mean = number(event["coherence_before"]["mean"])
         return f"skipped, mean |cos| {mean} <= threshold {event['threshold']:g}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankwise.report.event_lines import event_line, number
 from rankwise.report.figures.events import event_figures
 from rankwise.report.simple_page import PlainPage, Table, write_plain
-from rankwise.report.view import Document
+from rankwise.studies.results.schema import EventArm
+from rankwise.studies.results.schema import EventsDocument as Document
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +36,7 @@ def write(document: Document, folder: Path) -> Path:
 def page(document: Document) -> PlainPage:
     """Return the page."""
     found = document["results"]
+    answers: Mapping[str, Any] = found["answers"]
     whole = [entry for entry in found["arms"] if entry["duplication"] is None]
     tables = [Table("What each event did", HEADER, [row(entry) for entry in whole], NOTE, "arms")]
     for times in found["study"]["duplications"]:
@@ -42,7 +45,7 @@ def page(document: Document) -> PlainPage:
     return PlainPage(
         kicker=f"orthogonalization · {found['study']['scale']} · {found['cell']['model']} on {found['cell']['data']}",
         title=found["study"]["question"],
-        answers=list(found["answers"].items()),
+        answers=list(answers.items()),
         tables=tables,
         figures=event_figures(document),
         setup=setup(document),
@@ -58,7 +61,7 @@ NOTE = (
 )
 
 
-def row(entry: dict[str, Any]) -> list[str]:
+def row(entry: EventArm) -> list[str]:
     """One line of the table."""
     kept = "yes" if entry["keeps"] else "no"
     kept = "continuous" if entry["arm"] == "penalty" else kept
@@ -78,7 +81,8 @@ def row(entry: dict[str, Any]) -> list[str]:
 
 def setup(document: Document) -> list[tuple[str, str]]:
     """Rows of the set-up."""
-    study, origin = document["results"]["study"], document["provenance"]
+    study: Mapping[str, Any] = document["results"]["study"]
+    origin: Mapping[str, Any] = document["provenance"]
     many = ("duplications", "ranks", "learning_rates", "every", "seeds")
     rows = [(name.replace("_", " "), ", ".join(map(str, study[name]))) for name in many]
     one = ("steps", "batch", "alpha", "strength", "penalty", "clip", "dtype", "train", "held_out", "placement")

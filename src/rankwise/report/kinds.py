@@ -12,7 +12,7 @@ from rankwise.report.clean import clean
 from rankwise.report.page import write_study
 from rankwise.report.simple_page import PlainPage
 from rankwise.report.terminal import render_study
-from rankwise.report.view import Document
+from rankwise.studies.results.schema import AnyDocument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of document."""
+    """One kind of document; its functions take documents of their own kind only."""
 
-    write: Callable[[Document, Path], Path]
-    page: Callable[[Document], PlainPage]
-    render: Callable[[Document, Any], None]
+    write: Callable[[Any, Path], Path]
+    page: Callable[[Any], PlainPage]
+    render: Callable[[Any, Any], None]
 
 
 OTHER = {
@@ -33,18 +33,18 @@ OTHER = {
 }
 
 
-def write_report(document: dict[str, Any], folder: Path) -> Path:
+def write_report(document: AnyDocument, folder: Path) -> Path:
     """Write ``folder/report.html`` and ``folder/figures/*.png`` from a result document; return the page's path.
 
     The page's bytes depend on ``document`` alone, except that it mentions ``best/`` and ``recipes/`` where they are.
     A figure without data is left out, and a PNG of it from an earlier report is removed.
     """
-    document = clean(document)
-    kind = document["results"].get("kind")
-    return OTHER[kind].write(document, folder) if kind else write_study(document, folder)
+    cleaned = clean(document)
+    kind = cleaned["results"].get("kind")
+    return OTHER[kind].write(cleaned, folder) if kind else write_study(cleaned, folder)
 
 
-def render_table(document: dict[str, Any], console: Console, *, page: Path | None = None) -> None:
+def render_table(document: AnyDocument, console: Console, *, page: Path | None = None) -> None:
     """Print the verdict to ``console``; ``page`` is the path of `report.html`, when there is one.
 
     In a terminal the table is drawn and colored; into a pipe or file it is plain aligned text, one line per arm.
@@ -52,11 +52,11 @@ def render_table(document: dict[str, Any], console: Console, *, page: Path | Non
     """
     from rich.markup import escape
 
-    document = clean(document)
-    kind = document["results"].get("kind")
+    cleaned = clean(document)
+    kind = cleaned["results"].get("kind")
     if not kind:
-        render_study(document, console, page=page)
+        render_study(cleaned, console, page=page)
         return
-    OTHER[kind].render(document, console)
+    OTHER[kind].render(cleaned, console)
     if page is not None:
         console.print(escape(f"Report: {page}"), highlight=False, soft_wrap=True)

@@ -6,12 +6,13 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rankwise.report import wording
 from rankwise.report.ended import Ended
 from rankwise.report.typed import Typed
 from rankwise.report.view import Document
+from rankwise.stats.verdict_words import FALLS_SHORT, NO_VERDICT, SCREENED, UNDECIDED
+from rankwise.studies.results.schema import Results
 
 ENOUGH_SEEDS = 3
 ANALYZED = ("olora", "which-matrices")  # presets whose question `rankwise analyze` answers
@@ -31,7 +32,7 @@ class NextStep:
     command: str
 
 
-def analysis_step(results: dict[str, Any], folder: str) -> NextStep | None:
+def analysis_step(results: Results, folder: str) -> NextStep | None:
     """Return the analysis that answers the question of a study's preset, if there is one and the study has its arms.
 
     Args:
@@ -59,14 +60,15 @@ def _real(ended: Ended) -> NextStep | None:
     """After a smoke test: the same question at a real length, with the model's own methods, not arms of that scale."""
     if ended.study["scale"] != "smoke":
         return None
-    survey = ended.results.get("survey") or {"methods": []}
-    known = {*survey["methods"], *(arm["method"] for arm in ended.arms)}
+    surveyed = ended.results.get("survey")
+    asked = surveyed["methods"] if surveyed else []
+    known = {*asked, *(arm["method"] for arm in ended.arms)}
     typed = ended.typed.only(*WHERE, "--seeds", "--budget", "--cheapest-by")
     if ended.from_python:
         typed = Typed().to(**ended.where())
     methods = [name for name in (ended.typed.get("--methods") or "").split(",") if name.strip() in known]
-    if methods or survey["methods"]:
-        typed = typed.to(methods=",".join(methods or survey["methods"]))
+    if methods or asked:
+        typed = typed.to(methods=",".join(methods or asked))
     tiny = (ended.asked.get("model") or typed.get("--model") or "tiny") == "tiny"
     if tiny:
         typed = typed.without("--model")
@@ -129,7 +131,7 @@ def _lower(ended: Ended) -> NextStep | None:
 def _decide(ended: Ended) -> NextStep | None:
     """What it takes to decide the headline's arm, or the first one that says: seeds, else test examples, else both."""
     headline = ended.results["verdict"]["headline"]
-    undecided = [arm for arm in ended.judged if arm["verdict"]["word"] == "undecided"]
+    undecided = [arm for arm in ended.judged if arm["verdict"]["word"] == UNDECIDED]
     undecided.sort(key=lambda arm: arm["verdict"]["sentence"] != headline)
     if not undecided:
         return None
@@ -149,7 +151,7 @@ def _decide(ended: Ended) -> NextStep | None:
 
 def _judge(ended: Ended) -> NextStep | None:
     """Nothing was judged: fresh seeds."""
-    if not ended.trained or ended.words != {"screened"}:
+    if not ended.trained or ended.words != {SCREENED}:
         return None
     command = _seeded(ended, max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS)
     return NextStep("Add fresh seeds; the runs already done are kept:", str(ended.here(command)))
@@ -157,7 +159,7 @@ def _judge(ended: Ended) -> NextStep | None:
 
 def _wider(ended: Ended) -> NextStep | None:
     """There is no verdict where a best rate is at the edge of its grid: rates beyond it."""
-    unsure = [arm for arm in ended.judged if arm["verdict"]["word"] == "no verdict"]
+    unsure = [arm for arm in ended.judged if arm["verdict"]["word"] == NO_VERDICT]
     command = ended.typed
     for arm in [arm for arm in (ended.reference, *unsure) if unsure and arm and not arm["bracketed"]]:
         tried = sorted(run["lr"] for run in arm["learning_rates"])
@@ -174,7 +176,7 @@ def _wider(ended: Ended) -> NextStep | None:
 
 def _gain_nothing(ended: Ended) -> NextStep | None:
     """The reference did not clearly improve: seeds where there are few, else a longer study."""
-    judged = [arm for arm in ended.judged if arm["verdict"]["word"] == "no verdict" and arm["test_nll"] is not None]
+    judged = [arm for arm in ended.judged if arm["verdict"]["word"] == NO_VERDICT and arm["test_nll"] is not None]
     if not judged:
         return None
     if len(ended.seeds) < ENOUGH_SEEDS:
@@ -185,7 +187,7 @@ def _gain_nothing(ended: Ended) -> NextStep | None:
 
 def _ladder(ended: Ended) -> NextStep | None:
     """Nothing matched: the ladder of ranks; after that, longer training."""
-    if "falls short" not in ended.words:
+    if FALLS_SHORT not in ended.words:
         return None
     if ended.study["preset"] != "rank":
         drop = ("--methods", "--out", "--report-to", "--set arms", "--set methods", "--set learning_rates")
@@ -235,11 +237,12 @@ def _longer(ended: Ended) -> Typed:
     return ended.elsewhere(ended.typed.without("--set steps").to(steps=2 * ended.steps), "longer")
 
 
-def _best(results: dict[str, Any]) -> str:
+def _best(results: Results) -> str:
     """The three methods of a survey that ended lowest."""
     methods = {arm["name"]: arm["method"] for arm in results["arms"] if not arm["reference"]}
-    rows = [row for row in results["survey"]["arms"] if row["name"] in methods and row["nll"] is not None]
-    return ",".join(methods[row["name"]] for row in sorted(rows, key=lambda row: row["nll"])[:3])
+    ends = [(row["nll"], row["name"]) for row in results["survey"]["arms"] if row["nll"] is not None]
+    lowest = sorted((end for end in ends if end[1] in methods), key=lambda end: end[0])
+    return ",".join(methods[name] for _, name in lowest[:3])
 
 
 def _round(rate: float) -> float:

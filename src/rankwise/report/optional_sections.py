@@ -77,7 +77,7 @@ def search_price(document: Document) -> SearchPrice | None:
         return None
     spent, whole = found.get("examples_spent"), found.get("examples_full_grid")
     sentence = f"Search: {str(found.get('kind', 'grid')).replace('_', ' ').replace('-', ' ')}."
-    if wording.finite(spent) and wording.finite(whole) and spent:
+    if spent and whole is not None:
         sentence += (
             f" It trained on {wording.count(spent)} examples; the full grid would take {wording.count(whole)}"
             f" ({whole / spent:.1f} times as many)."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from rankwise.files import write_text
-from rankwise.report import optional_sections, sections, survey, view, wording
+from rankwise.report import columns, optional_sections, sections, survey, view, wording
 from rankwise.report.clean import clean
 from rankwise.report.next_step import next_step
 from rankwise.report.pictures import Picture, draw_figures
@@ -15,13 +15,13 @@ from rankwise.report.templating import environment
 from rankwise.report.view import Document
 
 
-def write_study(document: dict[str, Any], folder: Path) -> Path:
+def write_study(document: Document, folder: Path) -> Path:
     """Write ``folder/report.html`` and ``folder/figures/*.png`` from a study document; return the page's path.
 
     The page's bytes depend on ``document`` alone, except that it mentions ``best/`` and ``recipes/`` where they are.
     A figure without data is left out, and a PNG of it from an earlier report is removed.
     """
-    document = clean(document)
+    document = cast("Document", clean(document))
     pictures = _draw(document, folder)
     page = folder / "report.html"
     saved, recipes = (folder / "best").is_dir(), sections.recipe_files(folder / "recipes")
@@ -47,11 +47,13 @@ def render_page(
         arxiv=sections.arxiv_link,
         sentence=sections.sentence,
     )
-    arms = view.arm_views(document)
-    chosen = next((arm for arm in arms if arm.name == document["results"]["verdict"]["recommended"]), None)
+    lines = columns.lines(document)
+    arms = [line.view for line in lines]
+    chosen = next((line.view for line in lines if line.chosen), None)
     return engine.get_template("report.html.j2").render(
         results=document["results"],
-        arms=arms,
+        lines=lines,
+        columns=columns.of_page,
         chosen=chosen,
         tone=sections.tone(arms, chosen),
         reference=view.reference_label(document),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rankwise.report import wording
 from rankwise.report.view import ArmView, Document, arms, reference, reference_label, stands_in
+from rankwise.stats.verdict_words import REFERENCE, SCREENED
 
 RECIPES = (
     ("TRL", "train_trl.py"),
@@ -28,7 +29,7 @@ def tone(arms: list[ArmView], chosen: ArmView | None) -> str:
 
 def tiles(arm: ArmView | None) -> list[tuple[str, str]]:
     """(number, what it is a share of) for the recommended arm; only what was measured."""
-    if arm is None or arm.badge.word == "reference":
+    if arm is None or arm.badge.key == REFERENCE:
         return []
     shares = (
         (arm.flops_ratio, "training FLOPs"),
@@ -42,8 +43,8 @@ def tiles(arm: ArmView | None) -> list[tuple[str, str]]:
 def remarks(arms: list[ArmView]) -> list[tuple[str, ArmView]]:
     """(labels, arm) for the list in words: arms that share verdict and sentence share a line, screened ones last."""
     lines: dict[tuple[str, ...], list[ArmView]] = {}
-    for arm in sorted(arms, key=lambda arm: arm.badge.word == "screened"):
-        lines.setdefault((arm.badge.word, arm.sentence, arm.needs, arm.warning), []).append(arm)
+    for arm in sorted(arms, key=lambda arm: arm.badge.key == SCREENED):
+        lines.setdefault((arm.badge.key, arm.sentence, arm.needs, arm.warning), []).append(arm)
     return [(" · ".join(arm.label for arm in alike), alike[0]) for alike in lines.values() if any(alike[0].words)]
 
 

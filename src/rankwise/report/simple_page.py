@@ -10,6 +10,7 @@ from rankwise.files import write_text
 from rankwise.report.figures.base import Figure
 from rankwise.report.pictures import draw_figures
 from rankwise.report.templating import environment
+from rankwise.studies.results.schema import Fault
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PlainPage:
     setup: Sequence[tuple[str, str]]
     notes: Sequence[str] = ()
     log: Sequence[str] = ()
-    faults: Sequence[Mapping[str, str]] = ()
+    faults: Sequence[Fault] = ()
 
 
 def write_plain(page: PlainPage, folder: Path) -> Path:

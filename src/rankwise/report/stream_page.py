@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rankwise.report.event_lines import event_line
 from rankwise.report.figures.stream import stream_figures
 from rankwise.report.simple_page import PlainPage, Table, write_plain
 from rankwise.report.stream_tables import floor, leading, more_tables, nats, percent
-from rankwise.report.view import Document
 from rankwise.report.wording import MISSING
+from rankwise.studies.results.schema import Metric
+from rankwise.studies.results.schema import StreamDocument as Document
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MEASURES = ("AP", "learned", "BWT", "forgetting", "FWT")
+Name = Literal["AP", "learned", "BWT", "forgetting", "FWT"]
+MEASURES: tuple[Name, ...] = ("AP", "learned", "BWT", "forgetting", "FWT")
 HEADER = ("strategy", "arXiv", *MEASURES)
 NOTE = {
     "exact_match": "Exact match in percent; higher is better, except forgetting.",
@@ -87,7 +90,7 @@ def sentences(document: Document) -> list[str]:
     return said
 
 
-def rows(document: Document, metric: str) -> list[tuple[str, ...]]:
+def rows(document: Document, metric: Metric) -> list[tuple[str, ...]]:
     """One line per strategy."""
     show = percent if metric == "exact_match" else nats
     found = [
@@ -99,21 +102,23 @@ def rows(document: Document, metric: str) -> list[tuple[str, ...]]:
     return found
 
 
-def _measures(document: Document, metric: str) -> Table:
+def _measures(document: Document, metric: Metric) -> Table:
     what = {"exact_match": "Exact match", "nll": "NLL"}[metric]
     return Table(what, HEADER, rows(document, metric), NOTE[metric], metric.replace("_", "-"))
 
 
 def setup(document: Document) -> list[tuple[str, str]]:
     """Rows of the set-up."""
-    study, origin = document["results"]["study"], document["provenance"]
+    study = document["results"]["study"]
+    settings: Mapping[str, Any] = study
+    origin: Mapping[str, Any] = document["provenance"]
     orders = study["orders"] or [[task["id"] for task in study["tasks"]]]
     found = [
         ("orders", "; ".join(" > ".join(order) for order in orders)),
         ("seeds", ", ".join(map(str, study["seeds"]))),
     ]
     names = ("rank", "alpha", "placement", "lr", "steps", "batch", "schedule", "warmup", "clip", "dtype", "event")
-    found += [(name, str(study[name])) for name in names if study.get(name) is not None]
+    found += [(name, str(settings[name])) for name in names if settings.get(name) is not None]
     found += [(s["label"], s["formula"]) for s in document["results"]["strategies"]]
     found += [(name, str(origin[name])) for name in ("command", "rankwise", "commit", "torch", "cpu", "created")]
     return [*found, ("time spent training and scoring", f"{document['cost']['trained_seconds']:.0f} s")]

@@ -5,13 +5,12 @@ Documents of an older rankwise have fewer fields; what they lack is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 from rankwise.report.simple_page import Table
-from rankwise.report.view import Document
 from rankwise.report.wording import MISSING, duration, operations, size
-from rankwise.stats.single import FLOOR
+from rankwise.studies.results.schema import Growth, JointOf, Measure, Metric, StrategyOf, StreamResults
+from rankwise.studies.results.schema import StreamDocument as Document
 
 BYTES = 4  # of a number that is kept: float32
 LIMIT = (
@@ -21,7 +20,7 @@ LIMIT = (
 ROUTER = " Its centroids and radii are in router.json beside the experts, for a server of your own."
 
 
-def percent(value: Any, *, signed: bool = False) -> str:
+def percent(value: Measure | None, *, signed: bool = False) -> str:
     """An estimate with its interval, in percent."""
     if not value:
         return MISSING
@@ -30,7 +29,7 @@ def percent(value: Any, *, signed: bool = False) -> str:
     return f"{100 * value['estimate']:{mark}.1f} % ({low:{mark}.1f} to {high:{mark}.1f})"
 
 
-def nats(value: Any, *, signed: bool = False) -> str:
+def nats(value: Measure | None, *, signed: bool = False) -> str:
     """An estimate with its interval, in nats."""
     if not value:
         return MISSING
@@ -40,11 +39,13 @@ def nats(value: Any, *, signed: bool = False) -> str:
 
 def floor(document: Document) -> float:
     """The share of right answers that says nothing: a few lucky ones, or always the commonest reply of every task."""
+    from rankwise.stats.single import FLOOR  # brings numpy
+
     tasks = document["results"]["tasks"]
     return max(FLOOR, sum(task.get("commonest", 0.0) for task in tasks) / len(tasks))
 
 
-def leading(document: Document) -> tuple[str, str]:
+def leading(document: Document) -> tuple[Metric, Metric]:
     """The two metrics, the one to read first: exact match, unless no strategy ever gets above its floor."""
     found = document["results"]
     shares = [s["measures"]["exact_match"][name] for s in found["strategies"] for name in ("AP", "learned")]
@@ -60,17 +61,17 @@ def more_tables(document: Document) -> list[Table]:
     return [table for table in [*tables, _tasks(found)] if table is not None]
 
 
-def complete(found: Mapping[str, Any]) -> bool:
+def complete(found: StreamResults) -> bool:
     """Whether growth counts all that is kept; older documents counted pairs alone."""
     return all("memory" in entry for s in found["strategies"] for entry in s["growth"])
 
 
-def kept(entry: Mapping[str, Any]) -> int:
+def kept(entry: Growth) -> int:
     """How many numbers are kept after a task: pairs, memories of events, centroids."""
-    return sum(int(entry.get(part, 0)) for part in ("numbers", "memory", "centroids"))
+    return entry["numbers"] + entry.get("memory", 0) + entry.get("centroids", 0)
 
 
-def _joint(found: Mapping[str, Any]) -> Table | None:
+def _joint(found: StreamResults) -> Table | None:
     beside = [(s["label"], s.get("versus_joint")) for s in found["strategies"]]
     rows = [
         (label, percent(value["exact_match"], signed=True), nats(value["nll"], signed=True))
@@ -85,7 +86,7 @@ def _joint(found: Mapping[str, Any]) -> Table | None:
     )
 
 
-def _matrix(found: Mapping[str, Any]) -> Table:
+def _matrix(found: StreamResults) -> Table:
     names = [task["id"] for task in found["tasks"]]
     rows = []
     for strategy in found["strategies"]:
@@ -105,7 +106,7 @@ def _matrix(found: Mapping[str, Any]) -> Table:
     return Table("R", ("strategy", "order", "after", *names), rows, note, "R-table")
 
 
-def _router(found: Mapping[str, Any]) -> Table | None:
+def _router(found: StreamResults) -> Table | None:
     rows = [
         (
             s["label"],
@@ -121,7 +122,7 @@ def _router(found: Mapping[str, Any]) -> Table | None:
     return Table("Without being told the task", header, rows, note, "router") if rows else None
 
 
-def _growth(found: Mapping[str, Any]) -> Table:
+def _growth(found: StreamResults) -> Table:
     rows = [
         (
             s["label"],
@@ -146,12 +147,13 @@ def _growth(found: Mapping[str, Any]) -> Table:
     return Table("Growth", header, rows, note, "growth")
 
 
-def _count(entry: Mapping[str, Any], name: str) -> str:
+def _count(entry: Growth, name: Literal["memory", "centroids", "examples"]) -> str:
     return f"{entry[name]:,}" if name in entry else MISSING
 
 
 def _cost(document: Document) -> Table:
     found, times = document["results"], document["cost"].get("by_strategy", {})
+    lines: list[tuple[str, StrategyOf | JointOf, float | None]]
     lines = [(s["label"], s, times.get(s["label"])) for s in found["strategies"]]
     if found["joint"] and "flops" in found["joint"]:
         lines.append(("joint (reference)", found["joint"], document["cost"].get("joint")))
@@ -166,13 +168,13 @@ def _cost(document: Document) -> Table:
     return Table("Cost", ("strategy", "examples", "operations", "time", "memory"), rows, note, "cost")
 
 
-def _saved(found: Mapping[str, Any]) -> Table:
+def _saved(found: StreamResults) -> Table:
     rows = [(s["folder"], s["what"], f"{s['error']:.2%}") for s in found["saved"]]
     note = "First order, first seed; `rankwise export` takes each folder."
     return Table("Saved adapters", ("folder", "what", "relative error"), rows, note, "saved")
 
 
-def _tasks(found: Mapping[str, Any]) -> Table:
+def _tasks(found: StreamResults) -> Table:
     rows = [
         (
             t["id"],

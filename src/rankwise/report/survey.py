@@ -45,5 +45,5 @@ def sentence(document: Document) -> str:
 
 def left_out(document: Document) -> list[str]:
     """The methods that this model cannot carry, with the reason."""
-    found = (document["results"].get("survey") or {}).get("left_out", {})
-    return [f"Left out: {method}: {reason}" for method, reason in found.items()]
+    found = document["results"].get("survey")
+    return [f"Left out: {method}: {reason}" for method, reason in found["left_out"].items()] if found else []

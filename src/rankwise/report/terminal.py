@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from rankwise.report import optional_sections, survey
 from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
+from rankwise.report.columns import Line, lines, of_terminal
 from rankwise.report.next_step import next_step
 from rankwise.report.sections import cost_sentence
-from rankwise.report.view import ArmView, arm_views
+from rankwise.report.view import ArmView, Document
+from rankwise.stats.verdict_words import REFERENCE, SCREENED
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
 
 TONES = {"good": "green", "bad": "red", "unsure": "yellow", "quiet": "dim", "reference": "bold"}
-HEADER = ("arm", "verdict", "recovery (95%)", "test NLL", "best LR", "trained", "FLOPs")
-TRAINED = HEADER.index("trained")  # left out of a terminal narrower than ROOMY columns
-ROOMY = 96
+ROOMY = 96  # columns of text that a terminal needs to show all columns of the table
 
 
-def render_study(document: dict[str, Any], console: Console, *, page: Path | None = None) -> None:
+def render_study(document: Document, console: Console, *, page: Path | None = None) -> None:
     """Print the verdict to ``console``; ``page`` is the path of `report.html`, when there is one.
 
     In a terminal the table is drawn and colored; into a pipe or file it is plain aligned text, one line per arm.
@@ -30,10 +30,11 @@ def render_study(document: dict[str, Any], console: Console, *, page: Path | Non
     """
     from rich.markup import escape
 
-    document = clean(document)
+    document = cast("Document", clean(document))
     results = document["results"]
-    arms = arm_views(document)
-    chosen = next((arm for arm in arms if arm.name == results["verdict"]["recommended"]), None)
+    table = lines(document)
+    arms = [line.view for line in table]
+    chosen = next((line.view for line in table if line.chosen), None)
     fancy = console.is_terminal
 
     def say(text: str, style: str = "") -> None:
@@ -51,17 +52,19 @@ def render_study(document: dict[str, Any], console: Console, *, page: Path | Non
     say("")
     surveyed = survey.rows(document)
     if surveyed:
-        for line in aligned([survey.HEADER, *surveyed]):
-            say(line)
+        for text in aligned([survey.HEADER, *surveyed]):
+            say(text)
         say("")
         say(survey.sentence(document))
-        for line in survey.left_out(document):
-            say(line)
+        for text in survey.left_out(document):
+            say(text)
     elif fancy:
-        console.print(_table(arms, chosen, console.width))
+        console.print(_table(table, console.width))
     else:
-        for line in aligned([HEADER, *(_cells(arm, chosen) for arm in arms)]):
-            say(line)
+        columns = of_terminal(roomy=True)
+        header = tuple(column.terminal for column in columns)
+        for text in aligned([header, *(tuple(column.text(line) for column in columns) for line in table)]):
+            say(text)
     say("")
     for sentence in [] if surveyed else _sentences(arms, results["verdict"]["headline"]):
         say(sentence)
@@ -70,8 +73,8 @@ def render_study(document: dict[str, Any], console: Console, *, page: Path | Non
         for remark in (f"{arm.label}: to decide it, {arm.needs}." if decide else "", _warning(arm)):
             if remark:
                 say(remark, "yellow" if remark == _warning(arm) else "")
-    for line in _extras(document):
-        say(line)
+    for text in _extras(document):
+        say(text)
     for trap in results["traps"]:
         say(f"Caution: {trap}", "yellow")
     for fault in results["faults"]:
@@ -85,13 +88,7 @@ def render_study(document: dict[str, Any], console: Console, *, page: Path | Non
     console.print(f"  [bold]{escape(step.command)}[/]", soft_wrap=True, highlight=False)
 
 
-def _cells(arm: ArmView, chosen: ArmView | None) -> tuple[str, ...]:
-    label = arm.label + (" *" if arm is chosen else "")
-    recovery = f"{arm.recovery} ({arm.recovery_interval})" if arm.recovery_interval else arm.recovery
-    return label, arm.badge.word, recovery, arm.test_nll, arm.best_lr, arm.trainable_short, arm.flops_ratio
-
-
-def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
+def _table(arms: list[Line], width: int) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -99,29 +96,30 @@ def _table(arms: list[ArmView], chosen: ArmView | None, width: int) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold"
     )
-    table.add_column(HEADER[0], overflow="fold", min_width=11)
-    for index, name in enumerate(HEADER[1:], start=1):
-        if index != TRAINED or width >= ROOMY:
-            table.add_column(name, justify="right" if index > 1 else "left", no_wrap=True)
-    for arm in arms:
-        label, verdict, *numbers = _cells(arm, chosen)
-        if width < ROOMY:
-            del numbers[TRAINED - 2]
-        table.add_row(Text(label), Text(verdict, style=TONES[arm.badge.tone]), *numbers)
+    columns = of_terminal(roomy=width >= ROOMY)
+    for column in columns:
+        if column.form == "name":
+            table.add_column(column.terminal, overflow="fold", min_width=11)
+        else:
+            side: JustifyMethod = "right" if column.form == "number" else "left"
+            table.add_column(column.terminal, justify=side, no_wrap=True)
+    for line in arms:
+        tones = (TONES[line.view.badge.tone] if column.form == "badge" else "" for column in columns)
+        table.add_row(*(Text(column.text(line), style=tone) for column, tone in zip(columns, tones, strict=True)))
     return table
 
 
 def _sentences(arms: list[ArmView], headline: str) -> list[str]:
     """One sentence per judged arm, but not the headline again; arms that were only screened share one."""
-    judged = [a.sentence for a in arms if a.badge.word not in ("reference", "screened") and a.sentence]
-    screened = [a.label for a in arms if a.badge.word == "screened"]
+    judged = [a.sentence for a in arms if a.badge.key not in (REFERENCE, SCREENED) and a.sentence]
+    screened = [a.label for a in arms if a.badge.key == SCREENED]
     said = [sentence for sentence in judged if sentence != headline]
     if screened:
         said.append(f"Screened on one seed only, so without a verdict: {', '.join(screened)}.")
     return said
 
 
-def _extras(document: dict[str, Any]) -> list[str]:
+def _extras(document: Document) -> list[str]:
     """Right answers, rules of thumb that have enough data, the price of the search."""
     lines = [f"Rule of thumb: {sentence}" for sentence, enough in optional_sections.rules(document) if enough]
     found, price = optional_sections.answers(document), optional_sections.search_price(document)

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rankwise.report import wording
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, REFERENCE, SCREENED, UNDECIDED, ArmWord
+from rankwise.studies.results.schema import Arm as Arm  # readers take arms and documents from here
+from rankwise.studies.results.schema import ArmCost, Fresh, Run, StudyDocument, Trend
 
-Document = Mapping[str, Any]
-Arm = Mapping[str, Any]
+Document = StudyDocument
 
 
 @dataclass(frozen=True)
 class Badge:
-    """A verdict word with an icon and a tone, so that color is never the only carrier of meaning."""
+    """A verdict word with an icon and a tone, so that color is never the only carrier of meaning.
 
+    Attributes:
+        key: of :mod:`rankwise.stats.verdict_words`, which code compares.
+        word: which people read.
+    """
+
+    key: str
     word: str
     icon: str
     tone: str
 
 
-BADGES = {
-    badge.word: badge
-    for badge in (
-        Badge("matches or beats", "✓", "good"),
-        Badge("falls short", "✗", "bad"),
-        Badge("undecided", "?", "unsure"),
-        Badge("no verdict", "–", "quiet"),
-        Badge("screened", "○", "quiet"),
-        Badge("reference", "◆", "reference"),
-    )
+LOOKS: dict[ArmWord, tuple[str, str]] = {
+    MATCHES: ("✓", "good"),
+    FALLS_SHORT: ("✗", "bad"),
+    UNDECIDED: ("?", "unsure"),
+    NO_VERDICT: ("–", "quiet"),
+    SCREENED: ("○", "quiet"),
+    REFERENCE: ("◆", "reference"),
 }
 
 
 @dataclass(frozen=True)
 class ArmView:
-    """One arm in words. Every field is plain text; an absent number is an en dash, an absent remark is empty."""
+    """What is said of one arm in several places; what only a table shows is said in :mod:`.columns`.
+
+    Every field is plain text; an absent number is an en dash, an absent remark is empty.
+    """
 
     name: str
     label: str
@@ -45,26 +53,12 @@ class ArmView:
     sentence: str
     needs: str
     warning: str
-    recovery: str
-    recovery_interval: str
-    regret: str
-    regret_interval: str
-    test_nll: str
-    test_nll_final: str
-    selection_nll: str
     best_lr: str
-    lr_note: str
-    rank: str
     scale: str
-    placement: str
-    trainable: str
-    trainable_short: str
     trainable_ratio: str
     flops_ratio: str
     time_ratio: str
-    seconds_per_step: str
     memory_ratio: str
-    peak_memory: str
     adapter_bytes: str
 
     @property
@@ -73,9 +67,12 @@ class ArmView:
         return self.sentence, self.needs, self.warning
 
 
-def badge(word: str) -> Badge:
-    """The badge of a verdict word; a word we do not know is shown as it is, in a neutral tone."""
-    return BADGES.get(word, Badge(word, "•", "quiet"))
+def badge(key: str) -> Badge:
+    """The badge of a verdict's word; a word we do not know is shown as it is, in a neutral tone."""
+    for known, (icon, tone) in LOOKS.items():
+        if known == key:
+            return Badge(key, wording.VERDICTS[known], icon, tone)
+    return Badge(key, key, "•", "quiet")
 
 
 def arms(document: Document) -> list[Arm]:
@@ -137,17 +134,20 @@ def _batch_words(arm: Arm) -> str:
 
 def selection_nll(arm: Arm) -> float | None:
     """Selection NLL of the arm's best learning rate in the search (one seed, best checkpoint), or None."""
-    scores = [
-        float(run["selection_nll"])
-        for run in arm["learning_rates"]
-        if run["status"] == "done" and run["lr"] == arm["best_lr"] and wording.finite(run["selection_nll"])
-    ]
+    scores = [nll for run in arm["learning_rates"] if run["lr"] == arm["best_lr"] and (nll := score(run)) is not None]
     return sum(scores) / len(scores) if scores else None
 
 
-def mean_of(runs: list[Mapping[str, Any]], key: str) -> float | None:
+def score(run: Run) -> float | None:
+    """Selection NLL of a run that ended with a number, or None."""
+    found = run["selection_nll"]
+    return float(found) if run["status"] == "done" and found is not None and wording.finite(found) else None
+
+
+def mean_of(runs: Sequence[Fresh], key: Literal["test_nll", "test_nll_final"]) -> float | None:
     """Mean of ``key`` over finished runs that have it, or None."""
-    values = [float(run[key]) for run in runs if run["status"] == "done" and wording.finite(run.get(key))]
+    found = [run.get(key) for run in runs if run["status"] == "done"]
+    values = [float(value) for value in found if value is not None and wording.finite(value)]
     return sum(values) / len(values) if values else None
 
 
@@ -159,7 +159,7 @@ def arm_views(document: Document) -> list[ArmView]:
     return [_view(arm, names[arm["name"]], costs.get(arm["name"], {}), usual) for arm in arms(document)]
 
 
-def _view(arm: Arm, label: str, cost: Mapping[str, Any], usual: int | None) -> ArmView:
+def _view(arm: Arm, label: str, cost: ArmCost, usual: int | None) -> ArmView:
     verdict = arm["verdict"]
     return ArmView(
         name=arm["name"],
@@ -169,26 +169,12 @@ def _view(arm: Arm, label: str, cost: Mapping[str, Any], usual: int | None) -> A
         sentence=verdict["sentence"],
         needs=verdict["needs"] or "",
         warning=" ".join(part for part in (_unequal(arm, usual), _trend(arm["trend"])) if part),
-        recovery=wording.recovery(arm["recovery"]),
-        recovery_interval=wording.recovery_interval(arm["recovery"]),
-        regret=wording.regret(arm["regret"]),
-        regret_interval=wording.regret_interval(arm["regret"]),
-        test_nll=wording.nll(arm["test_nll"]),
-        test_nll_final=wording.nll(mean_of(arm["fresh"], "test_nll_final")),
-        selection_nll=wording.nll(selection_nll(arm)),
         best_lr=wording.learning_rate(arm["best_lr"]),
-        lr_note=_lr_note(arm),
-        rank=str(arm["rank"]) if arm["rank"] is not None else wording.MISSING,
         scale=_scale(arm),
-        placement=arm["placement"] or wording.MISSING,
-        trainable=wording.count(arm["trainable"]),
-        trainable_short=wording.short_count(arm["trainable"]),
         trainable_ratio=wording.percent(cost.get("trainable_ratio")),
         flops_ratio=wording.percent(cost.get("flops_ratio")),
         time_ratio=wording.percent(cost.get("time_ratio")),
-        seconds_per_step=_unit(cost.get("seconds_per_step"), "s"),
         memory_ratio=wording.percent(cost.get("memory_ratio")),
-        peak_memory=wording.size(cost.get("peak_memory_bytes")),
         adapter_bytes=wording.size(cost.get("adapter_bytes")),
     )
 
@@ -197,19 +183,11 @@ def _scale(arm: Arm) -> str:
     """Alpha, alpha/r and the effective scale, always together: any one of them alone misleads."""
     if arm["alpha"] is None:
         return wording.MISSING
-    alpha, ratio, scaling = (wording.plain(arm[key]) for key in ("alpha", "alpha_over_rank", "scaling"))
+    alpha, ratio, scaling = map(wording.plain, (arm["alpha"], arm["alpha_over_rank"], arm["scaling"]))
     return f"α {alpha} · α/r {ratio} · scale {scaling}"
 
 
-def _lr_note(arm: Arm) -> str:
-    if arm["best_lr"] is None:
-        return "no run finished"
-    if not arm["bracketed"]:
-        return "edge of grid"
-    return "grid widened" if arm["widened"] else ""
-
-
-def _trend(trend: Mapping[str, Any] | None) -> str:
+def _trend(trend: Trend | None) -> str:
     if not trend or not trend["widening"]:
         return ""
     return (
@@ -226,7 +204,3 @@ def _unequal(arm: Arm, usual: int | None) -> str:
         f"At batch {arm['batch']} it saw {wording.plain(arm['batch'] / usual)} times the examples of the reference"
         f" (batch {usual}): part of this comparison is data, not method."
     )
-
-
-def _unit(value: float | None, unit: str) -> str:
-    return f"{value:.2g} {unit}" if value is not None and wording.finite(value) else wording.MISSING

@@ -6,7 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, REFERENCE, SCREENED, UNDECIDED, ArmWord
+
 MISSING = "–"
+# What people read for a verdict's word, on badges and in tables. Sentences are the verdict's own (stats/verdict.py).
+VERDICTS: dict[ArmWord, str] = {
+    MATCHES: "matches or beats",
+    FALLS_SHORT: "falls short",
+    UNDECIDED: "undecided",
+    NO_VERDICT: "no verdict",
+    SCREENED: "screened",
+    REFERENCE: "reference",
+}
 
 
 def finite(value: Any) -> bool:
@@ -92,6 +103,11 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds(value: float | None) -> str:
+    """The seconds of one step, two digits."""
+    return f"{value:.2g} s" if value is not None and finite(value) else MISSING
 
 
 def plain(value: float | None) -> str:

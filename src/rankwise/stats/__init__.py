@@ -15,5 +15,6 @@ PUBLIC = (
     "single",
     "trend",
     "verdict",
+    "verdict_words",
 )
 """Modules that other rooms import."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from rankwise.stats.contrast import (
     Interval,
@@ -18,8 +17,8 @@ from rankwise.stats.crossed import Estimate
 from rankwise.stats.multiplicity import claims
 from rankwise.stats.planning import Needs, needs
 from rankwise.stats.scores import Scores
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, UNDECIDED, Word
 
-Word = Literal["matches or beats", "falls short", "undecided", "no verdict"]
 AT_EDGE = "its best learning rate is at the edge of its grid, so it may be trained worse than it could be"
 _TAIL = 0.025  # each direction is a one-sided claim at 2.5 %: the ends of the 95 % interval
 
@@ -48,18 +47,18 @@ class Verdict:
     def sentence(self, arm: str, reference: str) -> str:
         """One sentence for a person, with the names of the arm and of the reference as given."""
         share = f"{100 * self.margin:g} %"
-        scope = ", for these seeds" if self.for_these_seeds and self.word != "no verdict" else ""
-        if self.word == "no verdict":
+        scope = ", for these seeds" if self.for_these_seeds and self.word != NO_VERDICT else ""
+        if self.word == NO_VERDICT:
             return f"No verdict on {arm}: {self.reason}."
-        if self.word == "undecided":
+        if self.word == UNDECIDED:
             text = f"Undecided whether {arm} matches {reference} at a {share} margin{scope}: {self.reason}."
             return text if self.needs is None else f"{text} If the estimate stays, it would take {self.needs}."
         kept = ""
         if self.recovery is not None:
             r = self.recovery
             kept = f": it recovers {100 * r.estimate:.1f} % [{100 * r.low:.1f}, {100 * r.high:.1f}] of the gain"
-        word = self.word + (" of" if self.word == "falls short" else "")
-        return f"{arm} {word} {reference} at a {share} margin{scope}{kept}."
+        does = "falls short of" if self.word == FALLS_SHORT else "matches or beats"
+        return f"{arm} {does} {reference} at a {share} margin{scope}{kept}."
 
 
 def summary(estimate: Estimate, level: float = 0.95) -> Interval:
@@ -103,19 +102,19 @@ def judge_all(
         word: Word
         missing: Needs | None = None
         if not trained:
-            word, reason = "no verdict", "the reference did not clearly improve on the untrained model"
+            word, reason = NO_VERDICT, "the reference did not clearly improve on the untrained model"
         elif not bracketed:
-            word = "no verdict"
+            word = NO_VERDICT
             reason = "the reference's best learning rate is at the edge of its grid, so it may be under-trained"
         elif name in at_edge:
-            word, reason = "no verdict", AT_EDGE
+            word, reason = NO_VERDICT, AT_EDGE
         elif name in match.allowed:
-            word, reason = "matches or beats", "the upper 95 % bound is below the margin"
+            word, reason = MATCHES, "the upper 95 % bound is below the margin"
         elif name in short.allowed:
-            word, reason = "falls short", "the lower 95 % bound is above the margin"
+            word, reason = FALLS_SHORT, "the lower 95 % bound is above the margin"
         else:
             level = (match if float(d.estimate) < 0 else short).levels[name]
-            word, reason = "undecided", _why_undecided(d, level)
+            word, reason = UNDECIDED, _why_undecided(d, level)
             missing = needs(d, level) if level > 0 else None
         judged = trained and bracketed and name not in at_edge
         out[name] = Verdict(

@@ -18,6 +18,7 @@ PUBLIC = (
     "results.modelcard",
     "results.provenance",
     "results.reference",
+    "results.schema",
     "running.allocator",
     "running.device",
     "running.single",

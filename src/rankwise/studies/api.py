@@ -39,4 +39,4 @@ def train(
     if not isinstance(target, Adapter | Full):
         raise UsageError(f"target must be an adapter, Full() or a method's name, found a {type(target).__name__}.")
     config, arm = single_config(target, scale, {"model": model, "data": data, **changes}, lr)
-    return run_single(config, arm, lr, Path(out), progress)
+    return run_single(config, arm, Path(out), progress)

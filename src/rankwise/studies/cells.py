@@ -13,8 +13,9 @@ from rankwise.execution.progress import Passing, Progress
 from rankwise.studies.config import Budget, StudyConfig
 from rankwise.studies.presets.resolve import PRESETS
 from rankwise.studies.results.file import write_document
+from rankwise.studies.results.schema import StudyDocument
 from rankwise.studies.running.conduct import runs_after
-from rankwise.studies.study import Document, run_study
+from rankwise.studies.study import run_study
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ def study_cells(config: StudyConfig, models: list[str], data: list[str]) -> list
 
 def run_cells(
     config: StudyConfig, cells: list[Cell], out: Path, *, progress: Progress, command: str
-) -> dict[str, Document]:
+) -> dict[str, StudyDocument]:
     """Run or continue each cell in ``out/<model>--<data>`` and write ``out/cells.json``; return documents by cell."""
-    documents: dict[str, Document] = {}
+    documents: dict[str, StudyDocument] = {}
     studies = [cell.study(config, len(cells)) for cell in cells]
     counted = AllCells(progress, [runs_after(own, 0) for own in studies])
     for number, (cell, own) in enumerate(zip(cells, studies, strict=True), 1):
@@ -109,7 +110,7 @@ def run_cells(
     return documents
 
 
-def summary(documents: dict[str, Document]) -> dict[str, Any]:
+def summary(documents: dict[str, StudyDocument]) -> dict[str, Any]:
     """Return verdict words by arm and cell, and how often each arm has the lowest score of the adapters.
 
     A tie counts for neither: a win is strict.

@@ -90,7 +90,7 @@ def checkup(model: str, data: str, settings: Mapping[str, Any] | None = None) ->
 
 
 def _environment() -> dict[str, str]:
-    facts = provenance("rankwise doctor")
+    facts: Mapping[str, Any] = provenance("rankwise doctor")
     names = ("rankwise", "torch", "transformers", "python", "platform", "cpu")
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {**{name: facts[name] for name in names}, "memory": f"{gigabytes:.0f} GB", "device": pick_device()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -81,10 +82,13 @@ class Arm(Strict):
         return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
 
     def target(self) -> Adapter | Full:
-        """Build the spec of what trains."""
-        if self.adapter is not None:
-            return Adapter.from_dict(self.adapter)
-        return build(self.method, **self.options)
+        """Return the spec of what trains."""
+        return self.parsed
+
+    @functools.cached_property
+    def parsed(self) -> Adapter | Full:
+        """The spec of what trains, made of the names once; the names stay beside it."""
+        return Adapter.from_dict(self.adapter) if self.adapter is not None else build(self.method, **self.options)
 
 
 class Sizes(Strict):
@@ -232,18 +236,27 @@ class StudyConfig(Strict):
         """Return an arm by name."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    @property
+    def eval_steps(self) -> tuple[int, ...]:
+        """The steps at which runs are scored on the selection split."""
+        return tuple(range(self.eval_every, self.steps + 1, self.eval_every))
+
+    def batch_of(self, arm: Arm) -> int:
+        """Return how many examples a step of ``arm`` reads."""
+        return arm.batch or self.batch
+
     def train_spec(self, arm: Arm, lr: float, seed: int) -> TrainSpec:
-        """Return the run of ``arm`` at one learning rate and seed."""
+        """Return the run of ``arm`` at one learning rate and seed; a study asks its runner for the job's instead."""
         return TrainSpec(
             target=arm.target(),
             lr=lr,
             steps=self.steps,
-            batch=arm.batch or self.batch,
-            micro_batch=min(self.micro_batch, arm.batch or self.batch),
+            batch=self.batch_of(arm),
+            micro_batch=min(self.micro_batch, self.batch_of(arm)),
             schedule=self.schedule,
             weight_decay=self.weight_decay,
             clip=self.clip,
-            eval_steps=tuple(range(self.eval_every, self.steps + 1, self.eval_every)),
+            eval_steps=self.eval_steps,
             seed=seed,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from rankwise.data.columns import spelled
 from rankwise.errors import RunError
@@ -20,22 +19,22 @@ from rankwise.studies.recipes.write import write_recipes
 from rankwise.studies.results.costs import costs
 from rankwise.studies.results.document import results
 from rankwise.studies.results.exact_match import exact_match
+from rankwise.studies.results.faults import failed
 from rankwise.studies.results.file import AGAIN, write_document
 from rankwise.studies.results.modelcard import write_card
 from rankwise.studies.results.provenance import provenance
 from rankwise.studies.results.recommend import best_arm
 from rankwise.studies.results.rules_of_thumb import rules
+from rankwise.studies.results.schema import Asked, StudyDocument
 from rankwise.studies.results.verdicts import judge_study
 from rankwise.studies.running.conduct import Outcome, conduct
 from rankwise.studies.running.runner import Runner, Trial
 from rankwise.studies.running.setup import load_cell
 
-Document = dict[str, Any]
-
 
 def run_study(
     config: StudyConfig, out: Path, *, progress: Progress | None = None, command: str = "rankwise study"
-) -> Document:
+) -> StudyDocument:
     """Run or continue a study in ``out`` and return ``{"results", "cost", "provenance"}``.
 
     Writes ``study.yaml``, ``ledger.sqlite``, ``runs/``, ``results.json`` and ``best/``; the report is the report
@@ -66,27 +65,31 @@ def run_study(
             judgement = judge_study(config, outcome)
             answers = exact_match(config, outcome, runner.quiz, runner.base_right())
             cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
-            faults = runner.executor.failures() + unmeasured
+            faults = [*failed(runner.executor), *unmeasured]
             found = results(config, base, splits, outcome, judgement, faults, cost["arms"])
-            found |= {"exact_match": answers, "rules": rules(config, outcome)}
-            document = {
-                "results": found,
-                "cost": cost,
-                "provenance": provenance(command) | {"asked": _asked(config, out)},
-            }
+            found["exact_match"], found["rules"] = answers, rules(config, outcome)
+            origin = provenance(command)
+            origin["asked"] = _asked(config, out)
+            document: StudyDocument = {"results": found, "cost": cost, "provenance": origin}
             write_document(folder.results_file, document)
             _keep_best(folder, runner, outcome, document)
     return document
 
 
-def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
+def _asked(config: StudyConfig, out: Path) -> Asked:
     """What the next command needs and the typed one may lack, where a file, a preset or a cell decides it."""
     columns = spelled(config.columns) if config.columns else None
-    where = {"model": config.model, "data": config.data, "columns": columns, "max_length": config.max_length}
-    return {"folder": str(out), **where, "test": config.sizes.test}
+    return {
+        "folder": str(out),
+        "model": config.model,
+        "data": config.data,
+        "columns": columns,
+        "max_length": config.max_length,
+        "test": config.sizes.test,
+    }
 
 
-def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: Document) -> None:
+def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: StudyDocument) -> None:
     """Put the best adapter into ``best/``, with a card of how good it is, and its ``recipes/`` for other tools."""
     name = best_arm(outcome, document["results"]["verdict"]["recommended"])
     shutil.rmtree(folder.best, ignore_errors=True)

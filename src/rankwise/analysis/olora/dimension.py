@@ -10,10 +10,10 @@ from rankwise.analysis.finding import Table
 from rankwise.analysis.intrinsic_dim import measured, moving, usual_dimensions
 from rankwise.analysis.measures.projection import Crossing
 from rankwise.analysis.request import Request
-from rankwise.analysis.study_files import Results
 from rankwise.errors import RunError, UsageError
 from rankwise.execution.progress import Progress
 from rankwise.studies.cells import AllCells
+from rankwise.studies.results.schema import Results
 
 
 def dimension_table(dimension: list[dict[str, Any]]) -> Table:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from rankwise.analysis.measures.wins import Count, count_beyond, count_wins, margin_of_gain
 from rankwise.analysis.olora.rules import REACH, favored
-from rankwise.analysis.study_files import Results, best, steps_to
+from rankwise.analysis.study_files import best, steps_to
+from rankwise.studies.results.schema import Arm, Results
 
 Kind = Literal["own", "shared", "steps"]
 KINDS: dict[Kind, str] = {
@@ -103,21 +104,24 @@ def duels(cells: dict[str, Results]) -> list[Duel]:
     return found
 
 
-def _duel(cell: str, results: Results, arm: Results, lora: Results) -> Duel:
+def _duel(cell: str, results: Results, arm: Arm, lora: Arm) -> Duel:
     one, two = best(arm), best(lora)
     assert one is not None
     assert two is not None
+    ours, theirs = one["selection_nll"], two["selection_nll"]
+    assert ours is not None  # of the best run there is one
+    assert theirs is not None
     base = float(results["base"]["selection_nll"])
-    gain = base - two["selection_nll"]
+    gain = base - theirs
     threshold = base - REACH * gain if gain > 0 else -float("inf")
     scored = [0, *(step for step, _ in two["curve"])]
     return Duel(
         cell=cell,
         model=results["cell"]["model"],
-        rank=arm["rank"],
+        rank=arm["rank"] or 0,
         method=arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0],
         base=base,
-        own=(one["selection_nll"], two["selection_nll"]),
+        own=(ours, theirs),
         rates=(one["lr"], two["lr"]),
         tried=(_edges(arm), _edges(lora)),
         shared=at_one_rate(arm, lora),
@@ -127,19 +131,23 @@ def _duel(cell: str, results: Results, arm: Results, lora: Results) -> Duel:
     )
 
 
-def _edges(arm: Results) -> Pair:
+def _edges(arm: Arm) -> Pair:
     rates = [r["lr"] for r in arm["learning_rates"]]
     return min(rates), max(rates)
 
 
-def at_one_rate(arm: Results, lora: Results) -> Shared | None:
+def at_one_rate(arm: Arm, lora: Arm) -> Shared | None:
     """Compare at one learning rate that both tried: the one at which both went furthest, then the best for LoRA.
 
     A search by halving stops runs early, so the scores are the best up to the last step that both were scored at.
     Runs that diverged are left out.
     """
     curves = [
-        {r["lr"]: dict(r["curve"]) for r in a["learning_rates"] if r["curve"] and r["status"] != "diverged"}
+        {
+            r["lr"]: {step: nll for step, nll in r["curve"]}
+            for r in a["learning_rates"]
+            if r["curve"] and r["status"] != "diverged"
+        }
         for a in (arm, lora)
     ]
     found = []
@@ -155,7 +163,7 @@ def at_one_rate(arm: Results, lora: Results) -> Shared | None:
     return Shared(lr, -int(depth), pair)
 
 
-def _lowest(curve: dict[int, float], step: int) -> float:
+def _lowest(curve: dict[float, float], step: float) -> float:
     return min(nll for at, nll in curve.items() if at <= step)
 
 

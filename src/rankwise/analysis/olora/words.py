@@ -11,7 +11,8 @@ from scipy.special import stdtrit
 from rankwise.analysis.measures.magnitudes import pearson
 from rankwise.analysis.olora.duels import Duel, beyond, leads_of_controls
 from rankwise.analysis.olora.rules import REACH, ahead, odds
-from rankwise.analysis.study_files import Results, training
+from rankwise.analysis.study_files import training
+from rankwise.studies.results.schema import Results
 
 
 def why(ours: list[Duel]) -> str:

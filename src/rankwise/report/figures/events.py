@@ -6,7 +6,8 @@ from typing import Any
 
 from rankwise.report.figures.base import Figure, data
 from rankwise.report.figures.theme import ALARM, ARMS, INK, MUTED, SHAPES, Layout
-from rankwise.report.view import Document
+from rankwise.studies.results.schema import EventArm
+from rankwise.studies.results.schema import EventsDocument as Document
 
 ZIGZAG = ("none", "qr", "row-norm", "row-norm-a", "qr-fold", "polar-fold", "penalty")
 TINY = 1e-9  # nats: an exact zero on the logarithmic axis
@@ -116,19 +117,19 @@ def _strip(rows: list[dict[str, Any]], names: list[str]) -> Figure:
     return Figure("jumps", "Jumps of the loss at events", caption, chart)
 
 
-def _coherence(entries: list[dict[str, Any]], names: list[str]) -> Figure:
+def _coherence(entries: list[EventArm], names: list[str]) -> Figure:
     rows = [
         {
             "arm": entry["label"],
             "when": when,
-            "value": entry[key],
+            "value": value,
             "before": entry["coherence_before"],
             "after": entry["coherence_mean_after"],
-            "note": f"{entry['label']}: max |cos| {when} {entry[key]:.3g}",
+            "note": f"{entry['label']}: max |cos| {when} {value:.3g}",
         }
         for entry in entries
         if entry["duplication"] is None and None not in (entry["coherence_before"], entry["coherence_mean_after"])
-        for when, key in (("before", "coherence_before"), ("after", "coherence_mean_after"))
+        for when, value in (("before", entry["coherence_before"]), ("after", entry["coherence_mean_after"]))
     ]
 
     def chart(layout: Layout) -> Any:
@@ -153,19 +154,19 @@ def _coherence(entries: list[dict[str, Any]], names: list[str]) -> Figure:
     return Figure("coherence", "Are the rows of A orthogonal?", caption, chart)
 
 
-def _final(entries: list[dict[str, Any]], names: list[str]) -> Figure:
+def _final(entries: list[EventArm], names: list[str]) -> Figure:
     rows = [
         {
             "arm": entry["label"],
             "what": what,
             "duplication": f"x{entry['duplication']}",
-            "loss": entry[key],
-            "note": f"{entry['label']}, x{entry['duplication']}: {what} {entry[key]:.4f}",
+            "loss": loss,
+            "note": f"{entry['label']}, x{entry['duplication']}: {what} {loss:.4f}",
         }
         for entry in entries
         if entry["duplication"] is not None
-        for what, key in (("training examples", "remembered"), ("held-out examples", "held_out"))
-        if entry[key] is not None
+        for what, loss in (("training examples", entry["remembered"]), ("held-out examples", entry["held_out"]))
+        if loss is not None
     ]
     panels = list(dict.fromkeys(row["duplication"] for row in rows))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 from rankwise.report.figures.base import Figure, Styles, data, edge_label, line_width, padded, styles
 from rankwise.report.figures.theme import ALARM, CROSS_OUT, MUTED, Layout
-from rankwise.report.view import Arm, Document
+from rankwise.report.view import Arm, Document, score
 from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, learning_rate, nll
+from rankwise.studies.results.schema import Fit
 
 PIECES = 24  # straight pieces a fitted parabola is drawn with
 DODGE = 13  # px between marks of different arms lost at the same learning rate
@@ -94,7 +94,7 @@ def learning_rate_figure(document: Document) -> Figure | None:
     return Figure("learning-rates", "NLL against learning rate", caption, chart)
 
 
-def _fit(arm: Arm) -> Mapping[str, Any] | None:
+def _fit(arm: Arm) -> Fit | None:
     """The fitted parabola when it opens upward and its numbers can be drawn; older documents have none."""
     fit = arm.get("fit")
     if not fit or not all(finite(value) for value in (fit["lr"], fit["nll"], *fit["coefficients"])):
@@ -120,8 +120,10 @@ def _fitted(
     def value(u: float) -> float:
         return float(c0 + c1 * u + c2 * u * u)
 
-    early = fit.get("step") not in (None, last) and arm["best_lr"] in scores
-    shift = scores[arm["best_lr"]] - value(math.log10(arm["best_lr"])) if early else 0.0
+    best, shift = arm["best_lr"], 0.0
+    early = fit.get("step") not in (None, last) and best in scores
+    if early and best is not None:
+        shift = scores[best] - value(math.log10(best))
     at = [low + (high_end - low) * n / PIECES for n in range(PIECES + 1)]
     points: list[dict[str, Any]] = [{"lr": 10**u, "nll": value(u) + shift, "arm": label} for u in at]
     when = f" at step {fit['step']}" if early else ""
@@ -141,8 +143,8 @@ def _scores(arm: Arm) -> dict[float, float]:
     """Learning rate -> mean selection NLL over finished runs."""
     found: dict[float, list[float]] = defaultdict(list)
     for run in arm["learning_rates"]:
-        if run["status"] == "done" and finite(run["selection_nll"]):
-            found[run["lr"]].append(float(run["selection_nll"]))
+        if (nll := score(run)) is not None:
+            found[run["lr"]].append(nll)
     return {lr: sum(scores) / len(scores) for lr, scores in sorted(found.items())}
 
 
@@ -167,8 +169,8 @@ def _lost(arms: list[Arm], style: Styles, at: float, high: float) -> list[dict[s
         for run in arm["learning_rates"]:
             if run["status"] == "diverged":
                 found[run["lr"]].append((arm, "diverged"))
-            elif finite(run["selection_nll"]) and run["selection_nll"] > high:
-                found[run["lr"]].append((arm, f"NLL {nll(run['selection_nll'])}, worse than the untouched model"))
+            elif (ended := run["selection_nll"]) is not None and finite(ended) and ended > high:
+                found[run["lr"]].append((arm, f"NLL {nll(ended)}, worse than the untouched model"))
     rows = []
     for lr, marks in sorted(found.items()):
         for index, (arm, what) in enumerate(marks):

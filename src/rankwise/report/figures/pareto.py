@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from rankwise.report.figures.base import Figure, Styles, data, edge_label, padded, styles
 from rankwise.report.figures.theme import MUTED, PAPER, Layout
@@ -12,7 +12,8 @@ from rankwise.report.wording import finite, percent
 
 WIDEST = (-0.25, 1.5)
 # What "cheapest by" compares: the key of the cost document that holds the share, and its name.
-COSTS = {
+Share = Literal["flops_ratio", "trainable_ratio", "time_ratio", "memory_ratio", "bytes_ratio"]
+COSTS: dict[str, tuple[Share, str]] = {
     "flops": ("flops_ratio", "training FLOPs"),
     "params": ("trainable_ratio", "trainable parameters"),
     "time": ("time_ratio", "time per step"),
@@ -108,17 +109,17 @@ def pareto_figure(document: Document) -> Figure | None:
     return Figure("pareto", "Cost against recovery", caption, chart)
 
 
-def _row(arm: Arm, document: Document, style: Styles, key: str, what: str) -> dict[str, Any] | None:
+def _row(arm: Arm, document: Document, style: Styles, key: Share, what: str) -> dict[str, Any] | None:
     cost = 1.0 if arm["reference"] else document["cost"]["arms"].get(arm["name"], {}).get(key)
-    interval = arm["recovery"]
-    fresh = bool(interval) and finite(interval.get("estimate"))
-    estimate = interval["estimate"] if fresh else 1.0 if arm["reference"] else _screening_recovery(arm, document)
+    interval = arm["recovery"] if arm["recovery"] and finite(arm["recovery"]["estimate"]) else None
+    fresh = interval is not None
+    estimate = interval["estimate"] if interval else 1.0 if arm["reference"] else _screening_recovery(arm, document)
     if arm["reference"] and arm["best_lr"] is None:
         return None
-    if estimate is None or not finite(cost) or not finite(estimate):
+    if estimate is None or cost is None or not finite(cost) or not finite(estimate):
         return None
-    known = fresh and finite(interval.get("low")) and finite(interval.get("high"))
-    low, high = (interval["low"], interval["high"]) if known else (estimate, estimate)
+    known = interval and finite(interval["low"]) and finite(interval["high"])
+    low, high = (interval["low"], interval["high"]) if interval and known else (estimate, estimate)
     label = style.label[arm["name"]]
     how = "" if fresh or arm["reference"] else ", screened only"
     return {

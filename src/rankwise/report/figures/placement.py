@@ -65,20 +65,24 @@ def placement_groups(arms: list[Arm]) -> list[Group]:
     """Groups of arms of one method and batch that can be compared across placements; same ranks first."""
     alike: dict[tuple[str, int], list[Arm]] = {}
     for arm in arms:
-        if arm["placement"] is not None and arm["trainable"]:
+        if arm["placement"] is not None and trainable(arm):
             alike.setdefault((arm["method"], arm["batch"]), []).append(arm)
     same: list[Group] = []
     matched: list[Group] = []
     for members in alike.values():
         for rank in sorted({arm["rank"] for arm in members if arm["rank"] is not None}):
             same.append(Group(SAME_TITLE, tuple(arm for arm in members if arm["rank"] == rank)))
-        ordered = sorted(members, key=lambda arm: arm["trainable"])
-        for smallest in ordered:
-            limit = MATCHED * smallest["trainable"]
-            near = tuple(arm for arm in ordered if smallest["trainable"] <= arm["trainable"] <= limit)
+        ordered = sorted(members, key=trainable)
+        for smallest in map(trainable, ordered):
+            near = tuple(arm for arm in ordered if smallest <= trainable(arm) <= MATCHED * smallest)
             if not any(set(_names(near)) <= set(_names(group.arms)) for group in matched):
                 matched.append(Group(MATCHED_TITLE, near))
     return [group for group in (*same, *matched) if len({arm["placement"] for arm in group.arms}) > 1]
+
+
+def trainable(arm: Arm) -> int:
+    """How many parameters the arm trains; 0 when no run began."""
+    return arm["trainable"] or 0
 
 
 def _names(arms: tuple[Arm, ...]) -> list[str]:
@@ -98,7 +102,7 @@ def _counts(
 
     ends = {arm["name"]: curves[arm["name"]][-1][1] for arm in drawn}
     inside = [arm for arm in drawn if arm["name"] in members]
-    counts = [arm["trainable"] for arm in inside]
+    counts = [trainable(arm) for arm in inside]
     levels = [ends[arm["name"]] for arm in drawn]
     scale = alt.Scale(type="log", domain=[min(counts) / 1.3, max(counts) * 1.3], nice=False)
     axis = alt.Axis(format="~s", tickCount=4, labelOverlap=True, grid=False)
@@ -112,7 +116,7 @@ def _counts(
             text = f"{style.label[arm['name']]} {nll(level)}"
             names = haloed(text, x=alt.value(0), y=alt.datum(level), align="left", dx=4, dy=-10)
     for group in groups:
-        rows = [{"trainable": arm["trainable"], "nll": ends[arm["name"]]} for arm in group.arms]
+        rows: list[dict[str, Any]] = [{"trainable": arm["trainable"], "nll": ends[arm["name"]]} for arm in group.arms]
         dash = [1, 0] if group.title == SAME_TITLE else [4, 3]
         line = alt.Chart(data(rows)).mark_line(strokeWidth=1.5, strokeDash=dash, color=MUTED.light, aria=False)
         layers.append(line.encode(x=x, y=y))

@@ -9,6 +9,7 @@ from rankwise.report.figures.base import Figure, data, styles
 from rankwise.report.figures.theme import INK, Layout
 from rankwise.report.view import Arm, Document
 from rankwise.report.view import arms as arms_of
+from rankwise.studies.results.schema import RanksAt
 
 POINTS = 12  # most moments drawn of one arm
 LEAST = 0.06  # opacity of rank 0: a layer that lost everything is still seen
@@ -38,11 +39,12 @@ def rank_figure(document: Document) -> Figure | None:
     return Figure("ranks", "Rank per layer over training", caption, chart)
 
 
-def moments(arm: Arm) -> list[dict[str, Any]]:
+def moments(arm: Arm) -> list[RanksAt]:
     """The recorded moments of an arm, first and last among at most :data:`POINTS`."""
-    recorded: list[dict[str, Any]] = (arm.get("dynamics") or {}).get("ranks", [])
+    happened = arm.get("dynamics")
+    recorded = happened["ranks"] if happened else []
     # Rects of equal rank side by side would show a seam.
-    found = [own for before, own in pairwise([{"layers": None}, *recorded]) if own["layers"] != before["layers"]]
+    found = recorded[:1] + [own for before, own in pairwise(recorded) if own["layers"] != before["layers"]]
     if len(found) <= POINTS:
         return found
     at = sorted({round(i * (len(found) - 1) / (POINTS - 1)) for i in range(POINTS)})

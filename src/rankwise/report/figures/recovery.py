@@ -9,6 +9,8 @@ from rankwise.report.figures.theme import INK, MUTED, PAPER, Layout
 from rankwise.report.view import Arm, Document, badge, reference_label
 from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, recovery, recovery_interval
+from rankwise.stats.verdict_words import NO_VERDICT
+from rankwise.studies.results.schema import Interval
 
 ROW = 54  # px per arm
 WIDEST = (-0.5, 1.6)  # a recovery outside is cut at the edge and marked; its numbers are in the table
@@ -17,7 +19,7 @@ WIDEST = (-0.5, 1.6)  # a recovery outside is cut at the edge and marked; its nu
 def recovery_figure(document: Document) -> Figure | None:
     """Recovery with 95% intervals of the arms that have one, or None when no arm does."""
     every = arms_of(document)
-    arms = [arm for arm in every if not arm["reference"] and _has_interval(arm)]
+    arms = [arm for arm in every if not arm["reference"] and _interval(arm)]
     if not arms:
         return None
     style = styles(every)
@@ -70,19 +72,22 @@ def recovery_figure(document: Document) -> Figure | None:
         " where the bar lies: wholly right of the dashed margin matches or beats, wholly left falls short, across it is"
         " undecided."
     )
-    if any(row["word"] == "no verdict" for row in rows):
+    if any(arm["verdict"]["word"] == NO_VERDICT for arm in arms):
         caption += " Where it says no verdict the bar must not be read so; the sentence on that arm says why."
     return Figure("recovery", f"Recovery of the gain of {name}", caption, chart)
 
 
-def _has_interval(arm: Arm) -> bool:
-    interval = arm["recovery"]
-    return bool(interval) and all(finite(interval.get(key)) for key in ("estimate", "low", "high"))
+def _interval(arm: Arm) -> Interval | None:
+    """The recovery, where all of it can be drawn."""
+    found = arm["recovery"]
+    return found if found and all(map(finite, (found["estimate"], found["low"], found["high"]))) else None
 
 
 def _row(arm: Arm, label: str) -> dict[str, Any]:
-    interval = arm["recovery"]
-    kept = {key: min(max(interval[key], WIDEST[0]), WIDEST[1]) for key in ("estimate", "low", "high")}
+    interval = _interval(arm)
+    assert interval is not None  # only such arms are drawn
+    ends = {"estimate": interval["estimate"], "low": interval["low"], "high": interval["high"]}
+    kept = {key: min(max(value, WIDEST[0]), WIDEST[1]) for key, value in ends.items()}
     word = badge(arm["verdict"]["word"])
     left, right = interval["low"] < WIDEST[0], interval["high"] > WIDEST[1]
     return kept | {

@@ -8,7 +8,8 @@ from typing import Any
 from rankwise.report.figures.base import Figure, data
 from rankwise.report.figures.theme import ARMS, INK, MUTED, PAPER, SHAPES, Layout
 from rankwise.report.stream_tables import complete, kept, leading
-from rankwise.report.view import Document
+from rankwise.studies.results.schema import ChainOf, Measure, Metric, StrategyOf
+from rankwise.studies.results.schema import StreamDocument as Document
 
 MANY = 6  # strategies drawn as heat maps; all of them, in every order, are in the table R
 
@@ -19,7 +20,7 @@ def stream_figures(document: Document) -> list[Figure]:
     return [_heat(document, metric), _curves(document, metric), _kept(document, metric), _growth(document)]
 
 
-def _what(metric: str) -> str:
+def _what(metric: Metric) -> str:
     return {"exact_match": "exact match", "nll": "NLL per token"}[metric]
 
 
@@ -27,7 +28,7 @@ def _mean(tables: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
     return [[sum(cells) / len(cells) for cells in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
 
 
-def _first_order(document: Document) -> list[tuple[dict[str, Any], list[str], list[dict[str, Any]]]]:
+def _first_order(document: Document) -> list[tuple[StrategyOf, list[str], list[ChainOf]]]:
     """Strategies with their first order and the chains on it."""
     found = []
     for strategy in document["results"]["strategies"]:
@@ -36,7 +37,7 @@ def _first_order(document: Document) -> list[tuple[dict[str, Any], list[str], li
     return found
 
 
-def _heat(document: Document, metric: str) -> Figure:
+def _heat(document: Document, metric: Metric) -> Figure:
     panels: list[tuple[str, list[str], list[str], list[dict[str, Any]]]] = []
     for strategy, order, chains in _first_order(document)[:MANY]:
         rows = _mean([chain["R"][metric] for chain in chains])
@@ -87,8 +88,8 @@ def _heat(document: Document, metric: str) -> Figure:
     return Figure("R", "R: every task after every task", caption, chart)
 
 
-def _curves(document: Document, metric: str) -> Figure:
-    rows = []
+def _curves(document: Document, metric: Metric) -> Figure:
+    rows: list[dict[str, Any]] = []
     for strategy, order, chains in _first_order(document):
         for i, row in enumerate(_mean([chain["R"][metric] for chain in chains])):
             for task, value in zip(order, row, strict=True):
@@ -120,7 +121,7 @@ def _curves(document: Document, metric: str) -> Figure:
     return Figure("curves", f"Each task's {_what(metric)} along the stream", caption, chart)
 
 
-def _kept(document: Document, metric: str) -> Figure:
+def _kept(document: Document, metric: Metric) -> Figure:
     rows = [
         _bar(s["label"], name, s["measures"][metric][name])
         for s in document["results"]["strategies"]
@@ -158,13 +159,13 @@ def _kept(document: Document, metric: str) -> Figure:
     return Figure("kept", "Learned, and kept", caption, chart)
 
 
-def _bar(strategy: str, what: str, value: dict[str, Any]) -> dict[str, Any]:
-    own = {key: value[key] for key in ("estimate", "low", "high")}
+def _bar(strategy: str, what: str, value: Measure) -> dict[str, Any]:
+    own = {"estimate": value["estimate"], "low": value["low"], "high": value["high"]}
     return {"strategy": strategy, "what": what, **own, "note": f"{strategy}, {what}: {value['estimate']:.3f}"}
 
 
 def _growth(document: Document) -> Figure:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"strategy": s["label"], "after": i, "numbers": kept(g), "note": f"{s['label']}: {kept(g):,}"}
         for s in document["results"]["strategies"]
         for i, g in enumerate(s["growth"], 1)

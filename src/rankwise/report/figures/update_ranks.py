@@ -8,6 +8,7 @@ from rankwise.report.figures.base import Figure, data, styles
 from rankwise.report.figures.theme import INK, MUTED, Layout
 from rankwise.report.view import Arm, Document
 from rankwise.report.view import arms as arms_of
+from rankwise.studies.results.schema import UpdateRanks
 
 ROW = 40  # px per arm
 
@@ -49,9 +50,10 @@ def update_figure(document: Document) -> Figure | None:
     return Figure("update-ranks", "Effective rank of the total update", caption, chart)
 
 
-def update(arm: Arm) -> dict[str, Any] | None:
+def update(arm: Arm) -> UpdateRanks | None:
     """What was measured of an arm's update."""
-    return (arm.get("dynamics") or {}).get("update")
+    happened = arm.get("dynamics")
+    return happened["update"] if happened else None
 
 
 def _row(arm: Arm, label: str) -> dict[str, Any]:

@@ -74,14 +74,13 @@ class Timing:
 
     def run(self, config: StudyConfig, arm: Arm, start: int, end: int, *, fresh: bool = False) -> float:
         """Return seconds of a run from one step to another, evaluations included."""
-        evaluations = sum(start < step <= end for step in config.train_spec(arm, 1.0, 0).eval_steps)
+        evaluations = sum(start < step <= end for step in config.eval_steps)
         tests = 2 if fresh and end == config.steps else 0  # at the best step and at the last
         return (end - start) * self.step(config, arm) + evaluations * self.selection + tests * self.test
 
     def search(self, config: StudyConfig) -> float:
         """Return seconds of the search. Half of the arms are taken to widen, and half to be refined."""
-        points = config.train_spec(config.arms[0], 1.0, 0).eval_steps
-        rungs = rung_steps(points, config.steps, config.halving.first) if config.search == "halving" else ()
+        rungs = rung_steps(config.eval_steps, config.steps, config.halving.first) if config.search == "halving" else ()
         extra = 0.5 * config.widen + (0.5 if config.refine is not None else 0.0)
         going = {arm.name: len(config.learning_rates[arm.name]) + extra for arm in config.arms}
         total, start = 0.0, 0

@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from rankwise.data import Limits, Splits, load_data
 from rankwise.data.load import fingerprint
-from rankwise.engine import TrainSpec
+from rankwise.engine import RunResult, TrainSpec
 from rankwise.errors import UsageError
 from rankwise.execution.executor import Executor
 from rankwise.execution.job import Job, last_step_job
@@ -25,8 +25,10 @@ from rankwise.ledger.store import Ledger
 from rankwise.models import fitted, load_base
 from rankwise.studies.orthogonalization.config import ARMS, QUESTION, EventStudy
 from rankwise.studies.orthogonalization.summary import answers, summarize
+from rankwise.studies.results.faults import failed
 from rankwise.studies.results.file import write_document
 from rankwise.studies.results.provenance import provenance
+from rankwise.studies.results.schema import EventQuestion, EventRun, EventsDocument, EventsResults, Fault
 from rankwise.studies.running.device import pick_device
 
 GROWABLE = frozenset({"arms", "duplications", "ranks", "learning_rates", "every", "seeds"})
@@ -51,7 +53,7 @@ class Cell:
 
 def run_events(
     config: EventStudy, out: Path, *, progress: Progress | None = None, command: str = "rankwise study"
-) -> dict[str, Any]:
+) -> EventsDocument:
     """Run or continue the study in ``out`` and return ``{"results", "cost", "provenance"}``.
 
     Raises:
@@ -75,13 +77,9 @@ def run_events(
             jobs = [job(config, cell, splits[cell.duplication]) for cell in cells]
             progress.plan(len(jobs), sum(executor.known(one) is not None for one in jobs))
             found = executor.run(jobs)
-            rows = [
-                {**cell.__dict__, **_record(result)}
-                for cell, result in zip(cells, found, strict=True)
-                if result is not None
-            ]
-            document = {
-                "results": _results(config, base.name, base.notes, whole, rows, executor.failures()),
+            rows = [_record(cell, result) for cell, result in zip(cells, found, strict=True) if result is not None]
+            document: EventsDocument = {
+                "results": _results(config, base.name, base.notes, whole, rows, failed(executor)),
                 "cost": {"seconds": time.monotonic() - started, "runs": len(rows)},
                 "provenance": provenance(command),
             }
@@ -130,8 +128,14 @@ def job(config: EventStudy, cell: Cell, splits: Splits) -> Job:
     return last_step_job(cell.label, spec, splits, config.dtype, test=True)
 
 
-def _record(result: Any) -> dict[str, Any]:
+def _record(cell: Cell, result: RunResult) -> EventRun:
     return {
+        "arm": cell.arm,
+        "duplication": cell.duplication,
+        "rank": cell.rank,
+        "lr": cell.lr,
+        "every": cell.every,
+        "seed": cell.seed,
         "status": result.status,
         "reason": result.reason,
         "losses": result.losses,
@@ -143,12 +147,12 @@ def _record(result: Any) -> dict[str, Any]:
 
 
 def _results(
-    config: EventStudy, model: str, notes: tuple[str, ...], data: Splits, rows: list[dict[str, Any]], faults: Any
-) -> dict[str, Any]:
+    config: EventStudy, model: str, notes: tuple[str, ...], data: Splits, rows: list[EventRun], faults: list[Fault]
+) -> EventsResults:
     arms = summarize(config, rows)
     return {
         "kind": "events",
-        "study": {**config.to_dict(), "question": QUESTION},
+        "study": cast("EventQuestion", {**config.to_dict(), "question": QUESTION}),
         "cell": {"model": model, "data": config.data, "notes": [*notes, *data.notes]},
         "labels": {name: ARMS[name][0] for name in config.arms},
         "arms": arms,

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from rankwise.studies.orthogonalization.config import ARMS, KEEPS, EventStudy
 from rankwise.studies.orthogonalization.words import WORDS
+from rankwise.studies.results.schema import Answers, EventArm, EventRun
 
 NONE = 1e-4  # nats: below it an event is said not to jump
 
 
-def jumps(run: dict[str, Any]) -> list[float]:
+def jumps(run: EventRun) -> list[float]:
     """Loss after minus loss before of every event of a run, nats per token, on the same examples."""
     pairs = [(e["probe_loss_before"], e["probe_loss_after"]) for e in _fired(run)]
     return [after - before for before, after in pairs if before is not None and after is not None]
 
 
-def rounded(run: dict[str, Any]) -> list[float]:
+def rounded(run: EventRun) -> list[float]:
     """What casting the factors to bfloat16 does to the loss after every event, nats per token."""
     pairs = [(e["probe_loss_after"], e["bf16_probe_loss_after"]) for e in _fired(run)]
     return [cast - plain for plain, cast in pairs if plain is not None and cast is not None]
 
 
-def _fired(run: dict[str, Any]) -> list[dict[str, Any]]:
+def _fired(run: EventRun) -> list[dict[str, Any]]:
     return [event for event in run["events"] if event["event"] == "orthogonalize" and event["modules"]]
 
 
-def summarize(config: EventStudy, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(config: EventStudy, rows: list[EventRun]) -> list[EventArm]:
     """Return one entry per arm and duplication, and one per arm over all of them (``duplication`` None)."""
     found = []
     for arm in config.arms:
@@ -37,7 +38,7 @@ def summarize(config: EventStudy, rows: list[dict[str, Any]]) -> list[dict[str, 
     return found
 
 
-def _entry(arm: str, times: int | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _entry(arm: str, times: int | None, rows: list[EventRun]) -> EventArm:
     done = [row for row in rows if row["status"] == "done"]
     events = [event for row in rows for event in _fired(row)]
     moved = [jump for row in rows for jump in jumps(row)]
@@ -72,22 +73,22 @@ def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def answers(config: EventStudy, arms: list[dict[str, Any]], model: str) -> dict[str, list[str]]:
+def answers(config: EventStudy, arms: list[EventArm], model: str) -> Answers:
     """Return the answer as sentences, by language; only what these runs show is claimed."""
     whole = {entry["arm"]: entry for entry in arms if entry["duplication"] is None}
     seeds = len(config.seeds)
     size = {"model": model, "steps": config.steps, "batch": config.batch}
     size["repeated"] = ", ".join(f"x{n}" for n in config.duplications)
-    said = {}
+    said: dict[str, list[str]] = {}
     for language, words in WORDS.items():
         every = f" {words['or']} ".join(map(str, config.every))
         runs = words["one seed" if seeds == 1 else "seeds"].format(seeds=seeds)
         said[language] = [words[key].format(**values) for key, values in _shown(whole)]
         said[language].append(words["size"].format(**size, every=every, seeds=runs))
-    return said
+    return cast("Answers", said)
 
 
-def _shown(whole: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+def _shown(whole: dict[str, EventArm]) -> list[tuple[str, dict[str, Any]]]:
     """The sentences of ``words.py`` that these runs bear out, with what goes into them."""
     shown: list[tuple[str, dict[str, Any]]] = []
     if "qr" in whole:
@@ -103,7 +104,7 @@ def _shown(whole: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]
     return [*shown, ("log", {})]
 
 
-def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
+def quiet(whole: dict[str, EventArm]) -> list[str]:
     """Arms whose event never moved the loss by more than :data:`NONE`, and after which the rows were orthogonal."""
     return [
         name
@@ -117,7 +118,7 @@ def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def _measured(whole: dict[str, dict[str, Any]], arm: str) -> bool:
+def _measured(whole: dict[str, EventArm], arm: str) -> bool:
     """Whether the arm ran, and its events left finite factors to measure."""
     return arm in whole and None not in (whole[arm]["cosines_moved"], whole[arm]["coherence_after"])
 

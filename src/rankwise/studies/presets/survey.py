@@ -17,6 +17,7 @@ from rankwise.methods import card
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.presets.arms import full_arm
 from rankwise.studies.presets.method_groups import GROUPS, methods_named
+from rankwise.studies.results.schema import Survey, SurveyArm
 from rankwise.studies.running.outcome import ArmOutcome, Outcome
 
 RATES = 2  # of the usual grid, from the lowest up
@@ -91,7 +92,7 @@ def arm_of(method: str, scale: str) -> Arm:
     return Arm(name=method.replace("_", "-"), label=method, method=method, options=options)
 
 
-def survey(config: StudyConfig, outcome: Outcome) -> dict[str, Any] | None:
+def survey(config: StudyConfig, outcome: Outcome) -> Survey | None:
     """Return the part of the document that a survey has: every method's NLL beside the untouched model's."""
     if not config.survey:
         return None
@@ -102,7 +103,7 @@ def survey(config: StudyConfig, outcome: Outcome) -> dict[str, Any] | None:
     return {"methods": names, "base_nll": base, "left_out": missing, "arms": rows}
 
 
-def _row(arm: ArmOutcome, base: float) -> dict[str, Any]:
+def _row(arm: ArmOutcome, base: float) -> SurveyArm:
     """The end of the best run: the last point of its curve, not the best one."""
     ends = {lr: run.curve[-1][1] for lr, run in arm.screening.items() if run and run.status == "done" and run.curve}
     lr = min(ends, key=lambda rate: ends[rate], default=None)

@@ -19,6 +19,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.models.default import HUB_ID as DEFAULT_MODEL
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.results.schema import Results
 
 # Our inits by PEFT's init_lora_weights. The base-editing ones are the same update in exact arithmetic.
 PEFT_INITS: dict[str, bool | str] = {
@@ -105,7 +106,7 @@ class Lora:
         return "kaiming"
 
 
-def make_recipe(config: StudyConfig, results: dict[str, Any], name: str, targets: list[str] | str) -> Recipe:
+def make_recipe(config: StudyConfig, results: Results, name: str, targets: list[str] | str) -> Recipe:
     """Collect what the files say; see :func:`write_recipes`."""
     found = {arm["name"]: arm for arm in results["arms"]}
     if name not in found:

@@ -23,6 +23,7 @@ from rankwise.studies.recipes.text import (
     trainer_text,
     yaml_text,
 )
+from rankwise.studies.results.schema import Results
 
 UNSLOTH_INITS = ("kaiming", "gaussian")
 UNSLOTH_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -30,7 +31,7 @@ FACTORY_INITS = ("kaiming", "pissa")
 
 
 def write_recipes(
-    config: StudyConfig, results: dict[str, Any], name: str, folder: Path, targets: list[str] | str
+    config: StudyConfig, results: Results, name: str, folder: Path, targets: list[str] | str
 ) -> list[Path]:
     """Write one configuration per tool for arm ``name`` into ``folder`` and return the files.
 

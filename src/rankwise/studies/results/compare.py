@@ -19,8 +19,10 @@ from rankwise.ledger.store import Ledger
 from rankwise.stats.contrast import regret
 from rankwise.stats.multiplicity import holm
 from rankwise.stats.scores import Scores
+from rankwise.stats.verdict_words import NO_VERDICT
 from rankwise.studies.cells import Cell
 from rankwise.studies.results.file import read_cells, read_results
+from rankwise.studies.results.schema import Results
 
 Json = dict[str, Any]
 LEVEL = 0.05
@@ -34,7 +36,7 @@ class Side:
 
     name: str
     config: Json
-    results: Json
+    results: Results
     base: Scores
     arms: dict[str, Scores]
 
@@ -72,16 +74,17 @@ def _open(folder: Path) -> dict[str, Side]:
 def _side(path: Path, name: str) -> Side:
     study = StudyFolder(path)
     try:
-        results: Json = read_results(study.results_file)["results"]
+        found = read_results(study.results_file)["results"]
     except FileNotFoundError:
         raise UsageError(f"{path} has no finished study; repeat its command first.") from None
-    if kind := results.get("kind"):
+    if kind := found.get("kind"):
         raise UsageError(
             f"{path} is of kind {kind!r}, which has no arms beside a reference; compare studies that have."
         )
+    results: Results = found
     with Ledger(path, read_only=True) as ledger:
-        found = [(run, (run.result or {}).get("test")) for run in ledger.runs() if run.status == "done"]
-    scored = [(run.label.split(" ")[0], run.spec.get("seed"), test) for run, test in found if test]
+        ended = [(run, (run.result or {}).get("test")) for run in ledger.runs() if run.status == "done"]
+    scored = [(run.label.split(" ")[0], run.spec.get("seed"), test) for run, test in ended if test]
     base = [score for arm, _, score in scored if arm == "base" and _mean(score) == results["base"]["test_nll"]]
     if not base:
         raise UsageError(f"the ledger in {path} does not hold the scores of its results.json; run the study again.")
@@ -156,7 +159,7 @@ def _differences(first: Side, other: Side) -> dict[str, Json]:
         estimate = float(found[name].estimate)
         word = "no difference shown" if p > LEVEL else "lower" if estimate < 0 else "higher"
         if not (_bracketed(first, name) and _bracketed(other, name)):
-            word = "no verdict"
+            word = NO_VERDICT
         seeds = "paired" if set(first.arms[name].seeds) == set(other.arms[name].seeds) else "separate"
         out[name] = {
             "estimate": estimate, "low": low, "high": high, "p": p, "word": word, "seeds": seeds,

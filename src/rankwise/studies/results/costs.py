@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from rankwise.engine import RunResult
@@ -11,6 +9,7 @@ from rankwise.errors import RunError, UsageError
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.store import Ledger
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.results import schema
 from rankwise.studies.results.file import read_document, write_document
 from rankwise.studies.results.measure import measure
 from rankwise.studies.running.conduct import ArmOutcome, Outcome
@@ -19,7 +18,7 @@ from rankwise.studies.running.runner import Runner, Trial
 
 def costs(
     config: StudyConfig, folder: StudyFolder, ledger: Ledger, runner: Runner, outcome: Outcome, seconds: float
-) -> tuple[dict[str, Any], list[dict[str, str]]]:
+) -> tuple[schema.StudyCost, list[schema.Fault]]:
     """Return the cost part of the document, and what could not be measured and why, as faults.
 
     Time and memory are measured once per folder, each arm alone; what failed is tried again by the same command.
@@ -33,13 +32,17 @@ def costs(
         arms[name]["search_seconds"] = sum(run.seconds or 0.0 for run in found)
     runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]
     spent = sum(run.seconds or 0.0 for run in runs)
-    document = {"arms": arms, "study_seconds": max(seconds, spent), "training_seconds": spent, "runs": len(runs)}
-    return document, faults
+    return {
+        "arms": arms,
+        "study_seconds": max(seconds, spent),
+        "training_seconds": spent,
+        "runs": len(runs),
+    }, faults
 
 
 def _measured(
     config: StudyConfig, folder: StudyFolder, runner: Runner, outcome: Outcome
-) -> tuple[dict[str, dict[str, float]], list[dict[str, str]]]:
+) -> tuple[dict[str, dict[str, float]], list[schema.Fault]]:
     path = folder.path / "measured.json"
     try:
         known: dict[str, dict[str, float]] = read_document(path)
@@ -51,11 +54,11 @@ def _measured(
     missing = [name for name in wanted if name not in known] if config.measure else []
     if missing:
         runner.progress.note(f"Measuring time and memory of {len(missing)} arms, each alone in a fresh process")
-    faults = []
+    faults: list[schema.Fault] = []
     for name in missing:
         arm = outcome.arms[name]
         assert arm.best_lr is not None
-        spec = config.train_spec(arm.arm, arm.best_lr, config.seed)
+        spec = runner.job(Trial(arm.arm, arm.best_lr, config.seed, fresh=False)).spec
         examples = runner.splits.train[: 4 * spec.batch]
         try:
             known[name] = measure(config.model, config.dtype, spec, examples, torch.get_num_threads())
@@ -69,7 +72,7 @@ def _measured(
 
 def _arm(
     arm: ArmOutcome, reference: ArmOutcome, own: dict[str, float], measured: dict[str, dict[str, float]]
-) -> dict[str, Any]:
+) -> schema.ArmCost:
     run, full = _longest(arm), _longest(reference)
     theirs = measured.get(reference.arm.name, {})
     size, full_size = _stored(run, arm), _stored(full, reference)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rankwise.adapters import Adapter
 from rankwise.data import Splits
@@ -13,10 +11,12 @@ from rankwise.methods import card
 from rankwise.models import Base
 from rankwise.stats.contrast import Interval
 from rankwise.stats.verdict import Verdict
+from rankwise.stats.verdict_words import NO_VERDICT, REFERENCE, SCREENED, ArmWord
 from rankwise.studies.budget.plan import budget_changes
 from rankwise.studies.config import Arm, StudyConfig
 from rankwise.studies.presets.resolve import question
 from rankwise.studies.presets.survey import survey
+from rankwise.studies.results import schema
 from rankwise.studies.results.cautions import traps
 from rankwise.studies.results.event_history import dynamics
 from rankwise.studies.results.recommend import recommend
@@ -33,12 +33,12 @@ def results(
     splits: Splits,
     outcome: Outcome,
     judgement: Judgement,
-    faults: list[dict[str, str]],
-    costs: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return the study's results as plain JSON values (see docs in ARCHITECTURE.md, "The result file")."""
+    faults: list[schema.Fault],
+    costs: Mapping[str, schema.ArmCost],
+) -> schema.Results:
+    """Return the study's results as plain JSON values; what every key means is said in :mod:`.schema`."""
     arms = [_arm(outcome.arms[arm.name], judgement, outcome, config) for arm in config.arms]
-    return {
+    found: schema.Results = {
         "schema": SCHEMA,
         "study": {
             "preset": config.preset,
@@ -67,7 +67,7 @@ def results(
             "optimizer": "AdamW",
             "clip": config.clip,
             "dtype": config.dtype,
-            "eval_steps": list(config.train_spec(config.arms[0], 1.0, 0).eval_steps),
+            "eval_steps": list(config.eval_steps),
         },
         "base": {"selection_nll": outcome.base_selection.mean, "test_nll": outcome.base_test.mean},
         "arms": arms,
@@ -75,12 +75,14 @@ def results(
         "verdict": recommend(config, outcome, judgement, costs),
         "traps": traps(config, outcome),
         "faults": faults,
-        **({"survey": found} if (found := survey(config, outcome)) else {}),
         "citations": _citations(config),
     }
+    if surveyed := survey(config, outcome):
+        found["survey"] = surveyed
+    return found
 
 
-def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: StudyConfig) -> dict[str, Any]:
+def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: StudyConfig) -> schema.Arm:
     arm = outcome.arm
     verdict = judgement.verdicts.get(arm.name)
     trend = judgement.trends.get(arm.name)
@@ -88,14 +90,21 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
     some_run = next((r for r in outcome.screening.values() if r is not None), None)
     rates = [_run(lr, config.seed, run) for lr, run in sorted(outcome.screening.items())]
     tests = [r.test.mean for r in fresh.values() if r.test]
-    return {
+    target = arm.target()
+    own = target if isinstance(target, Adapter) else None  # full fine-tuning has no rank, no scale and no place
+    found: schema.Arm = {
         "name": arm.name,
         "label": arm.label,
         "method": arm.method,
         "options": dict(sorted(arm.options.items())),  # the same bytes from study.yaml, which sorts names
         "reference": arm is config.reference_arm,
         "batch": arm.batch or config.batch,
-        **_spec(arm),
+        "rank": own.rank if own else None,
+        "alpha": own.alpha if own else None,
+        "alpha_over_rank": own.alpha / own.rank if own else None,
+        "scaling": own.s if own else None,
+        "placement": own.placement.name if own else None,
+        "formula": f"W = {own.formula}" if own else card(arm.method).formula,
         "trainable": some_run.trainable if some_run else None,
         "flops": max(
             (r.flops for r in outcome.screening.values() if r is not None and r.status == "done"), default=None
@@ -111,60 +120,57 @@ def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: Stud
         "regret": _interval(verdict.regret) if verdict else None,
         "recovery": _interval(verdict.recovery) if verdict else None,
         "verdict": _verdict(arm, verdict, study, config),
-        **({"dynamics": found} if (found := dynamics(outcome)) else {}),
         "trend": None
         if trend is None
         else {"slope": trend.slope, "low": trend.low, "high": trend.high, "widening": trend.widening},
     }
+    if happened := dynamics(outcome):
+        found["dynamics"] = happened
+    return found
 
 
-def _fit(outcome: ArmOutcome) -> dict[str, Any] | None:
+def _fit(outcome: ArmOutcome) -> schema.Fit | None:
     if outcome.fit is None:
         return None
     fit, step = outcome.fit
     return {"lr": fit.lr, "nll": fit.nll, "coefficients": list(fit.coefficients), "step": step}
 
 
-def _search(config: StudyConfig, search: Search) -> dict[str, Any]:
+def _search(config: StudyConfig, search: Search) -> schema.Search:
     return {
         "kind": config.search,
         "examples_spent": search.spent,
         "examples_full_grid": search.full_grid,
-        "rungs": [asdict(rung) for rung in search.rungs],
-        "stopped": [asdict(stop) for stop in search.stops],
+        "rungs": [{"step": rung.step, "runs": rung.runs, "kept": rung.kept} for rung in search.rungs],
+        "stopped": [{"arm": s.arm, "lr": s.lr, "step": s.step, "reason": s.reason} for s in search.stops],
     }
 
 
-def _spec(arm: Arm) -> dict[str, Any]:
-    target = arm.target()
-    if not isinstance(target, Adapter):
-        blank = dict.fromkeys(("rank", "alpha", "alpha_over_rank", "scaling", "placement"))
-        return {**blank, "formula": card(arm.method).formula}
-    return {
-        "rank": target.rank,
-        "alpha": target.alpha,
-        "alpha_over_rank": target.alpha / target.rank,
-        "scaling": target.s,
-        "placement": target.placement.name,
-        "formula": f"W = {target.formula}",
-    }
-
-
-def _run(lr: float, seed: int, run: RunResult | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {"status": "failed", "reason": None, "selection_nll": None, "best_step": None, "curve": []}
-    if run is not None:
-        done = run.status == "done"
-        facts = {
-            "status": "stopped" if run.status == "paused" else run.status,
-            "reason": run.reason,
-            "selection_nll": run.selection_nll if done else None,
-            "best_step": run.best_step if done else None,
-            "curve": [list(point) for point in run.curve],
+def _run(lr: float, seed: int, run: RunResult | None) -> schema.Run:
+    if run is None:
+        nothing: schema.Run = {
+            "lr": lr,
+            "seed": seed,
+            "status": "failed",
+            "reason": None,
+            "selection_nll": None,
+            "best_step": None,
+            "curve": [],
         }
-    return {"lr": lr, "seed": seed, **facts}
+        return nothing
+    done = run.status == "done"
+    return {
+        "lr": lr,
+        "seed": seed,
+        "status": "stopped" if run.status == "paused" else run.status,
+        "reason": run.reason,
+        "selection_nll": run.selection_nll if done else None,
+        "best_step": run.best_step if done else None,
+        "curve": [list(point) for point in run.curve],
+    }
 
 
-def _fresh(outcome: ArmOutcome, seed: int, run: RunResult | None) -> dict[str, Any]:
+def _fresh(outcome: ArmOutcome, seed: int, run: RunResult | None) -> schema.Fresh:
     return {
         **_run(outcome.best_lr or 0.0, seed, run),
         "test_nll": run.test.mean if run and run.test else None,
@@ -172,17 +178,17 @@ def _fresh(outcome: ArmOutcome, seed: int, run: RunResult | None) -> dict[str, A
     }
 
 
-def best_of_sweep(curves: list[list[Any]]) -> list[list[float]]:
+def best_of_sweep(curves: Sequence[Sequence[schema.Point]]) -> list[schema.Point]:
     """Return, at each step, the lowest NLL over learning rates: an empirical lower bound, not one run."""
-    best: dict[int, float] = {}
+    best: dict[float, float] = {}
     for step, nll in (point for curve in curves for point in curve):
         best[step] = min(nll, best.get(step, nll))
     return [[step, best[step]] for step in sorted(best)]
 
 
-def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyConfig) -> dict[str, Any]:
+def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyConfig) -> schema.ArmVerdict:
     if arm is config.reference_arm:
-        return {"word": "reference", "sentence": f"{arm.label} is the reference.", "contrast": None, "needs": None}
+        return {"word": REFERENCE, "sentence": f"{arm.label} is the reference.", "contrast": None, "needs": None}
     if verdict is None:
         chosen = arm.name in study.finalists
         if study.arms[arm.name].stopped:
@@ -190,14 +196,14 @@ def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyCon
             sentence = (
                 f"{arm.label} was stopped at step {step} of {config.steps}, behind others; there is no verdict on it."
             )
-            return {"word": "screened", "sentence": sentence, "contrast": None, "needs": None}
+            return {"word": SCREENED, "sentence": sentence, "contrast": None, "needs": None}
         why = "its fresh runs diverged or failed" if chosen else "it got no fresh seeds"
-        word = "no verdict" if chosen else "screened"
+        word: ArmWord = NO_VERDICT if chosen else SCREENED
         sentence = f"{arm.label} was screened on one seed only; {why}, so there is no verdict on it."
         return {"word": word, "sentence": sentence, "contrast": None, "needs": None}
-    contrast = None
-    if verdict.contrast is not None:
-        contrast = {**(_interval(verdict.contrast) or {}), "df": verdict.df, "p": verdict.p}
+    contrast: schema.Contrast | None = None
+    if (found := verdict.contrast) is not None:
+        contrast = {"estimate": found.estimate, "low": found.low, "high": found.high, "df": verdict.df, "p": verdict.p}
     return {
         "word": verdict.word,
         "sentence": verdict.sentence(arm.label, config.reference_words),
@@ -206,13 +212,13 @@ def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyCon
     }
 
 
-def _interval(interval: Interval | None) -> dict[str, float] | None:
+def _interval(interval: Interval | None) -> schema.Interval | None:
     if interval is None:
         return None
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
 
 
-def _citations(config: StudyConfig) -> list[dict[str, str]]:
+def _citations(config: StudyConfig) -> list[schema.Citation]:
     # An arm composed by hand has no paper.
     cards = {arm.method: card(arm.method) for arm in config.arms if arm.adapter is None}
     return [

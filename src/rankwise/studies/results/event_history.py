@@ -6,13 +6,14 @@ events, and for all arms of a survey of group "dynamics".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from rankwise.adapters import Adapter, Full
 from rankwise.adapters.allocation.base import depth
 from rankwise.engine import RunResult
 from rankwise.engine.events.summary import summarize
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.results import schema
 from rankwise.studies.running.outcome import ArmOutcome
 
 GROUP = "dynamics"
@@ -25,7 +26,7 @@ def shows_dynamics(config: StudyConfig, target: Adapter | Full) -> bool:
     return bool(target.events) or target.optimizer.renews or GROUP in config.survey
 
 
-def dynamics(outcome: ArmOutcome) -> dict[str, Any] | None:
+def dynamics(outcome: ArmOutcome) -> schema.Dynamics | None:
     """Return the arm's ``events``, ``ranks`` and ``update``, or None when there is nothing to tell.
 
     ``ranks`` has one entry for every measured firing, step 0 first: ``step`` and the mean rank of every layer by depth.
@@ -34,7 +35,8 @@ def dynamics(outcome: ArmOutcome) -> dict[str, Any] | None:
     run = _run(outcome)
     if run is None or not (run.events or run.spectrum):
         return None
-    return {"events": summarize(run.events), "ranks": _ranks(run), "update": update_ranks(run)}
+    fired = cast("list[schema.FiredEvent]", summarize(run.events))  # the engine knows no result file
+    return {"events": fired, "ranks": _ranks(run), "update": update_ranks(run)}
 
 
 def _run(outcome: ArmOutcome) -> RunResult | None:
@@ -44,8 +46,8 @@ def _run(outcome: ArmOutcome) -> RunResult | None:
     return next(iter([*done, *best]), None)
 
 
-def _ranks(run: RunResult) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _ranks(run: RunResult) -> list[schema.RanksAt]:
+    found: list[schema.RanksAt] = []
     for event in run.events:
         if "ranks_after" not in event:
             continue
@@ -62,15 +64,17 @@ def _by_depth(ranks: dict[str, int]) -> list[float]:
     return [sum(own) / len(own) for _, own in sorted(layers.items())]
 
 
-def update_ranks(run: RunResult) -> dict[str, Any] | None:
+def update_ranks(run: RunResult) -> schema.UpdateRanks | None:
     """Return over how many layers, and the mean, least and most of rank and effective rank; None when not measured."""
     if not run.spectrum:
         return None
-    found: dict[str, Any] = {"layers": len(run.spectrum)}
-    for key in ("rank", "effective"):
-        values = [own[key] for own in run.spectrum.values()]
-        found[key] = {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
-    return found
+    layers = list(run.spectrum.values())
+    rank, effective = (_spread([own[key] for own in layers]) for key in ("rank", "effective"))
+    return {"layers": len(layers), "rank": rank, "effective": effective}
+
+
+def _spread(values: list[float]) -> schema.Spread:
+    return {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
 
 
 def update_words(run: RunResult) -> list[str]:

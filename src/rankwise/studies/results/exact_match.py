@@ -10,6 +10,7 @@ from rankwise.engine import Quiz
 from rankwise.stats.mcnemar import paired_over_seeds
 from rankwise.stats.single import FLOOR
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.results import schema
 from rankwise.studies.results.verdicts import finished
 from rankwise.studies.running.conduct import ArmOutcome, Outcome
 
@@ -18,7 +19,7 @@ CLEAR = 0.05  # p-value under which a difference is called one
 
 def exact_match(
     config: StudyConfig, outcome: Outcome, quiz: Quiz | None, base: tuple[bool, ...] | None
-) -> dict[str, Any] | None:
+) -> schema.ExactMatch | None:
     """Return the section of the results, plain JSON values; None when the study did not ask for it."""
     if not config.exact_match:
         return None
@@ -48,16 +49,19 @@ def _right(arm: ArmOutcome) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
 
 def _arm(
     arm: ArmOutcome, right: Any, reference: ArmOutcome, theirs: Any, config: StudyConfig, floor: bool
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+) -> schema.AnswersOf:
+    own: schema.AnswersOf = {
         "arm": arm.arm.name,
         "accuracy": float(right.mean()),
         "per_seed": [float(row.mean()) for row in right],
+        "only_arm": None,
+        "only_reference": None,
+        "p": None,
+        "sentence": "",
     }
-    share = f"{100 * facts['accuracy']:.1f} %"
+    share = f"{100 * own['accuracy']:.1f} %"
     if arm is reference or theirs is None:
-        blank = dict.fromkeys(("only_arm", "only_reference", "p"))
-        return {**facts, **blank, "sentence": f"{arm.arm.label} answers {share} of {right.shape[1]} questions."}
+        return {**own, "sentence": f"{arm.arm.label} answers {share} of {right.shape[1]} questions."}
     found = paired_over_seeds(right, theirs)
     words = config.reference_words
     edge = next((one.arm.label for one in (reference, arm) if not one.bracketed), None)
@@ -75,7 +79,7 @@ def _arm(
         f"(exact McNemar p = {found.p:.2g}): {says}, for these seeds."
     )
     return {
-        **facts,
+        **own,
         "only_arm": found.only_arm,
         "only_reference": found.only_reference,
         "p": found.p,

@@ -39,7 +39,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        UsageError: as :func:`read_document`, or it holds no results, or others (see :mod:`.result_shape`).
+        UsageError: as :func:`read_document`, or it holds no results, or others (see :mod:`.schema`).
     """
     document = read_document(path)
     check_results(document, path)

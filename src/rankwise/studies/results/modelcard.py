@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,6 +14,7 @@ from rankwise.methods import catalogue
 from rankwise.methods.card import Card
 from rankwise.models import Base
 from rankwise.stats.single import per_token
+from rankwise.studies.results.schema import StudyDocument
 
 SET_UP = "## How it was trained"
 
@@ -27,7 +27,7 @@ def card_header(base: str, *, merged: bool = False) -> list[str]:
     return ["---", *yaml.safe_dump(values, sort_keys=False, allow_unicode=True).splitlines(), "---"]
 
 
-def write_card(folder: Path, name: str, document: dict[str, Any]) -> None:
+def write_card(folder: Path, name: str, document: StudyDocument) -> None:
     """Write ``README.md`` for the adapter of arm ``name``. It says so when no arm matched."""
     results = document["results"]
     arm = next(a for a in results["arms"] if a["name"] == name)

@@ -8,22 +8,25 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from rankwise.execution.executor import NUMERICS_VERSION
+from rankwise.studies.results.schema import Provenance
 
 
-def provenance(command: str) -> dict[str, Any]:
+def provenance(command: str) -> Provenance:
     """Return versions, machine, commit and time."""
     import torch
 
     from rankwise import __version__
 
-    packages = ("torch", "transformers", "safetensors", "numpy", "scipy")
     return {
         "rankwise": __version__,
         "commit": _commit(),
-        **{name: version(name) for name in packages},
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "safetensors": version("safetensors"),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),

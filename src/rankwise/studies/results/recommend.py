@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, UNDECIDED
 from rankwise.studies.config import CheapestBy, StudyConfig
 from rankwise.studies.presets.survey import survey
+from rankwise.studies.results.schema import ArmCost, Conclusion
 from rankwise.studies.results.verdicts import Judgement
 from rankwise.studies.running.conduct import Outcome
 
@@ -17,16 +19,14 @@ WORDS: dict[CheapestBy, str] = {
     "params": "trainable parameters",
     "bytes": "the size of its file",
 }
-_MEASURED: dict[CheapestBy, str] = {
+_MEASURED: dict[CheapestBy, Literal["peak_memory_bytes", "seconds_per_step", "adapter_bytes"]] = {
     "memory": "peak_memory_bytes",
     "time": "seconds_per_step",
     "bytes": "adapter_bytes",
 }
 
 
-def recommend(
-    config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, ArmCost]) -> Conclusion:
     """Return headline, recommended arm (or None), reason and the cost it was chosen by.
 
     The recommendation is the cheapest arm that matches, by ``config.cheapest_by``; ties by parameters.
@@ -37,9 +37,7 @@ def recommend(
     return {**_recommend(config, outcome, judgement, costs), "cheapest_by": config.cheapest_by}
 
 
-def _recommend(
-    config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, ArmCost]) -> Conclusion:
     reference = config.reference_words
     if found := survey(config, outcome):
         arms = [row for row in found["arms"] if row["name"] != config.reference_arm.name]
@@ -50,17 +48,17 @@ def _recommend(
         reason = f"every learning rate of {reference} diverged or failed; lower its grid"
         return {"headline": f"No verdict: {reference} never finished.", "recommended": None, "reason": reason}
     verdicts = judgement.verdicts
-    matching = [name for name, verdict in verdicts.items() if verdict.word == "matches or beats"]
+    matching = [name for name, verdict in verdicts.items() if verdict.word == MATCHES]
     if matching:
         chosen, reason = _cheapest(matching, config.cheapest_by, outcome, costs)
         sentence = verdicts[chosen].sentence(config.arm(chosen).label, reference)
         return {"headline": sentence, "recommended": chosen, "reason": reason}
     words = {verdict.word for verdict in verdicts.values()}
-    if words == {"falls short"}:
+    if words == {FALLS_SHORT}:
         names = _names(config, list(verdicts))
         headline = f"{names} fall{'s' if len(verdicts) == 1 else ''} short of {reference}."
         return {"headline": headline, "recommended": None, "reason": "no arm matches; try a higher rank or more steps"}
-    for word in ("undecided", "no verdict"):
+    for word in (UNDECIDED, NO_VERDICT):
         for name, verdict in verdicts.items():
             if verdict.word == word:
                 sentence = verdict.sentence(config.arm(name).label, reference)
@@ -81,9 +79,7 @@ def best_arm(outcome: Outcome, recommended: str | None) -> str | None:
     return min(tested, key=lambda name: (tested[name], name)) if tested else None
 
 
-def _cheapest(
-    names: list[str], by: CheapestBy, outcome: Outcome, costs: Mapping[str, Mapping[str, Any]]
-) -> tuple[str, str]:
+def _cheapest(names: list[str], by: CheapestBy, outcome: Outcome, costs: Mapping[str, ArmCost]) -> tuple[str, str]:
     """Return the cheapest of ``names`` and why; an arm whose cost could not be measured is never called cheapest."""
     key = _MEASURED.get(by)
     known = [name for name in names if key is None or costs.get(name, {}).get(key) is not None]
@@ -94,8 +90,8 @@ def _cheapest(
 
     def price(name: str) -> tuple[float, int, str]:
         flops, trainable, _ = _price(outcome, name)
-        own = float(costs[name][key]) if key else float(flops if by == "flops" else trainable)
-        return own, trainable, name
+        own = costs[name].get(key) if key else flops if by == "flops" else trainable
+        return float(own or 0), trainable, name
 
     left_out = f"; {', '.join(missing)} could not be measured" if missing else ""
     return min(known, key=price), f"the cheapest arm that matches, by {WORDS[by]}{left_out}"

@@ -12,10 +12,9 @@ from typing import Any
 from rankwise.stats.contrast import clearly_positive, gain, regret
 from rankwise.stats.scores import Scores
 from rankwise.studies.config import StudyConfig
+from rankwise.studies.results.schema import Rule
 from rankwise.studies.results.verdicts import arm_scores
 from rankwise.studies.running.conduct import ArmOutcome, Outcome
-
-Rule = dict[str, Any]
 
 
 def rules(config: StudyConfig, outcome: Outcome) -> list[Rule]:

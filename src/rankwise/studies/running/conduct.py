@@ -105,8 +105,7 @@ def runs_after(config: StudyConfig, stage: int) -> int:
     fresh = (1 + min(config.finalists, len(config.arms) - 1)) * len(config.fresh_seeds)
     rates = sum(len(grid) for grid in config.learning_rates.values()) if not stage else 0
     if config.search == "halving":
-        steps = config.train_spec(config.arms[0], 1.0, 0).eval_steps
-        rungs = [*rung_steps(steps, config.steps, config.halving.first), config.steps]
+        rungs = [*rung_steps(config.eval_steps, config.steps, config.halving.first), config.steps]
         for number, rung in enumerate(rungs[1:]):
             rates += len(config.arms) * (2 if number == 0 else 1) if rung > stage else 0
     return rates + fresh

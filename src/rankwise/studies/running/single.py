@@ -65,8 +65,10 @@ class Trained:
         }
 
 
-def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Progress | None = None) -> Trained:
-    """Train ``arm`` in the folder ``out``, where the adapter is in the end; the same call continues a run cut short.
+def run_single(config: StudyConfig, arm: Arm, out: Path, progress: Progress | None = None) -> Trained:
+    """Train ``arm``, at the one rate it has, in the folder ``out``, where the adapter is in the end.
+
+    The same call continues a run cut short.
 
     Raises:
         UsageError: a bad setting, model or data, or a folder that holds something else.
@@ -81,6 +83,7 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
         write_json(out / DATA, {"data": config.data, "columns": config.columns, "notes": list(splits.notes)})
         with Ledger(out) as ledger:
             runner = Runner(config, folder, ledger, base, splits, progress, keep_full=True)
+            (lr,) = config.learning_rates[arm.name]
             trial = Trial(arm, lr, config.seed, fresh=True)
             if state == "resumed":
                 done = runner.known(trial) is not None

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rankwise.engine import RunResult, TrainSpec
+from rankwise.engine import RunResult
 from rankwise.studies.search.finalists import Screened, choose_finalists
 from rankwise.studies.search.rates import Scores
 
@@ -115,7 +115,7 @@ def cut(run: RunResult, step: int) -> RunResult:
     )
 
 
-def examples_until(spec: TrainSpec, n: int, steps: int) -> int:
+def examples_until(batch: int, n: int, steps: int) -> int:
     """Count the training examples that ``steps`` steps of a run read, of ``n`` in the split."""
-    epochs, rest = divmod(steps, math.ceil(n / spec.batch))  # an epoch's last step reads what is left
-    return epochs * n + rest * spec.batch
+    epochs, rest = divmod(steps, math.ceil(n / batch))  # an epoch's last step reads what is left
+    return epochs * n + rest * batch

@@ -55,11 +55,12 @@ class Screening:
         """Return what was stopped and what that saved; ``examples`` is the size of the training split."""
         spent = full_grid = 0
         for name, arm in self.arms.items():
+            batch = self.config.batch_of(arm.arm)
             for lr, run in arm.screening.items():
-                spec = self.config.train_spec(arm.arm, lr, self.config.seed)
                 steps = len(run.losses) if run else 0
-                spent += examples_until(spec, examples, steps)
-                full_grid += examples_until(spec, examples, spec.steps if (name, lr) in self.stops else steps)
+                whole = self.config.steps if (name, lr) in self.stops else steps
+                spent += examples_until(batch, examples, steps)
+                full_grid += examples_until(batch, examples, whole)
         return Search(tuple(self.rungs), tuple(self.stops.values()), spent, full_grid)
 
     def _checkpoints(self) -> tuple[int, ...]:
@@ -67,8 +68,7 @@ class Screening:
         config = self.config
         if config.search == "grid":
             return (config.steps,)
-        evaluations = config.train_spec(config.arms[0], 1.0, 0).eval_steps
-        return (*rung_steps(evaluations, config.steps, config.halving.first), config.steps)
+        return (*rung_steps(config.eval_steps, config.steps, config.halving.first), config.steps)
 
     def _train(self, rates: Mapping[str, Sequence[float]], step: int) -> None:
         until = step if step < self.config.steps else None
