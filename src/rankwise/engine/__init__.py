@@ -47,6 +47,7 @@ PUBLIC = (
     "events.view",
     "fast.attention",
     "optim",
+    "pack.sharing",
     "run",
     "train",
     "trainees",

@@ -54,6 +54,7 @@ class OwnLowRank(LowRank):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     takes_start: ClassVar[bool] = False
+    trains_pair: ClassVar[bool] = False
 
     def complete(
         self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator

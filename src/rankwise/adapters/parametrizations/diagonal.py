@@ -25,6 +25,7 @@ class Diagonal(Delta):
     name: ClassVar[str] = "diagonal"
     rate: ClassVar[float] = 3.0
     gated: ClassVar[bool] = True
+    switch: ClassVar[str] = "e"
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """As LoRA, and one number per component: rank * (d_in + d_out) + rank parameters."""

@@ -26,6 +26,7 @@ class LowRank(Delta):
 
     name: ClassVar[str] = "low-rank"
     takes_start: ClassVar[bool] = True
+    trains_pair: ClassVar[bool] = True
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
         """A is (rank, d_in), B is (d_out, rank): rank * (d_in + d_out) parameters."""

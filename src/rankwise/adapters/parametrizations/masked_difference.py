@@ -33,6 +33,7 @@ class MaskedDifference(WholeMatrix):
     """z * D."""
 
     name: ClassVar[str] = "masked-difference"
+    hard_gates: ClassVar[str] = "a"
     start: float = 5.0
 
     def __post_init__(self) -> None:

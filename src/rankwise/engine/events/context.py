@@ -13,7 +13,6 @@ from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import Handle, orientation
 from rankwise.adapters.events import Context, Event
-from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.frozen_pairs import freeze_update, merged
 from rankwise.adapters.slot import Lens, Slot
 from rankwise.engine.attention.dropped import masking
@@ -21,6 +20,7 @@ from rankwise.engine.events.view import Examples, Sight
 from rankwise.engine.json_safe import finite
 from rankwise.errors import RunError, UsageError
 
+BEFORE_STEP = ("after_backward", "before_step")  # moments when gradients are there and still count
 Record = Callable[[dict[str, Any]], None]
 
 
@@ -65,7 +65,24 @@ class EventContext(Context):
         return {name: value.clone() for name, value in merged(self._handle.slots[module]).items()}
 
     def gradients(self, module: str) -> Mapping[str, Tensor]:
-        """Their gradients."""
+        """Copies of their gradients."""
+        return {name: gradient.clone() for name, gradient in self._gradients(module).items()}
+
+    def write_gradients(self, module: str, values: Mapping[str, Tensor]) -> None:
+        """Set gradients."""
+        if self._moment not in BEFORE_STEP:
+            raise RunError(
+                f"event {self.event.name!r} called write_gradients in {self._moment}, where no step follows that would "
+                f"see it; call it in {' or '.join(BEFORE_STEP)}."
+            )
+        own = self._gradients(module)
+        if absent := sorted(set(values) - set(own)):
+            raise RunError(f"event {self.event.name!r} wrote a gradient of {module}:{absent[0]}, which has none now.")
+        with torch.no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+
+    def _gradients(self, module: str) -> dict[str, Tensor]:
         trained = self._handle.slots[module].trained
         return {name: p.grad for name, p in trained.items() if p.grad is not None}
 
@@ -76,7 +93,7 @@ class EventContext(Context):
 
     def losses(self) -> Mapping[int, float]:
         """Losses of this step's examples."""
-        return self._asked().losses()
+        return dict(self._asked().losses())
 
     def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
         """Summed squared gradients."""
@@ -253,7 +270,7 @@ class EventContext(Context):
             raise RunError(f"event {self.event.name!r} looks at a step's inputs, which only rankwise.train can show.")
 
         def look(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-            return lambda layer, inputs: see(module, inputs[0].detach().reshape(-1, inputs[0].shape[-1]))
+            return lambda layer, inputs: see(module, inputs[0].detach().clone().reshape(-1, inputs[0].shape[-1]))
 
         hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in self._handle.layers.items()]
         try:
@@ -281,7 +298,7 @@ def _square(slot: Slot) -> float:
 
 def _rank(slot: Slot) -> int:
     """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
-    if isinstance(slot.parametrization, Diagonal):
-        return int(slot.factors["e"].count_nonzero())
+    if slot.parametrization.switch:
+        return int(slot.factors[slot.parametrization.switch].count_nonzero())
     factors, frozen = slot.factors, merged(slot)
     return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)
