@@ -104,14 +104,14 @@ def _need(adapter: Composition, event: Event) -> str:
     frozen = adapter.freezing.describe()
     if event.needs == "layers" and form.kind == "prompt":
         return f"{who} {event.doing} and needs an adapter on layers, found parametrization {form.name!r}"
-    if event.needs == "gates" and not form.hard_gates:
+    if event.needs == "gates" and form.offers != "gates":
         return f"{who} {event.doing} and needs parametrization 'masked-difference', found {form.name!r}"
-    if event.needs == "switch" and (not form.switch or form.switch not in adapter.trained_shapes("", 8, 8)):
+    if event.needs == "switch" and (form.offers != "switch" or "e" not in adapter.trained_shapes("", 8, 8)):
         return (
             f"{who} switches components off by their factor e, which parametrization {form.name!r} with "
             f"{frozen or 'everything training'} does not train; use 'diagonal' or 'gated'"
         )
-    if event.needs == "pair" and not form.trains_pair:
+    if event.needs == "pair" and form.offers != "pair":
         return f"{who} {event.doing} and needs parametrization 'low-rank', found {form.name!r}"
     if event.needs == "pair" and (init.edits_base or init.quantized):
         return (
@@ -140,14 +140,13 @@ def _owning(adapter: Composition, event: Event) -> str:
 
 def _beside(event: Event, events: Sequence[Event]) -> str:
     """A run has one loss and one attention."""
-    others = [other for other in events if other is not event]
-    if event.owns_loss and any(other.owns_loss for other in others):
+    if event.owns_loss and sum(own.owns_loss for own in events) > 1:
         return f"event {event.name!r} makes the run's loss, and so does another event; keep one of them"
     if event.attention == WHOLE:
         return ""
-    if any(other.attention != WHOLE for other in others):
+    if sum(own.attention != WHOLE for own in events) > 1:
         return f"event {event.name!r} may come once, found another with an attention of its own"
-    if owner := next((other for other in others if other.owns_loss), None):
+    if owner := next((own for own in events if own.owns_loss), None):
         return (
             f"event {owner.name!r} makes the loss by passes with an attention of its own, and event {event.name!r} "
             "sets another; keep one of them"

@@ -54,7 +54,8 @@ class AttentionPattern:
     def hidden(self, kind: int, size: int) -> Tensor | None:
         """Return which keys (columns) of a group of ``size`` tokens its queries (rows) do not see, besides later ones.
 
-        A shorter group must have the corner of a longer one's answer. A token sees itself whatever is said here.
+        A shorter group must have the corner of a longer one's answer, or None if that is None: nothing else is hidden
+        from this kind. A token sees itself whatever is said here.
         """
         return None
 

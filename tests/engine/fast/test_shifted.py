@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from rankwise.engine.fast import attention
 from rankwise.engine.fast.layout import lay_out
 from rankwise.engine.fast.pieces import attend_pieces
 from rankwise.errors import UsageError
-from rankwise.models.attention_pattern import WHOLE
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern, Kind
 from tests.engine.fast.models import KINDS, batch, model
 
 pytestmark = pytest.mark.exactness
@@ -169,6 +169,34 @@ def test_padded_passes_and_flat_ones_give_the_same(kind):
     assert not differs[first].any()
     assert differs[~first].float().mean() > 0.9
     assert base.config._attn_implementation == before
+
+
+@dataclass(frozen=True)
+class Mixed(AttentionPattern):
+    """One head as the model has it, one in groups, the others in groups of another size that hide some keys."""
+
+    @property
+    def kinds(self):
+        return Kind(), Kind(8, first=3), Kind(7)
+
+    def heads(self, count):
+        return [1, 1, count - 2]
+
+    def hidden(self, kind, size):
+        at = torch.arange(size)
+        return (at[:, None] - at[None, :]) % 3 == 1 if kind == 2 else None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pattern_of_any_kinds_is_one_pattern_flat_and_padded(kind):
+    base = model(kind)
+    flat, padded = Forward(base), Forward(base, flat=False)
+    one = replace(batch((37, 30, 12, 5)), attention=Mixed())
+    with torch.no_grad():
+        mine, stock, full = flat.nll(one), padded.nll(one), flat.nll(batch((37, 30, 12, 5)))
+    torch.testing.assert_close(mine, stock, atol=1e-6, rtol=0)
+    assert not torch.allclose(mine, full, atol=1e-4)
+    assert Mixed().scores(20) == (20**2 + (9 + 64 + 64 + 1) + (49 + 49 + 36)) // 3
 
 
 def test_blocks_of_a_padded_pass():

@@ -42,7 +42,7 @@ class Event(Choice, abc.ABC):
     """Something that happens during training. Members override the moments they act at."""
 
     needs: ClassVar[str] = ""
-    """What it can act on: a ``pair`` of factors (A, B), a ``switch`` of components, ``gates``, or any ``layers``."""
+    """What the parametrization must offer: a ``pair``, a ``switch`` or ``gates``; or ``layers``: no prompt will do."""
 
     doing: ClassVar[str] = ""
     """What it does with that, in words that follow its name where it is refused."""

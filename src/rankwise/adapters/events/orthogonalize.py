@@ -115,7 +115,7 @@ class Orthogonalize(Event):
 
     def check(self, adapter: Composition) -> None:
         """Factors A and B must exist and train."""
-        if not adapter.parametrization.trains_pair:
+        if adapter.parametrization.offers != "pair":
             raise UsageError(
                 f"event {self.name!r} changes A and B of parametrization 'low-rank', found "
                 f"{adapter.parametrization.name!r}."

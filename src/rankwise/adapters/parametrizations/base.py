@@ -143,14 +143,9 @@ class Parametrization(Choice, abc.ABC):
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
-    trains_pair: ClassVar[bool] = False
-    """Its update is s B A of the very A and B that train, so that events may change, merge and restart them."""
-
-    switch: ClassVar[str] = ""
-    """The factor that switches a component off where it is zero."""
-
-    hard_gates: ClassVar[str] = ""
-    """The factor of hard gates, which open and shut single entries."""
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = ""
+    """What events can act on: a ``pair``, the A and B that train, with update s B A; a ``switch``, a factor e that is
+    zero where a component is off; hard ``gates`` of single entries, a factor a."""
 
     rate: ClassVar[float] = 1.0
     """Its best learning rate as a multiple of LoRA's, roughly: where a search starts."""

@@ -16,7 +16,7 @@ def needs_pair(adapter: Composition, name: str) -> None:
     Raises:
         UsageError: naming the penalty and what was found.
     """
-    if not adapter.parametrization.trains_pair:
+    if adapter.parametrization.offers != "pair":
         raise UsageError(
             f"penalty {name!r} is about the rows of A in B A and needs parametrization 'low-rank', found "
             f"{adapter.parametrization.name!r}."

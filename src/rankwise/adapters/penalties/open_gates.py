@@ -32,7 +32,7 @@ class OpenGates(Penalty):
 
     def check(self, adapter: Composition) -> None:
         """There must be gates."""
-        if not adapter.parametrization.hard_gates:
+        if adapter.parametrization.offers != "gates":
             raise UsageError(
                 f"penalty {self.name!r} counts gates and needs parametrization 'masked-difference', found "
                 f"{adapter.parametrization.name!r}."

@@ -49,6 +49,8 @@ def _within(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scaling: float, softc
 def _hiding(mask: Tensor, pattern: AttentionPattern, number: int, kind: Kind) -> Tensor:
     """Return ``mask`` with what the pattern hides in every group of this kind."""
     parts = [pattern.hidden(number, size) for size in kind.cut(mask.shape[-1])]
+    if any(part is None for part in parts):  # this kind hides nothing
+        return mask
     hidden = torch.block_diag(*(part for part in parts if part is not None)).bool().fill_diagonal_(False)
     return mask.masked_fill(hidden.to(mask.device), torch.finfo(mask.dtype).min)
 

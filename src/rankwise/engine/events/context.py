@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from rankwise.adapters import Handle, orientation
 from rankwise.adapters.events import Context, Event
 from rankwise.adapters.parametrizations.frozen_pairs import freeze_update, merged
-from rankwise.adapters.slot import Lens, Slot
+from rankwise.adapters.slot import Lens
 from rankwise.engine.attention.dropped import masking
+from rankwise.engine.events.update_size import effective_rank, squared_norm
 from rankwise.engine.events.view import Examples, Sight
 from rankwise.engine.json_safe import finite
 from rankwise.errors import RunError, UsageError
@@ -134,10 +136,10 @@ class EventContext(Context):
         self._record(finite(record))
 
     def _measured(self) -> dict[str, Any]:
-        squares = sum(_square(slot) for slot in self._handle.slots.values())
+        squares = sum(squared_norm(slot) for slot in self._handle.slots.values())
         return {
             "update_norm": math.sqrt(squares),
-            "ranks": {path: _rank(slot) for path, slot in self._handle.slots.items()},
+            "ranks": {path: effective_rank(slot) for path, slot in self._handle.slots.items()},
             "probe_loss": self.probe(),
         }
 
@@ -269,10 +271,11 @@ class EventContext(Context):
         if self._sight.replay is None:
             raise RunError(f"event {self.event.name!r} looks at a step's inputs, which only rankwise.train can show.")
 
-        def look(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-            return lambda layer, inputs: see(module, inputs[0].detach().clone().reshape(-1, inputs[0].shape[-1]))
+        def look(module: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            see(module, inputs[0].detach().clone().reshape(-1, inputs[0].shape[-1]))
 
-        hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in self._handle.layers.items()]
+        layers = self._handle.layers.items()
+        hooks = [layer.register_forward_pre_hook(functools.partial(look, name)) for name, layer in layers]
         try:
             self._sight.replay()
         finally:
@@ -285,20 +288,3 @@ class EventContext(Context):
                 f"event {self.event.name!r} called {doing} outside of 'with ctx.firing()', where it would not be "
                 "recorded; put the change inside the block."
             )
-
-
-def _square(slot: Slot) -> float:
-    """Return the squared Frobenius norm of a layer's update, from its thin factors where it has some."""
-    pair = slot.plain()
-    if pair is None or len(pair[0]) >= min(pair[0].shape[1], pair[1].shape[0]):
-        return float(slot.delta().double().square().sum())
-    A, B = (factor.double() for factor in pair)
-    return max(0.0, float(((B.T @ B) * (A @ A.T)).sum()))  # rounding may leave a zero below zero
-
-
-def _rank(slot: Slot) -> int:
-    """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
-    if slot.parametrization.switch:
-        return int(slot.factors[slot.parametrization.switch].count_nonzero())
-    factors, frozen = slot.factors, merged(slot)
-    return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)
