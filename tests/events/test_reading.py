@@ -25,8 +25,8 @@ TOGETHER = {
         {"name": "input-pruning", "every": 2},
         "row-sparsity",
         "early-mask",
-        "elastic-weights",
-        {"name": "online-lora", "window": 2, "level": 2.0, "spread": 10.0},  # a plateau when the window is full
+        {"name": "elastic-weights", "examples": 2},
+        {"name": "online-lora", "window": 2, "level": 2.0, "spread": 10.0, "buffer": 2},  # a plateau at once
         "project-out",
         "merge-and-restart",
     ],

@@ -44,7 +44,10 @@ def test_names_objects_lists_and_events_themselves():
         (["--set", "method.events=hidden-keys"], "unknown event 'hidden-keys'; did you mean 'hidden-key'"),
         (["--set", "method.events=3"], "events must be names such as 'hidden-key'"),
         (["--set", "method.events={name: hidden-key, key: 1}"], "event 'hidden-key' has no option 'key'"),
-        (["--method", "full", "--set", "method.events=hidden-key"], "acts on an adapter, and method 'full' has none"),
+        (
+            ["--method", "full", "--set", "method.events=hidden-key"],
+            "method 'full' has no option 'events'",
+        ),
         (["--method", "dora", "--set", "method.events=merge-and-restart"], "needs parametrization 'low-rank', found"),
         (["--method", "hidden_key", "--set", "method.events=shifted-attention"], "keep one of them"),
         (["--method", "eva", "--set", "method.events=boosting"], "needs an init that does not look at data"),

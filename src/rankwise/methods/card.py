@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
-from rankwise.errors import UsageError, checked
+from rankwise.errors import checked
 from rankwise.methods.event_names import named_events
 
 
@@ -40,26 +40,24 @@ class Card:
     owns_base: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "build", checked(_with_events(self.build, self.name), f"method {self.name!r}"))
+        object.__setattr__(self, "build", checked(_with_events(self.build), f"method {self.name!r}"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values (everything but the builder)."""
         return {k: v for k, v in self.__dict__.items() if k != "build"}
 
 
-def _with_events(build: Callable[..., Adapter | Full], name: str) -> Callable[..., Adapter | Full]:
-    """Return a method's builder that takes ``events`` too."""
+def _with_events(build: Callable[..., Adapter | Full]) -> Callable[..., Adapter | Full]:
+    """Return a method's builder that takes ``events`` too; one that makes no adapter stays as it is."""
+    signature = inspect.signature(build)
+    if signature.return_annotation in ("Full", Full):
+        return build
 
     @functools.wraps(build)
     def built(*args: Any, events: Any = (), **options: Any) -> Adapter | Full:
         target, more = build(*args, **options), named_events(events)
-        if more and isinstance(target, Full):
-            raise UsageError(
-                f"event {more[0].name!r} acts on an adapter, and method {name!r} has none; leave events out."
-            )
         return replace(target, events=(*target.events, *more)) if more and isinstance(target, Adapter) else target
 
-    signature = inspect.signature(build)
     events = inspect.Parameter("events", inspect.Parameter.KEYWORD_ONLY, default=())
     built.__signature__ = signature.replace(parameters=[*signature.parameters.values(), events])  # type: ignore[attr-defined]
     return built
