@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study analyses test test-slow test-page test-llamacpp check bench bench-halving simulation-figure controls docs clean
+.PHONY: help setup study analyses test test-slow test-page test-llamacpp chaos fuzz check bench bench-halving simulation-figure controls docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +35,17 @@ test-llamacpp: setup ## exported GGUF adapters in llama.cpp itself (a prebuilt w
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llamacpp]'
 	$(PYTEST) -m interop_llamacpp tests/interop/test_llama_cpp.py
 
+N ?= 2000
+FLIPS ?= 1000
+SEED ?= 0
+chaos: setup ## 2,000 damaged or hostile inputs through the commands, 1,000 flipped bits (N=, FLIPS=, SEED=)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos.campaign --inputs $(N) --flips $(FLIPS) --seed $(SEED) --keep build/chaos
+
+MINUTES ?= 10
+fuzz: setup ## atheris over every reader for MINUTES=10; a failing input stays in tests/chaos/corpus
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]' || echo "atheris: no wheel here"
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/fuzz.py --minutes $(MINUTES)
+
 check: setup ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,13 +61,20 @@ bench-halving: setup ## halving against full grids: examples saved, and at what 
 	$(BIN)/python benchmarks/halving.py
 
 simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (about a minute)
-	$(BIN)/python docs/coverage.py
+	$(BIN)/python -m docs.coverage
 
 controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)
 	$(BIN)/python benchmarks/controls.py
 
 docs: setup ## rewrite docs/methods.md from the catalogue
-	$(BIN)/python docs/build.py
+	$(BIN)/python -m docs.build
+
+.PHONY: dist
+dist: setup ## the wheel and the source archive in dist/, as PyPI would take them
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## remove what make made (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

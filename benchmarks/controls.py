@@ -19,12 +19,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import torch
+from known_verdicts import Setting, run_controls
 
 from rankwise.data import Limits, load_data
 from rankwise.files import write_json
 from rankwise.methods import lora
 from rankwise.models import load_base
-from rankwise.studies.controls import Setting, run_controls
 from rankwise.studies.results.provenance import provenance
 from rankwise.studies.running.allocator import keep_freed_memory
 from rankwise.studies.running.device import pick_device

@@ -43,7 +43,7 @@ class Setting:
         return run.train_step, run
 
     def flops(self, spec: TrainSpec, step: int) -> int:
-        """Return the useful operations of a step (ENGINE 5)."""
+        """Return the useful operations of a step (docs/design/engine.md#operations)."""
         shape, work = model_shape(self.base.model), workload(self.window(spec, step))
         if isinstance(spec.target, Full):
             return full_flops(shape, work)

@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/methods.md from the catalogue, docs/tutorial-table.md from the cost room.
+"""Writes the generated pages: docs/methods.md from the catalogue, docs/tutorial-table.md from the models' shapes.
 
 make docs
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankwise.cost.tutorial import page
+from docs.tutorial import page
 from rankwise.files import write_text
 from rankwise.methods import catalogue
 from rankwise.methods.taxonomy import tag

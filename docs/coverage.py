@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from docs.simulation import NOISES, Cell, simulate
 from rankwise.files import write_json, write_text
 from rankwise.report.figures.base import data
 from rankwise.report.figures.theme import ALARM, ARMS, MUTED, SHAPES
 from rankwise.report.svg import draw, png
-from rankwise.stats.simulation import NOISES, Cell, simulate
 
 HERE = Path(__file__).parent / "studies"
 REPLICATES = 4000
@@ -87,7 +87,7 @@ def page(cells: tuple[Cell, ...]) -> str:
     tuned = _percent(max(cell.tuned_false_matches for cell in cells))
     return f"""# Do the intervals cover?
 
-Written by `make simulation-figure` (`docs/coverage.py`, `src/rankwise/stats/simulation.py`); the numbers are in
+Written by `make simulation-figure` (`docs/coverage.py`, `docs/simulation.py`); the numbers are in
 [coverage.json](coverage.json).
 
 ![Coverage of the 95 % intervals and share of false matches, by seeds, examples and seed noise](coverage.png)

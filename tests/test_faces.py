@@ -103,7 +103,8 @@ def circles(graph):
 
 
 def graph(*, types):
-    known = modules()
+    """What imports what; without the package itself, which names everything for type checkers and holds the version."""
+    known = {name: path for name, path in modules().items() if name != "rankwise"}
     return {name: imports(tree_of(path), known, types=types) & set(known) - {name} for name, path in known.items()}
 
 

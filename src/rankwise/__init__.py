@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rankwise.report.api import study
     from rankwise.studies.api import train
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
 
 _HOMES = {
     **dict.fromkeys(("Adapter", "Full", "Handle", "attach", "load", "mixed", "save", "switch"), "rankwise.adapters"),

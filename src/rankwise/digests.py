@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,12 @@ from typing import Any
 import xxhash
 
 from rankwise.files import write_text
+from rankwise.reading.tensor_header import Header, HeaderError, header_in
 
 KEY, JSON_KEY = "rankwise.digest", "digest"
 MARK = "rankwise-xxh3:"
 BLANK = MARK + "0" * 32
 SUMS = "rankwise.sha256"
-_METADATA = "__metadata__"
 
 
 class DamagedError(Exception):
@@ -81,18 +80,20 @@ def check_file(path: Path) -> bool:
         DamagedError: it differs, or is no safetensors file.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        header, begin = _header(file.read(8), path.stat().st_size, file)
-        metadata = header.pop(_METADATA, {})
-        stated = _stated(metadata, KEY)
-        if stated is None:
-            return False
-        parts = {}
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as view:
-            for name, (kind, shape, first, last) in _entries(header).items():
-                with view[begin + first : begin + last] as raw:
-                    parts[name] = (kind, shape, of_bytes(raw))
-    if of_parts(parts, metadata) != stated:
+    header = _header(path)
+    stated = _stated(header.metadata, KEY)
+    if stated is None:
+        return False
+    parts = {}
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+        memoryview(whole) as view,
+    ):
+        for name, place in header.tensors.items():
+            with view[place.begin : place.end] as raw:
+                parts[name] = (place.kind, place.shape, of_bytes(raw))
+    if of_parts(parts, header.metadata) != stated:
         raise DamagedError("its tensors are not those that were written")
     return True
 
@@ -100,9 +101,7 @@ def check_file(path: Path) -> bool:
 def states_digest(path: Path) -> bool:
     """Whether a safetensors file states a digest, right or wrong; its tensors are not read."""
     try:
-        with open(path, "rb") as file:
-            header, _ = _header(file.read(8), path.stat().st_size, file)
-        return _stated(header.get(_METADATA, {}), KEY) is not None
+        return _stated(_header(path).metadata, KEY) is not None
     except (DamagedError, OSError):
         return False
 
@@ -143,14 +142,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stated(about: Any, key: str) -> str | None:
+def _stated(about: Mapping[str, Any], key: str) -> str | None:
     """Return the digest stated under ``key``, None when nothing states one.
 
     Raises:
         DamagedError: a statement that has lost its key, or its mark.
     """
-    if not isinstance(about, dict):
-        raise DamagedError("its header cannot be read")
     marked = [name for name, value in about.items() if isinstance(value, str) and value.startswith(MARK)]
     if key not in about and not marked:
         return None
@@ -159,25 +156,8 @@ def _stated(about: Any, key: str) -> str | None:
     return str(about[key])
 
 
-def _header(length: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
-    """Return a safetensors header and where the tensors begin."""
-    if len(length) < 8 or (count := struct.unpack("<Q", length)[0]) > size - 8:
-        raise DamagedError("it is cut short")
+def _header(path: Path) -> Header:
     try:
-        header = json.loads(file.read(count))
-    except (ValueError, RecursionError):
-        raise DamagedError("its header cannot be read") from None
-    if not isinstance(header, dict):
-        raise DamagedError("its header cannot be read")
-    return header, 8 + count
-
-
-def _entries(header: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
-    try:
-        found = {}
-        for name, about in header.items():
-            first, last = about["data_offsets"]
-            found[name] = (str(about["dtype"]), tuple(map(int, about["shape"])), int(first), int(last))
-        return found
-    except (KeyError, TypeError, ValueError):
-        raise DamagedError("its header cannot be read") from None
+        return header_in(path)
+    except HeaderError as fault:
+        raise DamagedError(str(fault)) from None

@@ -76,7 +76,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new name beside ``path`` that says whose it is; nothing is created."""
+    """Return a new name beside ``path`` that holds this process's number; nothing is created."""
     name = path.name.encode()[:120].decode(errors="ignore")  # a file name has 255 bytes at most
     own = f"rw-{_machine()}-{os.getpid()}-{_started(os.getpid()) or 0}-{secrets.token_hex(4)}"
     return path.with_name(f".{name}.{own}.tmp")
@@ -85,8 +85,8 @@ def temporary_beside(path: Path) -> Path:
 def sweep(path: Path) -> list[Path]:
     """Remove what dead processes left beside ``path``, once a process; return what was removed.
 
-    Dead is a temporary of ours whose process is gone. One of another machine, or of an earlier rankwise for this very
-    ``path``, is dead after a day without change. What cannot be removed stays.
+    A temporary of ours goes when its process is gone; one of another machine, or of an earlier rankwise for this very
+    ``path``, after a day without change. What cannot be removed stays.
     """
     place = (os.path.abspath(path.parent), path.name)
     if place in _swept:
@@ -166,20 +166,14 @@ def _machine() -> str:
 
 
 def put_into(folder: Path, source: Path, *, last: Collection[str] = ()) -> None:
-    """Put the files of ``source`` into ``folder`` under their names, each whole or not at all.
-
-    Where the disk allows, both names share one file, so nothing is stored twice.
+    """Copy the files of ``source`` into ``folder``, each whole or not at all. (A link would be edited in both places.)
 
     Args:
         last: names that come after all others: a folder that has them is complete.
     """
     for path in sorted((path for path in source.iterdir() if path.is_file()), key=lambda p: (p.name in last, p.name)):
         with replacing(folder / path.name) as temporary:
-            temporary.unlink()
-            try:
-                os.link(path, temporary)
-            except OSError:  # this file system has no links
-                shutil.copyfile(path, temporary)
+            shutil.copyfile(path, temporary)
 
 
 def sync_folder(folder: Path) -> None:

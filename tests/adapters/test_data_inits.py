@@ -1,4 +1,4 @@
-"""Inits that look at data: what the papers say (METHODS 5.5, 5.7, 9.7), PEFT's own results, and streaming."""
+"""Inits that look at data: what the papers say, PEFT's own results, and streaming."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_streamed_moments_are_those_of_all_inputs_and_the_model_is_left_as_it_wa
 
 
 def test_layers_that_read_one_tensor_share_its_moment_with_the_bits_of_their_own():
-    """METHODS 5.7: query, key and value see the same input, and so do gate and up."""
+    """EVA (arXiv 2410.07170): query, key and value see the same input, and so do gate and up."""
     model, data = LLAMA.make(), _ids()
     modules = {path: model.get_submodule(path) for path in LLAMA.shapes}
     found = collect(model, modules, data, "inputs")
@@ -162,7 +162,7 @@ def test_gradients_need_a_loss():
 
 @pytest.mark.parametrize("mode", ["ipm", "kpm"])
 def test_corda_reconstructs_w0_exactly_and_takes_the_end_it_says(mode):
-    """METHODS 5.5: with all components s B0 A0 = W0; with some, those that the data use most, or least."""
+    """CorDA (arXiv 2406.05223): with all components s B0 A0 = W0; with some, those that the data use most, or least."""
     model, data = LLAMA.make(), _ids()
     module = model.get_submodule(PATH)
     found = collect(model, {PATH: module}, data, "inputs", normalizes=True)[PATH]
@@ -179,7 +179,7 @@ def test_corda_reconstructs_w0_exactly_and_takes_the_end_it_says(mode):
 
 @pytest.mark.parametrize("mode", ["ipm", "kpm"])
 def test_corda_is_the_published_decomposition_and_pefts_of_the_same_moments(mode, tmp_path):
-    """A float64 oracle of METHODS 5.5, and PEFT given our C: its own differs (see below)."""
+    """A float64 oracle of CorDA, section 3, and PEFT given our C: its own differs (see below)."""
     peft = pytest.importorskip("peft")
     from peft.tuners.lora.corda import preprocess_corda
 

@@ -1,4 +1,4 @@
-"""Deep LoRA (METHODS 7.15): more factors than two, small and orthogonal at the start."""
+"""Deep LoRA (arXiv 2406.04112): more factors than two, small and orthogonal at the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each method's own claims (METHODS, field T), and PEFT's implementation with the same weights where PEFT has it."""
+"""Each method's own claims, and PEFT's implementation with the same weights where PEFT has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the papers say about each start (METHODS 2.1, 5.2, 5.3, 5.6)."""
+"""What the papers say about each start (docs/design/formulas.md#starts)."""
 
 from __future__ import annotations
 

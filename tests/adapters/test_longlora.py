@@ -71,7 +71,7 @@ def test_gains_biases_and_table_have_the_gradients_of_the_tensors_themselves(tin
 
 @models
 def test_embeddings_and_norms_are_the_only_tensors_beside_lora_that_train(tiny):
-    """METHODS 3.2: |LoRA| + |embeddings| + |norms| parameters, and no gradient anywhere else."""
+    """arXiv 2309.12307, section 3.3: |LoRA| + |embeddings| + |norms| parameters, and no gradient anywhere else."""
     model = tiny.make()
     before = base_hash(model)
     attention = {p: s for p, s in tiny.shapes.items() if "attn" in p}

@@ -20,7 +20,7 @@ from ..contract.tools import as_stored, base_hash, close, files_come_back, loss,
 
 pytest.importorskip("bitsandbytes", reason="storage 'nf4' needs bitsandbytes: pip install 'rankwise[quant]'")
 
-# METHODS 11.0.
+# The code book of NF4 (docs/design/formulas.md#quantized-bases).
 BELOW = (-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500)
 ABOVE = (0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1)
 BOOK = torch.tensor([*BELOW, 0, *ABOVE])
@@ -56,7 +56,7 @@ def test_zero_stays_zero_and_a_second_time_changes_nothing():
 
 
 def test_bits_per_weight():
-    """METHODS 11.0: 4.127 with double quantization, 4.5 without (code books of a few hundred entries apart)."""
+    """4.127 with double quantization, 4.5 without (code books of a few hundred entries apart)."""
     W = torch.randn(1024, 1024, generator=torch.Generator().manual_seed(0))
     for double, bits in ((True, 4.127), (False, 4.5)):
         assert 8 * NF4(double).encode(W).bytes() / W.numel() == pytest.approx(bits, rel=0.01)
@@ -162,7 +162,7 @@ def test_loftq_is_nearer_to_w0_than_rounding_and_does_not_depend_on_alpha(tiny):
 
 
 def test_one_step_of_loftq_is_the_best_correction_of_rounding():
-    """METHODS 5.8: T = 1 equals LQER: [W0 - Q]_r; further steps do not hurt here."""
+    """LoftQ with one step equals LQER (arXiv 2402.02446): [W0 - Q]_r; further steps do not hurt here."""
     plain = LLAMA.make()
     errors = {}
     for steps in (1, 2, 5):

@@ -1,4 +1,4 @@
-"""LoRA+ (METHODS 2.5): which factor is in which group, at which rate; ratio 1 is LoRA to the last bit."""
+"""LoRA+ (arXiv 2402.12354): which factor is in which group, at which rate; ratio 1 is LoRA to the last bit."""
 
 from __future__ import annotations
 

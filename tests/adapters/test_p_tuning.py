@@ -1,4 +1,4 @@
-"""P-tuning (METHODS 15): a soft prompt that a small network makes, held to inputs_embeds and to PEFT."""
+"""P-tuning (arXiv 2103.10385): a soft prompt that a small network makes, held to inputs_embeds and to PEFT."""
 
 from __future__ import annotations
 

@@ -410,7 +410,7 @@ def test_training_agrees_with_peft_step_by_step(peft, name, tiny):
 
 
 def test_peft_is_where_a_second_pissa_corrupts_the_first_and_we_are_not(peft):
-    """INTEROP.md: why the base is never edited. If PEFT mends this, the sentence there can go."""
+    """Why the base is never edited. If PEFT mends this, docs/design/files.md#what-the-base-keeps changes."""
     theirs = LLAMA.make(torch.float32)
     base = run(theirs, LLAMA)
     config = peft.LoraConfig(r=4, lora_alpha=4, target_modules=["q_proj"], init_lora_weights="pissa")

@@ -1,4 +1,4 @@
-"""What the fused layer keeps for its backward pass (METHODS 2.6, T): d_in numbers a token only where an A trains."""
+"""What the fused layer keeps for its backward pass: d_in numbers a token only where an A trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scale table of METHODS 2.4, and what rank stabilization means."""
+"""The table of docs/design/formulas.md#scale, and what rank stabilization means."""
 
 from __future__ import annotations
 

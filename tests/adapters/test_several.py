@@ -1,4 +1,4 @@
-"""Several adapters on one base: switching in place, mixed batches, going on from an adapter (METHODS 2.2)."""
+"""Several adapters on one base: switching in place, mixed batches, going on from an adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the DoRA paper says of magnitude, direction and the detached norm (METHODS 7.7)."""
+"""What the DoRA paper (arXiv 2402.09353) says of magnitude, direction and the detached norm."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_bias_is_not_scaled(axis, dim):
 
 @AXES
 def test_under_dropout_both_terms_see_the_dropped_input(axis, dim):
-    """METHODS 1.4 rule 4: y = W0 x + bias + (W - W0) drop(x), and nothing at all at the start."""
+    """Both terms see the dropped input: y = W0 x + bias + (W - W0) drop(x), and nothing at all at the start."""
     model, handle, x, _, W0, A, B, m = _layer(axis, dropout=0.4)
     model.train()
     state = handle.generator.get_state()

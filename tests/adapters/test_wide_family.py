@@ -1,4 +1,4 @@
-"""Claims of METHODS 7 and 15 (field T), and PEFT's implementation with the same weights where PEFT has the method."""
+"""Claims of the papers on other parametrizations, and PEFT's code with the same weights where PEFT has the method."""
 
 from __future__ import annotations
 

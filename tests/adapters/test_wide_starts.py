@@ -1,4 +1,4 @@
-"""Claims of the starts in METHODS 4 and 5: what is orthonormal, what is zero, what moves, and PEFT's MiCA."""
+"""Claims of the papers on starts: what is orthonormal, what is zero, what moves, and PEFT's MiCA."""
 
 from __future__ import annotations
 

@@ -239,4 +239,4 @@ def test_the_terminal_shows_set_up_and_tables(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "Set-up: dimension 64; alpha 16" in shown
     assert "Relative errors, style / facts" in shown
-    assert ".0128 / 0.7489" in " ".join(shown.split()), "METHODS 14.5 at rank 4"
+    assert ".0128 / 0.7489" in " ".join(shown.split()), "the table of the closed form at rank 4"

@@ -1,4 +1,4 @@
-"""The tangent kernel (METHODS 14.4): autograd against closed forms, LoRA's error, min_rank."""
+"""The tangent kernel (arXiv 2210.05643): autograd against closed forms, LoRA's error, min_rank."""
 
 import math
 

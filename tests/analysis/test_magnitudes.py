@@ -1,4 +1,4 @@
-"""Magnitude and direction (METHODS 14.2)."""
+"""Magnitude and direction (arXiv 2402.09353, section 3.2)."""
 
 import math
 

@@ -8,11 +8,11 @@ import pytest
 
 from rankwise.analysis.measures.projection import Crossing
 from rankwise.analysis.measures.wins import Count
-from rankwise.analysis.olora_dimension import between, bracket_words, tried
-from rankwise.analysis.olora_duels import beyond, duels, strictly
-from rankwise.analysis.olora_rules import MANY, ahead, favored, needed, odds
-from rankwise.analysis.olora_shown import panels, tables
-from rankwise.analysis.olora_words import interpret, why
+from rankwise.analysis.olora.dimension import between, bracket_words, tried
+from rankwise.analysis.olora.duels import beyond, duels, strictly
+from rankwise.analysis.olora.rules import MANY, ahead, favored, needed, odds
+from rankwise.analysis.olora.shown import panels, tables
+from rankwise.analysis.olora.words import interpret, why
 from rankwise.analysis.request import Request
 from rankwise.cli.main import main
 

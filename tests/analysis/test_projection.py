@@ -1,4 +1,4 @@
-"""Fastfood, the Walsh-Hadamard transform and d90 (METHODS 14.1)."""
+"""Fastfood, the Walsh-Hadamard transform and d90 (arXiv 2012.13255)."""
 
 import math
 

@@ -153,3 +153,4 @@ def test_kernel(off, slope, word):
 )
 def test_asymmetry(b_only, a_only, word):
     assert asymmetry.judge(b_only, a_only, 1.0) == word
+    assert asymmetry.judge(b_only, a_only, 1.0, bracketed=False) == OPEN

@@ -75,7 +75,7 @@ def test_rank_adds_up_at_most():
     assert numerical_rank(torch.linalg.svdvals(one - one), 12, 10) == 0
 
 
-# METHODS 14.5: style/facts, unscaled, alpha/r, alpha/sqrt(r), E_r.
+# docs/design/formulas.md#style-and-facts: style/facts, unscaled, alpha/r, alpha/sqrt(r), E_r.
 EXPECTED = """
 1  .5666/.8884 12.3733/6.9440 12.3733/6.9440 .6790/.2108
 2  .2767/.8269 6.7324/4.0221 9.9149/5.8582 .9234/.3162

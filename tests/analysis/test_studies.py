@@ -9,8 +9,8 @@ import torch
 from rankwise.adapters.inits import OLoRA, OLoRAControl
 from rankwise.analysis.cycles import at_edge
 from rankwise.analysis.cycles import judge as judge_cycles
-from rankwise.analysis.olora_duels import Shared, at_one_rate, duels, leads_of_controls
-from rankwise.analysis.olora_rules import favored
+from rankwise.analysis.olora.duels import Shared, at_one_rate, duels, leads_of_controls
+from rankwise.analysis.olora.rules import favored
 from rankwise.analysis.study_files import steps_to
 from rankwise.analysis.which_matrices_study import contest, judge
 from rankwise.cli.main import main

@@ -1,4 +1,4 @@
-"""Similarity, angles and amplification (METHODS 14.3, 14.8)."""
+"""Similarity, angles and amplification (arXiv 2106.09685, section 7)."""
 
 import math
 from itertools import pairwise

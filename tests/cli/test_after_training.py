@@ -51,6 +51,8 @@ def test_it_is_where_out_says_and_the_next_command_scores_it(method, options, fi
     assert scored["value"] == pytest.approx(trained, abs=0.02), "bfloat16 or float32, the same examples"
     if method != "full":
         assert found["base"]["nll"]["value"] == pytest.approx(base, abs=0.02)
+    for name in files:  # edited, it is not edited in the run's own folder
+        assert all(not path.samefile(out / name) for path in out.glob(f"runs/*/adapter/{name}"))
     (out / "README.md").unlink(missing_ok=True)
     assert type_in(monkeypatch, [*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["path"] == str(out)

@@ -1,4 +1,4 @@
-"""Bad files, models and folders through the command itself: one sentence, DESIGN 1's exit code, nothing half-written.
+"""Bad files, models and folders through the command itself: one sentence, exit code 2, nothing half-written.
 
 Options are in test_commands.py; what each data reader says is in tests/data/test_data_bad_input.py, whose table of
 files is sent through ``rankwise study`` here.

@@ -19,6 +19,7 @@ from rankwise.report.next_step import next_step
 from rankwise.studies.config import GROWABLE, parse_config
 from rankwise.studies.presets.resolve import PRESETS
 from rankwise.studies.study import _asked
+from tests.report.fixtures.documents import quick
 
 GROUP = typer.main.get_command(app)
 FILE = "preset: rank\nmodel: tiny\ndata: code-book\nsteps: 9\nfresh_seeds: [5, 6, 7]\n"
@@ -58,7 +59,7 @@ def planned(capsys):
 
 def ended(command, config, folder):
     """The document of a finished study, as far as it matters here: every arm judged, none of them at an edge."""
-    arms = []
+    arms, other = [], quick()  # another study's, for what does not matter here
     for number, arm in enumerate(config["arms"]):
         grid = config["learning_rates"][arm["name"]]
         target = parse_config(config).arm(arm["name"]).target()
@@ -66,24 +67,30 @@ def ended(command, config, folder):
         placed = {"placement": target.placement.name, "rank": target.rank, "alpha": target.alpha} if own else {}
         arms.append(
             {
+                **other["results"]["arms"][0],
                 **{"rank": None, "alpha": None, "placement": None, **placed},
                 **{"name": arm["name"], "method": arm["method"], "options": arm["options"], "batch": config["batch"]},
                 **{"reference": number == 0, "best_lr": grid[len(grid) // 2], "bracketed": True, "test_nll": 1.0},
-                "learning_rates": [{"lr": lr, "status": "done", "selection_nll": 1.0} for lr in grid],
-                "verdict": {"word": "no verdict" if number else "reference", "sentence": arm["name"], "needs": None},
+                "learning_rates": [{"lr": lr, "status": "done", "selection_nll": 1.0, "curve": []} for lr in grid],
+                "verdict": {
+                    **{"word": "no verdict" if number else "reference", "sentence": arm["name"]},
+                    **{"contrast": None, "needs": None},
+                },
             }
         )
     budget = config["budget"] and {"seconds": config["budget"]["seconds"], "changes": []}
     survey = {"arms": [{"name": arm["name"], "nll": 1.0} for arm in arms], "methods": config["survey"]}
     return {
         "results": {
-            "study": {**{k: config[k] for k in ("preset", "scale", "seed", "fresh_seeds")}, "budget": budget},
-            "cell": {"test": config["sizes"]["test"]},
-            "training": {"steps": config["steps"], "batch": config["batch"]},
+            **other["results"],
+            "study": {**{k: config[k] for k in ("preset", "scale", "seed", "fresh_seeds", "margin")}, "budget": budget},
+            "cell": {**other["results"]["cell"], "test": config["sizes"]["test"]},
+            "training": {**other["results"]["training"], "steps": config["steps"], "batch": config["batch"]},
             "arms": arms,
-            "verdict": {"headline": "", "recommended": None},
+            "verdict": {"headline": "", "recommended": None, "reason": ""},
             **({"survey": survey} if config["survey"] else {}),
         },
+        "cost": other["cost"],
         "provenance": {
             "command": command,
             "asked": _asked(parse_config(config), Path(folder)),

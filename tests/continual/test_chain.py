@@ -1,5 +1,6 @@
 """A stream: what strategies share and keep, what resumes, what may be appended, and the pages."""
 
+import io
 import json
 import shutil
 import signal
@@ -10,13 +11,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from rankwise.cli.main import main
 from rankwise.continual.conductor import run_chain
 from rankwise.continual.folder import TASKS as PRINTS
 from rankwise.continual.scoring import measure
+from rankwise.data import InputForm, common_form
 from rankwise.engine import Forward, evaluate, greedy, prompt_of
 from rankwise.errors import RunError, UsageError
+from rankwise.execution import restore
+from rankwise.execution.progress import Progress
 from rankwise.ledger.store import Ledger
 
 from .conftest import ALL, TASKS, stream
@@ -157,6 +162,35 @@ def test_saved_adapters_are_the_states(whole, tiny_base):
         assert again == pytest.approx(R(document, label)[3], abs=1e-4)
 
 
+def test_beside_each_adapter_lies_how_its_training_data_were_written(whole, tiny_base):
+    from rankwise.continual.tasks import load_tasks
+    from rankwise.models import read_form
+
+    place = whole[0] / "adapters"
+    forms = {name: loaded.form for name, loaded in load_tasks(stream(), tiny_base).items()}
+    assert None not in forms.values()
+    assert {name: read_form(place / "per_task" / name) for name in forms} == forms
+    assert read_form(place / "color" / "vi") == forms["vi"]
+    for label in ("sequential", "olora_cl", "online_lora"):
+        assert read_form(place / label) == common_form(forms.values())
+
+
+@pytest.mark.parametrize(
+    ("forms", "common"),
+    [
+        ([InputForm(True, "a"), InputForm(True, "a")], InputForm(True, "a")),
+        ([InputForm(True, "a"), InputForm(True, "b")], InputForm(True)),
+        ([InputForm(True, "a"), InputForm(True)], InputForm(True)),
+        ([InputForm(False)], InputForm(False)),
+        ([InputForm(True), InputForm(False)], None),
+        ([InputForm(True), None], None),
+        ([InputForm(True), InputForm(True, completion_style="think")], None),
+    ],
+)
+def test_what_forms_have_in_common(forms, common):
+    assert common_form(forms) == common
+
+
 def test_exact_match_is_what_greedy_decoding_gives(tiny_base, tiny_splits):
     examples = tiny_splits.test[:4]
     forward = Forward(tiny_base.model)
@@ -251,20 +285,71 @@ def test_tasks_are_appended_and_finished_ones_stay(tmp_path):
     assert json.dumps(fresh["results"], sort_keys=True) == json.dumps(three["results"], sort_keys=True)
 
 
-def test_a_frozen_adapter_that_changed_is_an_error(tmp_path):
+def changed(path):
+    """One number of a frozen adapter."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
-    path = next((tmp_path / "out" / "runs").glob("*/state.safetensors"))
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
     name = next(key for key in tensors if key.endswith(".A"))
     tensors[name][0, 0] += 1e-3
     save_file(tensors, path, metadata)
-    with pytest.raises(RunError, match="a frozen adapter, was changed after it was written"):
+
+
+DAMAGES = {
+    "changed": changed,
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "no file of its kind": lambda path: path.write_bytes(b"[" * 5000),
+    "gone": lambda path: path.unlink(),
+}
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture(scope="module")
+def two_tasks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two") / "out"
+    run_chain(stream(tasks=TASKS[:2]), folder)
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_made_again_bit_for_bit(damage, two_tasks, tmp_path):
+    shutil.copytree(two_tasks, tmp_path / "out")
+    path = sorted((tmp_path / "out" / "runs").glob("*/state.safetensors"))[0]
+    whole, ledger = path.read_bytes(), (tmp_path / "out" / "ledger.sqlite").read_bytes()
+    DAMAGES[damage](path)
+    notes = Notes()
+    again = run_chain(stream(tasks=TASKS[:2]), tmp_path / "out", progress=notes)
+    assert [text for text in notes.said if f"is trained again and held against the ledger: {path}" in text]
+    assert path.read_bytes() == whole
+    assert (tmp_path / "out" / "ledger.sqlite").read_bytes() == ledger
+    before = json.loads((two_tasks / "results.json").read_text())["results"]
+    assert json.dumps(again["results"], sort_keys=True) == json.dumps(before, sort_keys=True)
+
+
+def test_a_damaged_state_that_cannot_be_made_again_is_an_error(two_tasks, tmp_path, monkeypatch):
+    shutil.copytree(two_tasks, tmp_path / "out")
+    changed(next((tmp_path / "out" / "runs").glob("*/state.safetensors")))
+    own = restore.train_pack
+
+    def elsewhere(*args, **options):
+        results = own(*args, **options)
+        results[0].losses[-1] += 1e-7
+        return results
+
+    monkeypatch.setattr(restore, "train_pack", elsewhere)
+    with pytest.raises(RunError, match="was changed after it was written, and trained again the run has other numbers"):
         run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "runs").glob("*/state.safetensors"))) == 1
 
 
 def test_a_memory_that_changed_is_an_error(tmp_path):
@@ -399,3 +484,15 @@ def test_the_example_runs_under_two_minutes(tmp_path, capsys):
     started = time.monotonic()
     assert main(["chain", "examples/stream.yaml", "--scale", "smoke", "--out", str(tmp_path / "out")]) == 0
     assert time.monotonic() - started < 120
+
+
+def test_any_entry_of_another_kind_is_told_or_does_not_matter(whole):
+    from rankwise.report.kinds import OTHER
+    from tests.studies.test_result_shape import told_or_shown
+
+    found = json.loads((whole[0] / "results.json").read_text())
+    found["results"]["strategies"] = found["results"]["strategies"][-1:]
+    console = Console(file=io.StringIO(), width=100)
+    told, shown = told_or_shown(found, lambda other: OTHER["stream"].render(other, console), ("x", [None]))
+    assert told > 500
+    assert shown > 100

@@ -1,14 +1,18 @@
 """The study of events: one data order for all arms, its claims true of its own numbers, resume, bad input."""
 
+import io
 import json
+from string import Formatter
 
 import pytest
+from rich.console import Console
 
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.studies.orthogonalization.config import ARMS, resolve_events
 from rankwise.studies.orthogonalization.study import design, run_events
 from rankwise.studies.orthogonalization.summary import jumps
+from rankwise.studies.orthogonalization.words import WORDS
 
 SMALL = {"arms": ["none", "qr", "row-norm", "qr-fold", "polar-fold"], "steps": 4, "every": [2], "held_out": 4}
 
@@ -59,6 +63,16 @@ def test_the_page_and_a_second_call(study, capsys):
     assert json.dumps(again["results"], sort_keys=True) == json.dumps(document["results"], sort_keys=True)
 
 
+def test_both_languages_say_the_same_things_of_the_same_numbers():
+    fields = {
+        language: {
+            key: sorted(field for _, field, _, _ in Formatter().parse(text) if field) for key, text in words.items()
+        }
+        for language, words in WORDS.items()
+    }
+    assert fields["en"] == fields["vi"]
+
+
 def test_designs():
     assert len(design(resolve_events("quick", {}))) == 3 * len(ARMS)
     assert len(design(resolve_events("quick", {"ranks": [4, 8], "seeds": [0, 1]}))) == 12 * len(ARMS)
@@ -95,3 +109,15 @@ def test_bad_options(arguments, words, capsys):
 def test_the_plan_is_shown_without_running(capsys):
     assert main(["study", "orthogonalization", "--dry-run"]) == 0
     assert "33 runs of 12 steps" in capsys.readouterr().out
+
+
+def test_any_entry_of_another_kind_is_told_or_does_not_matter(study):
+    from rankwise.report.kinds import OTHER
+    from tests.studies.test_result_shape import told_or_shown
+
+    found = json.loads((study[0] / "results.json").read_text())
+    found["results"]["runs"] = found["results"]["runs"][:1]
+    console = Console(file=io.StringIO(), width=100)
+    told, shown = told_or_shown(found, lambda other: OTHER["events"].render(other, console), ("x", [None]))
+    assert told > 100
+    assert shown > 100

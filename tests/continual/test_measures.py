@@ -23,7 +23,7 @@ def matrix(order, seed):
 
 
 def by_hand(m, metric, name):
-    """CONTINUAL 3, with tasks numbered from 1 in the order learned."""
+    """The definitions of docs/design/streams.md#the-score-matrix with tasks numbered from 1 in the order learned."""
     T = len(m.order)
 
     def R(i, j):

@@ -1,4 +1,4 @@
-"""More rows of the contract table: the parametrizations of METHODS 7 and the families of 15, one or two rows each."""
+"""More rows of the contract table: parametrizations other than B A, one or two rows each."""
 
 from __future__ import annotations
 

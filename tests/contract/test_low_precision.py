@@ -1,4 +1,5 @@
-"""bfloat16: identity at the start, the update's error bound for every row, and rule 1's claim about cancellation.
+"""bfloat16: identity at the start, the update's error bound for every row, and what a frozen start is for
+(docs/design/methods.md#the-frozen-start).
 
 Tolerances by counting roundings. One rounding to bfloat16 has relative error u = 2^-8; products are summed in
 float32, whose error is negligible here. An update s B A x rounds A, B, A x, B (A x) and s * (...): 5 u of

@@ -62,7 +62,7 @@ def test_switching_from_one_merged_adapter_to_another_is_a_fresh_merge(row, tiny
 
 @every_row
 def test_twenty_merges_in_bfloat16_do_not_drift(row):
-    """Subtracting the update again drifted a bf16 base by 7.5 % (INTEROP.md); we put the tensor back."""
+    """Subtracting the update again would let a bfloat16 base drift (docs/design/files.md#what-the-base-keeps)."""
     model = LLAMA.make(torch.bfloat16)
     handle = attach(model, row.adapter)
     move(handle)
@@ -113,7 +113,7 @@ def test_mistakes_in_the_order_of_calls_are_named():
 
 @pytest.mark.parametrize("adapter", [lora(3), pissa(3), dora(3), dora(3, axis="in")], ids=repr)
 def test_an_adapter_started_on_a_merged_one_is_an_update_of_that(adapter):
-    """Continue training (METHODS 2.2): merge, start a new one; the first can leave the weights later."""
+    """Continue training: merge, start a new one; the first can leave the weights later."""
     model = LLAMA.make()
     first = attach(model, lora(2), name="first")
     move(first)

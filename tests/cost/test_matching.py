@@ -1,4 +1,4 @@
-"""The parameter matcher of METHODS 3.1."""
+"""The matcher of docs/design/formulas.md#placements-and-matched-ranks"""
 
 import pytest
 

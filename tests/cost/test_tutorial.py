@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from rankwise.cost.tutorial import ROWS, counts, page
+from docs.tutorial import ROWS, counts, page
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -28,6 +28,14 @@ def parquet(**columns) -> bytes:
     return out.getvalue()
 
 
+def moment(kind, value, *how) -> bytes:
+    """A column that holds one moment (or day, or duration), as its number of units."""
+    import pyarrow
+
+    return parquet(question=["q"], answer=pyarrow.array([value], type=getattr(pyarrow, kind)(*how)))
+
+
+BEYOND = r"a\.parquet: a value is none that Python can hold \(.*\); write it as text"
 # name of the case: (file, its content, what the sentence must say)
 FILES = {
     "empty jsonl": ("a.jsonl", "", r"a\.jsonl is empty; it needs at least one example"),
@@ -90,7 +98,10 @@ FILES = {
     "a turn that is text": ("a.jsonl", lines({"messages": ["hi"]}), "turn 1: a turn must be an object with role"),
     "a turn without content": ("a.jsonl", lines({"messages": [{"role": "user"}]}), "with role and content"),
     "content in parts": (
-        "a.jsonl", lines({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
+        "a.jsonl", lines({"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]}),
+        "turn 1: part 1 of 'content' is of type 'image', and only parts of text are read"),
+    "content in a list": (
+        "a.jsonl", lines({"messages": [{"role": "user", "content": ["a"]}]}),
         "turn 1: 'content' must be text, found list"),
     "role misspelled": (
         "a.jsonl", lines({"messages": [TURNS[0], {"role": "assistent", "content": "b"}]}),
@@ -119,6 +130,11 @@ FILES = {
     "csv quote left open": ("a.csv", 'question,answer\nq,"a\nq,a\n', "line 2: broken CSV: unexpected end of data"),
     "csv with semicolons": ("a.csv", "question;answer\nq;a\n", "separated by ';'; save it with commas"),
     "csv with a column twice": ("a.csv", "question,answer,answer\nq,a,b\n", "two columns are named 'answer'"),
+    "a moment beyond year 9999": ("a.parquet", moment("timestamp", 2**40, "s"), BEYOND),
+    "a moment in microseconds": ("a.parquet", moment("timestamp", -(2**62), "us"), BEYOND),
+    "a moment in a zone": ("a.parquet", moment("timestamp", 2**62, "us", "UTC"), BEYOND),
+    "a day beyond year 9999": ("a.parquet", moment("date32", 2**31 - 1), BEYOND),
+    "an endless duration": ("a.parquet", moment("duration", 2**62, "s"), BEYOND),
     "parquet that is not": ("a.parquet", "question,answer\n", "not a readable Parquet file"),
     "parquet cut short": ("a.parquet", parquet(question=["q"], answer=["a"])[:-20], "not a readable Parquet file"),
     "empty parquet": ("a.parquet", "", "not a readable Parquet file"),

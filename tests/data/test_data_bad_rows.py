@@ -22,14 +22,15 @@ def lines(*rows) -> str:
 
 QA = [{"question": f"q{n}", "answer": "a"} for n in range(40)]
 CHATS = [chat(n) for n in range(40)]
-PARTS = {"messages": [ASK, GOOD | {"content": [{"type": "text", "text": "a"}]}]}
+IMAGE = {"type": "image_url", "image_url": {"url": "x"}}
+PARTS = {"messages": [ASK, GOOD | {"content": [{"type": "text", "text": "a"}, IMAGE]}]}
 CSV = "".join(f"q{n},a\n" for n in range(40))
 LABELED = [{"text": f"t{n}", "label": n % 2} for n in range(40)]
 NULL = {"text": "t", "label": None}
 # name of the case: (file, 40 good rows with two bad ones among them, what is said of the first)
 FILES = {
-    "content in parts": ("a.jsonl", lines(*CHATS[:9], PARTS, *CHATS[9:], PARTS), "line 10, .*'content' must be text"),
-    "the first row": ("a.jsonl", lines(PARTS, PARTS, *CHATS), "line 1, messages turn 2: 'content' must be text"),
+    "content in parts": ("a.jsonl", lines(*CHATS[:9], PARTS, *CHATS[9:], PARTS), "line 10, .*part 2 of 'content' is"),
+    "the first row": ("a.jsonl", lines(PARTS, PARTS, *CHATS), "line 1, messages turn 2: part 2 of 'content'"),
     "other columns first": ("a.jsonl", lines({"x": 1}, {"y": 1}, *CHATS), "line 1: column 'messages' is missing"),
     "a role unknown": ("a.jsonl", lines(*CHATS, chat(0, GOOD | {"role": "bot"}), PARTS), "unknown role 'bot'"),
     "a weight of a half": ("a.jsonl", lines(chat(1, GOOD | {"weight": 0.5}), *CHATS, PARTS), "'weight' is 0.5"),

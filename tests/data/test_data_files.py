@@ -198,3 +198,22 @@ def test_real_o_lora_tasks(task: str, test: int) -> None:
     assert {e.messages[-1].content for e in (*splits.train, *splits.test)} == set(options)
     assert all(f"Options: {', '.join(options)}\n\n" in e.messages[0].content for e in splits.train)
     assert not any(e.messages[0].content.startswith("Which option") for e in splits.train)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ('["yes", "n\\ud83d"]', "half a character .a lone surrogate at position 1.; remove it"),
+        ('["\\udc80"]', "half a character"),
+        ('{"\\ud800": 1}', "half a character"),
+        ('["' + "a" * 5000 + '", "yes", "yes"]', "the label 'yes' is listed twice"),
+        ("[" * 5000, "nested too deeply"),
+        ('["yes", 1]', "expected a list of labels as text"),
+        ('["yes", " "]', "'label' is empty"),
+    ],
+)
+def test_labels_that_cannot_be_used(labels, said, write, tmp_path):
+    write("train.jsonl", [{"sentence": f"s{n}", "label": "yes"} for n in range(9)])
+    (tmp_path / "labels.json").write_text(labels)
+    with pytest.raises(UsageError, match=f"labels.json.*{said}"):
+        load_examples(str(tmp_path))

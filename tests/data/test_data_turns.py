@@ -208,3 +208,43 @@ def test_tools_of_a_row_reach_the_template(tools, column) -> None:
 def test_keys_that_cannot_be_read_are_refused(row, match) -> None:
     with pytest.raises(UsageError, match=match):
         read(row)
+
+
+def parts(*texts):
+    return [{"type": "text", "text": text, "image_url": None} for text in texts]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": parts("What is ", "1 + 1?")}, GOOD | {"content": parts("good")}]},
+        {"conversations": [{"from": "human", "value": parts("What is 1 + 1?")}, {"from": "gpt", "value": "good"}]},
+        {"prompt": [{"role": "user", "content": [{"text": "What is 1 + 1?"}]}], "completion": [GOOD]},
+        {"chosen": [{"role": "user", "content": parts("What is 1", " + ", "1?")}, GOOD], "rejected": []},
+        {"messages": [{"role": "user", "content": [{"type": "input_text", "text": "What is 1 + 1?"}]}, GOOD]},
+    ],
+)
+def test_content_in_parts_of_text_is_its_text(row):
+    assert [message.content for message in one(row).messages] == ["What is 1 + 1?", "good"]
+
+
+@pytest.mark.parametrize(
+    ("part", "match"),
+    [
+        ({"type": "image_url", "image_url": {"url": "x"}}, "part 3 of 'content' is of type 'image_url', and only"),
+        ({"type": "input_audio", "text": "x"}, "part 3 of 'content' is of type 'input_audio'"),
+        ({"image": "a.png"}, "part 3 of 'content' has no type"),
+        ({"type": ["text"]}, "part 3 of 'content' is of type"),
+        ({"type": "text", "text": None}, "part 3 of 'content' must hold its words under 'text', found NoneType"),
+        ({"type": "text", "text": ["a"]}, "part 3 of 'content' must hold its words under 'text', found list"),
+        ("b", "'content' must be text, found list"),
+    ],
+)
+def test_other_parts_are_told(part, match):
+    with pytest.raises(UsageError, match=f"line 1, messages turn 1: {match}"):
+        one({"messages": [{"role": "user", "content": [*parts("a", "b"), part]}, GOOD]})
+
+
+def test_blank_parts_are_an_empty_turn():
+    with pytest.raises(UsageError, match="turn 1: 'content' is empty"):
+        one({"messages": [{"role": "user", "content": parts("", " ")}, GOOD]})

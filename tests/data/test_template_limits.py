@@ -29,6 +29,8 @@ HOSTILE = {
         "parts",
     ),
     "a padded text, by a method": ("{{ 'a'.ljust(9999999999) }}", "9,999,999,999 parts"),
+    "a format of another kind": ("{{ '{:>999999999}'.format(1) }}", "width"),
+    "a format of names": ("{{ '{a:>999999999}'.format_map({'a': 1}) }}", "width"),
     "a format, by a filter": ("{{ '%9999999999d' | format(5) }}", "width"),
     "a text in many places": ("{% set a = 'a' * 9999999 %}{{ a | replace('a', a) }}", "parts"),
     "sums": (

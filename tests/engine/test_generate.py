@@ -9,6 +9,7 @@ from transformers import GenerationConfig
 import rankwise as rw
 from rankwise.data import Example, Message
 from rankwise.data.render import encode, prompt_ids
+from rankwise.engine.evaluation import patience
 from rankwise.engine.evaluation.generate import greedy, prompt_of, stop_ids
 from rankwise.errors import UsageError
 from rankwise.models import Base, byte_tokenizer, load_base, tiny_model
@@ -102,3 +103,30 @@ def test_bad_prompts_are_refused(base):
     with pytest.raises(UsageError, match=r"no generate\(\)"):
         greedy(replace(base, model=torch.nn.Linear(2, 2)), [[1]], max_new_tokens=1)
     assert greedy(base, [], max_new_tokens=4) == []
+
+
+def test_a_long_decoding_says_how_far_it_is_and_changes_nothing(base, monkeypatch):
+    monkeypatch.setattr(patience, "EVERY", -1.0)
+    monkeypatch.setattr(patience, "LONG", 6)
+    said = []
+    texts = greedy(base, PROMPTS, max_new_tokens=NEW, batch=3, tell=said.append)
+    assert texts == greedy(base, PROMPTS, max_new_tokens=NEW, batch=3)
+    assert said[0] == "Reading 3 prompts of up to 8 tokens; the first word comes after that."
+    assert said[1] == f"0 of 4 prompts answered, 1 of at most {NEW} tokens of the next 3; 0 s left at most"
+    assert said[-1].startswith("3 of 4 prompts answered")
+
+
+@pytest.mark.parametrize("most", [10**12, 10**30])
+def test_an_endless_request_is_refused_where_the_model_ends_and_else_ends_with_the_reply(most, base, monkeypatch):
+    with pytest.raises(
+        UsageError, match=r"new ones do not fit into the 2,048 positions of tiny; shorten the prompt or"
+    ):
+        greedy(base, PROMPTS, max_new_tokens=most)
+    with pytest.raises(
+        UsageError, match=r"a prompt of 20,000 tokens and 4 new ones do not fit into the 2,048 positions"
+    ):
+        greedy(base, [[7] * 20_000], max_new_tokens=4)
+    monkeypatch.setattr(Base, "room", None)  # a model that states no end
+    second = greedy(base, PROMPTS, max_new_tokens=4)
+    monkeypatch.setattr("rankwise.engine.evaluation.generate.stop_ids", lambda base: list(range(258)))
+    assert greedy(base, PROMPTS, max_new_tokens=most) == ["", "", "", ""] != second

@@ -1,4 +1,4 @@
-"""What the papers on moving ranks claim (METHODS 3.3, 7.2, 8.1 to 8.9), each as its own check."""
+"""What the papers on moving ranks claim, each as its own check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diff pruning (METHODS 15): hard concrete gates, the price of open ones, a cut to a share of all entries."""
+"""Diff pruning (arXiv 2012.07463): hard concrete gates, the price of open ones, a cut to a share of all entries."""
 
 from __future__ import annotations
 

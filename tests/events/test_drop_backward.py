@@ -1,4 +1,4 @@
-"""DropBP (METHODS 4.3): forward as it is, no gradient into dropped blocks, rates by sensitivity."""
+"""DropBP (arXiv 2402.17812): forward as it is, no gradient into dropped blocks, rates by sensitivity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HiddenKey (METHODS 10.2): keys dropped by column, hidden numbers by element, two passes held together."""
+"""HiddenKey (arXiv 2403.00812): keys dropped by column, hidden numbers by element, two passes held together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the papers on merging and on moving the base claim (METHODS 9.1 to 9.6), each as its own check, in float64."""
+"""What the papers on merging and on moving the base claim, each as its own check, in float64."""
 
 from __future__ import annotations
 

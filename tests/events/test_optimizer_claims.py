@@ -1,4 +1,4 @@
-"""What the papers on steps and compressed state claim (METHODS 2.6, 9.5, 15), each as its own check, in float64."""
+"""What the papers on steps and compressed state claim, each as its own check, in float64."""
 
 from __future__ import annotations
 

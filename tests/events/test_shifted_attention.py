@@ -1,4 +1,4 @@
-"""LongLoRA's shifted sparse attention (METHODS 3.2) in a run: training passes have it, scoring does not."""
+"""LongLoRA's shifted sparse attention (arXiv 2309.12307) in a run: training passes have it, scoring does not."""
 
 from __future__ import annotations
 

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rankwise.adapters import attach, load
 from rankwise.errors import UsageError
@@ -115,6 +116,24 @@ def test_a_checkpoint_holds_the_adapter_in_peft_layout_and_not_the_base(undistur
             theirs = PeftModel.from_pretrained(tiny_model(), place).eval()(ids).logits
             torch.testing.assert_close(theirs, expected, atol=1e-4, rtol=1e-4)
     assert not (folder / "model.safetensors").exists()
+
+
+def test_a_damaged_checkpoint_is_refused_as_the_trainer_was_told_to_resume_from_it(undisturbed, tmp_path):
+    handle, _, folder = undisturbed
+    place = tmp_path / f"checkpoint-{SAVE}"
+    shutil.copytree(folder / place.name, place)
+    again = attach(tiny_model(), handle.adapter, seed=99)
+    before = {name: factor.clone() for name, factor in again.trainable().items()}
+    trainer = trainer_for(again, tmp_path / "out")
+    sound = load_file(place / "model.safetensors")
+    factor = next(name for name in sound if name.endswith(".A"))
+    for key in (factor, STREAM, DIGEST):
+        changed = sound[key].clone()
+        changed.view(-1)[-1] += 1
+        save_file({**sound, key: changed}, place / "model.safetensors", {"format": "pt"})
+        with pytest.raises(UsageError, match="is damaged: its tensors are not those that were written; remove that"):
+            trainer.train(resume_from_checkpoint=str(place))
+        assert all(torch.equal(before[name], factor) for name, factor in again.trainable().items())
 
 
 def test_the_best_checkpoint_comes_back_at_the_end(tmp_path):

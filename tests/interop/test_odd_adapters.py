@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
@@ -87,6 +88,19 @@ def test_odd_tensors_are_one_sentence(verb, name, base, tmp_path, capsys):
     assert re.search(words, said), said
     assert "please report" not in said
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", ["merge", "export"])
+def test_a_base_whose_own_config_does_not_fit_it_is_to_blame_itself(verb, base, tmp_path, capsys):
+    folder = adapter_folder(base[1], tmp_path / "a", lora(2), tmp_path / "base")
+    shutil.copytree(base[0], tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    (tmp_path / "base" / "config.json").write_text(json.dumps({**config, "rms_norm_eps": -1e9}))
+    verbs = {"merge": ["merge", str(tmp_path / "base")], "export": ["export", "--for", "peft"]}
+    assert main([*verbs[verb], str(folder), "--out", str(tmp_path / "x")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{tmp_path / 'base'}: the model's own logits are NaN or infinite, without any adapter" in said
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o027])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 
 import pytest
 
@@ -109,3 +110,18 @@ def test_what_cannot_be_exported_is_refused(study, tmp_path):
     Ledger(tmp_path / "study" if (tmp_path / "study").mkdir() is None else tmp_path).close()
     with pytest.raises(UsageError, match="has no runs yet"):
         export(tmp_path / "study", "csv")
+
+
+CELLS = [b"\xff", "5", "[]", '{"test": 5}', 7, '{"selection": {"nll": [1], "targets": []}}']
+
+
+@pytest.mark.parametrize("column", ["label", "spec", "reason", "result", "seconds", "started", "finished"])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_row_that_holds_something_else_is_left_out(study, column, cell):
+    """Rows of an earlier rankwise have no digest, and may hold anything."""
+    with sqlite3.connect(study / "ledger.sqlite") as db:
+        db.execute(f"UPDATE runs SET {column} = ?, digest = 'unverified' WHERE rowid = 1", (cell,))
+    db.close()
+    for form in ("jsonl", "csv", "parquet"):
+        runs, _ = export(study, form, study / f"t.{form}")
+        assert len(read(runs)) >= 2

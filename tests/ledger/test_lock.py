@@ -1,5 +1,7 @@
 import os
+import re
 import signal
+import time
 
 import pytest
 
@@ -15,12 +17,31 @@ def test_a_second_process_is_refused_and_sigkill_leaves_no_lock(tmp_path):
         with pytest.raises(UsageError) as caught, StudyLock(tmp_path):
             pass
         assert str(tmp_path) in str(caught.value)
-        assert f"pid {holder.pid})" in str(caught.value)
+        assert re.search(rf"\(pid {holder.pid}, for \d+ s\)", str(caught.value))
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     with StudyLock(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_holder_that_does_nothing_any_more_can_be_told(tmp_path):
+    holder = hold(tmp_path)
+    ledger = tmp_path / "runs" / "0123" / "metrics.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("")
+    (tmp_path / "study.yaml").write_text("")
+    for path, hours in ((tmp_path / ".lock", 5), (ledger, 3), (tmp_path / "study.yaml", 5), (tmp_path / "runs", 5)):
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    holder.send_signal(signal.SIGSTOP)
+    try:
+        os.waitid(os.P_PID, holder.pid, os.WSTOPPED)
+        with pytest.raises(UsageError) as caught, StudyLock(tmp_path):
+            pass
+        assert f"(pid {holder.pid}, for 5.0 h, last wrote 3.0 h ago, it is suspended: kill -CONT" in str(caught.value)
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 def test_it_excludes_inside_one_process_and_can_be_taken_again(tmp_path):

@@ -1,4 +1,4 @@
-"""LoRA's options for fused layers and for mixtures of experts (issue 8, 6)."""
+"""LoRA's options for fused layers and for mixtures of experts."""
 
 from __future__ import annotations
 

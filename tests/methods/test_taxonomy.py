@@ -1,4 +1,4 @@
-"""Places in the taxonomies (METHODS 14.13)."""
+"""Places in the taxonomies (arXiv 2407.05417)."""
 
 import json
 
@@ -9,7 +9,7 @@ from rankwise.cli.main import main
 from rankwise.methods import build, catalogue
 from rankwise.methods.taxonomy import TAGS, tag
 
-SURVEY = {  # as the survey lists them
+SURVEY = {  # as arXiv 2407.05417 lists them
     "reconstruction/1": ["sam_parser"],
     "reconstruction/2": ["ia3", "bitfit", "ssl", "ssb"],
     "reconstruction/3": ["diff_pruning", "prefix_tuning", "prompt_tuning", "p_tuning"],

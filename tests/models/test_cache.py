@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,16 @@ def test_of_racing_processes_one_fills(tmp_path):
     racers = [subprocess.Popen([sys.executable, "-c", RACE, entry, str(n)]) for n in range(3)]
     assert [racer.wait() for racer in racers] == [0, 0, 0]
     assert Path(f"{entry}.count").read_text() == "filled "
+
+
+def test_who_fills_the_cache_and_does_not_end_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("rankwise.models.cache.PATIENCE", 0.1)
+
+    def asks_again(folder):
+        with pytest.raises(
+            UsageError, match=rf"held by another process \(pid {os.getpid()}, for 0 s\), for longer than"
+        ):
+            write_entry(tmp_path / "m", never)
+        return fill(folder)
+
+    assert write_entry(tmp_path / "m", asks_again) == {"answer": 42}

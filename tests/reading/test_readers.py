@@ -33,6 +33,35 @@ JSON = {
     "half": '{"a":',
 }
 PATTERNS = {"open": "(", "repeated nothing": "*a", "long": "a" * 20_000, "many": "(" * 9000, "count": "a{99999999999}"}
+# Each takes gigabytes to compile, or did.
+COUNTED = {
+    "many": "a{999999999}",
+    "at most": "a{0,999999999}",
+    "at least": "a{10000,}",
+    "up to": "a{,999999999}",
+    "of a group": "(a|b){999999}",
+    "of a class": "[^]{}a]{99999999}",
+    "after an escape": r"\{\[{99999999}",
+    "in a look-ahead": "(?=.{99999999})",
+    "after a comment": "(?#[)a{99999999}",
+    "spelled widely": "(?x)a{ 99 999 999 } # [",
+    "in each other": "((a{1000}){1000}){1000}",
+    "in each other, unnamed": "(?:(?:a{999}b){999}){9}",
+    "one after the other": "a{9999}" * 100,
+    "of a count": "(a{50,9999}|[ab]{9}){999}",
+}
+# What configurations of adapters hold, and braces that are text.
+USUAL = [
+    r".*\.(q|v)_proj",
+    r"model\.layers\.(1?\d|2[0-3])\.self_attn\.(q_proj|v_proj)$",
+    r"^(?!.*(vision|audio)).*(?:q_proj|k_proj).*",
+    r".*layers\.\d{1,3}\.(mlp|self_attn)\.[a-z_]{1,40}",
+    r"(?x) layers \. \d{1,2} \. q_proj ",
+    r"[{9999999}]",
+    r"\{9999999\}",
+    r"a{,}|{9999999",
+    r"(?:(?:a{1,99}){1,99})",
+]
 
 
 @pytest.mark.parametrize("case", YAML)
@@ -55,6 +84,21 @@ def test_json(case):
 def test_patterns(case):
     with pytest.raises(UsageError, match=r"^here"):
         Pattern(PATTERNS[case], "here")
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_counts_are_limited_before_anything_is_compiled(case, monkeypatch):
+    monkeypatch.setattr("rankwise.reading.patterns.regex.compile", None)  # never called
+    with pytest.raises(
+        UsageError, match=r"^here .*(more than 9,999 times|with its counts written out).*or \* for any"
+    ) as error:
+        Pattern(COUNTED[case], "here")
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("text", USUAL)
+def test_usual_patterns_are_taken(text):
+    Pattern(text, "here", around=("(.*\\.)?(", ")$"))
 
 
 @pytest.mark.parametrize("ask", ["found_in", "matches", "begins"])

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from rankwise.stats.simulation import NOISES, simulate
+from docs.simulation import NOISES, simulate
 
 
 def slack(p, replicates):

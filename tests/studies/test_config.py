@@ -1,10 +1,16 @@
 """Presets resolve; wrong settings are one sentence."""
 
+import json
+
 import pytest
 
+from rankwise.cli.main import main
+from rankwise.continual.stream import resolve_stream
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
-from rankwise.studies.config import GROWABLE, default_settings, parse_config
+from rankwise.studies.budget import forecast
+from rankwise.studies.config import ARMS, GROWABLE, default_settings, parse_config
+from rankwise.studies.orthogonalization.config import resolve_events
 from rankwise.studies.presets.resolve import PRESETS, SCALES, resolve_study
 
 
@@ -43,7 +49,7 @@ def test_the_default_study_has_the_arms_it_promises():
 
 
 def test_the_tutorial_scale_is_the_tutorials_grid():
-    """METHODS.md 16.1, findings 1 to 4."""
+    """The grids that the tutorial prints for its four findings."""
     rank = resolve_study("rank", "tutorial")
     assert [a.options.get("rank") for a in rank.arms] == [None, 1, 64, 256]
     assert [a.options.get("alpha") for a in rank.arms] == [None, 1.0, 64.0, 256.0], "alpha = rank"
@@ -99,3 +105,43 @@ def test_an_illegal_arm_is_refused_when_the_study_is_read():
     values["arms"][1]["options"]["rank"] = 0
     with pytest.raises(UsageError, match="rank must be a whole number of at least 1"):
         parse_config(values)
+
+
+TOO_MANY = {
+    "arms": {"arms": [{"method": "lora"}] * 20_000},
+    "learning_rates.full": {"learning_rates": {"full": [1e-6 * n for n in range(1, 20_000)]}},
+    "fresh_seeds": {"fresh_seeds": list(range(1, 20_000))},
+}
+
+
+@pytest.mark.parametrize("setting", TOO_MANY)
+def test_lists_longer_than_any_study_can_use_are_refused(setting):
+    with pytest.raises(UsageError, match=f"study setting {setting}: a study takes [0-9,]+ at most, found [12]"):
+        resolve_study("smoke", "smoke", TOO_MANY[setting])
+
+
+def test_a_written_study_of_too_many_arms_is_refused():
+    plain = resolve_study("smoke", "smoke").to_dict()
+    arms = [{**plain["arms"][1], "name": f"a{n}"} for n in range(ARMS)]
+    with pytest.raises(UsageError, match="study setting arms: a study takes 200 at most, found 201; ask in several"):
+        parse_config({**plain, "arms": [plain["arms"][0], *arms]})
+
+
+def test_lists_that_are_crossed_make_no_endless_number_of_runs():
+    many = {name: list(range(1, 51)) for name in ("ranks", "seeds")}
+    with pytest.raises(UsageError, match=r"its lists make [0-9,]+ runs, more than 10,000; shorten some"):
+        resolve_events("smoke", {**many, "learning_rates": [n * 1e-5 for n in range(1, 51)]})
+    stream = {"tasks": [{"id": "a", "data": "code-book"}], "references": ["sequential"], "seeds": list(range(20_000))}
+    with pytest.raises(UsageError, match="its lists make 20,000 runs, more than 10,000; shorten some"):
+        resolve_stream({**stream, "lr": 1e-3, "steps": 4, "batch": 4, "micro_batch": 4, "train": 8, "test": 4})
+
+
+def test_planning_asks_what_an_arm_costs_once_and_not_for_every_rate(monkeypatch, capsys):
+    asked = []
+    own = forecast.run_cost
+    monkeypatch.setattr(forecast, "run_cost", lambda *args, **more: asked.append(args) or own(*args, **more))
+    rates = "learning_rates.full=[" + ",".join(f"{n}.0e-5" for n in range(1, 60)) + "]"
+    assert main(["study", "smoke", "--dry-run", "--set", rates, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["forecast"]["runs"] == sum(map(len, found["config"]["learning_rates"].values())) > 59
+    assert len(asked) < len(found["config"]["arms"]) + 8

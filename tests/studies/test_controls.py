@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from benchmarks.known_verdicts import AGAIN, CRIPPLED, Setting, run_controls
 
 from rankwise.adapters import Full
 from rankwise.data import Limits, load_data
 from rankwise.errors import RunError
 from rankwise.methods import lora
-from rankwise.studies.controls import AGAIN, CRIPPLED, Setting, run_controls
 
 SETTING = Setting(
     crippled=lora(rank=1, placement=r"regex:layers\.0\.self_attn\.k_proj$"),

@@ -186,7 +186,12 @@ def test_runs_cut_short_together_are_told_together(steps, said):
     cut = [SimpleNamespace(label="run", key=step) for step in steps]
     paused = SimpleNamespace(label="run", result={}, status="paused")
     ledger = SimpleNamespace(runs=lambda: [paused], interrupted=lambda: cut)
-    plan = _Plan(config(), SimpleNamespace(ledger=ledger, progress=progress, restart_step=int), None, told=False)
+    plan = _Plan(
+        config(),
+        SimpleNamespace(ledger=ledger, progress=progress, executor=SimpleNamespace(restart_step=int)),
+        None,
+        told=False,
+    )
     plan.announce(9)
     plan.announce(0)
     assert progress.notes == [f"resumed: 0 done, 1 stopped early or paused, about 9 to go{said}"], "once"

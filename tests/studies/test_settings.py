@@ -1,5 +1,8 @@
 """Every setting, in every form: in a study, its file, one run and a recipe's long run it acts or is refused."""
 
+import json
+from contextlib import nullcontext
+
 import pytest
 
 from rankwise.cli.main import main
@@ -121,3 +124,17 @@ def test_a_seed_of_its_own_moves_the_fresh_ones_where_they_meet():
 def test_methods_are_a_list_or_a_text():
     for methods in (["lora-r4", "lora-r1"], "lora-r4, lora-r1"):
         assert len(resolve_study("rank", "smoke", {"methods": methods}).arms) == 3
+
+
+DECIDING = ["methods", "learning_rates", "fresh_seeds", "seed", "reference", "cheapest_by", "steps"]
+FIT = [("steps", 5), ("seed", 5), ("methods", None)]
+
+
+@pytest.mark.parametrize("value", [5, None, [["x"]], {"a": 1}, "x", 3e38], ids=str)
+@pytest.mark.parametrize("name", DECIDING)
+def test_a_setting_of_another_type_is_one_sentence(name, value, tmp_path):
+    """Whatever uses it first: some decide others, before all are validated."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"preset": "rank", "scale": "smoke", name: value}))
+    with nullcontext() if (name, value) in FIT else pytest.raises(UsageError, match=f"^{file}: "):
+        resolve_file(file)

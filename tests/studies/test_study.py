@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,23 @@ def test_a_failed_measurement_says_why(tiny_splits):
     spec = TrainSpec(lora(rank=2), lr=1e-3, steps=50, batch=4)
     with pytest.raises(RunError, match="unknown model"):
         measure("no-such-model", "float32", spec, tiny_splits.train[:8], threads=1)
+
+
+def test_a_measurement_that_does_not_answer_is_stopped_and_named(tiny_splits, monkeypatch):
+    started = []
+
+    class Started(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"], **options)
+            started.append(self)
+
+    monkeypatch.setattr("rankwise.studies.results.measure.subprocess.Popen", Started)
+    monkeypatch.setattr("rankwise.studies.results.measure.PATIENCE", 0.2)
+    spec = TrainSpec(lora(rank=1), lr=1e-3, steps=4, batch=2)
+    with pytest.raises(RunError, match=r"\(pid \d+\) has not answered for 0 s and was stopped") as caught:
+        measure("tiny", "float32", spec, tiny_splits.train[:8], threads=1)
+    assert f"pid {started[0].pid}" in str(caught.value)
+    assert started[0].returncode == -9
 
 
 def test_a_failed_measurement_is_a_fault_of_the_study(finished, tmp_path, monkeypatch):

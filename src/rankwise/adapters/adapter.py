@@ -1,4 +1,4 @@
-"""The frozen specification of an adapter: one choice per axis (DESIGN 3)."""
+"""The frozen specification of an adapter: one choice per axis (docs/design/methods.md)."""
 
 from __future__ import annotations
 

@@ -120,7 +120,11 @@ def load(model: nn.Module, folder: str | Path, *, name: str = "default", base_fi
     terms = read_terms(config, folder)
     tensors = _uncompiled(tensors, folder)
     if ours is None:
-        adapter, seed = plain_lora(config, terms, folder, model), 0
+        try:
+            adapter, seed = plain_lora(config, terms, folder, model), 0
+        except UsageError as error:
+            placed = str(error).startswith((f"{folder}/", f"{folder}:", f"{folder} "))
+            raise error if placed else UsageError(f"{folder}/{CONFIG}: {error}") from None
     else:
         adapter, seed = _our_spec(ours, folder, base_fingerprint)
         _check_config(config, peft_scale(adapter), folder)
@@ -206,6 +210,8 @@ def _our_spec(ours: dict[str, Any], folder: Path, base_fingerprint: str) -> tupl
         )
     try:
         return Adapter.from_dict(ours["adapter"]), seed
+    except UsageError as error:  # says what is wrong with an adapter, and not where it stands
+        raise UsageError(f"{folder}/{OURS}: {error}") from None
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an option of another type
         raise UsageError(f"{folder}/{OURS}: its adapter cannot be built ({error}); copy it again.") from None
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.adapters import orientation
@@ -16,6 +14,7 @@ from rankwise.adapters.slot import Slot
 from rankwise.digests import SUMS, DamagedError, check_file, check_sums, states_digest
 from rankwise.errors import UsageError
 from rankwise.reading import read_object
+from rankwise.reading.tensors import read_tensors as tensors_of
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 OURS, START = "rankwise.json", "rankwise_start.safetensors"
@@ -34,9 +33,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"{path} does not exist; an adapter folder holds {CONFIG} and {path.name}.")
     try:
         check_file(path)
-        return load_file(path)
-    except (DamagedError, SafetensorError, OSError) as error:
+    except (DamagedError, OSError) as error:
         raise UsageError(f"{path} is damaged or truncated ({error}); copy it again.") from error
+    return tensors_of(path)
 
 
 def check_folder(folder: Path) -> None:

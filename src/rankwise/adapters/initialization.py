@@ -131,7 +131,7 @@ def _factors(
 
 
 def keep(module: nn.Module, storage: Storage) -> StoredWeight | None:
-    """Return what W0 is kept in while the adapter is on ``module``: what is there, or new codes; None: as it is.
+    """Return the codes of W0 while the adapter is on ``module``, those that are there or new ones; None: kept as it is.
 
     A weight without storage (the meta device) stays as it is.
     """

@@ -1,4 +1,4 @@
-"""The PEFT layout of an adapter: which tensors and which config stand for it (INTEROP.md).
+"""The PEFT layout of an adapter: which tensors and which config stand for it (docs/design/files.md#pefts-layout).
 
 Low-rank factors are written as they are, with DoRA's magnitudes beside them. A base-editing init is written as LoRA
 of rank 2r in the form that does not cancel: A' = [A; A - A0], B' = [B - B0, B0], with alpha' chosen so that the scale

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.errors import UsageError
+from rankwise.reading import Options
 
 # Read by peft_config.py.
 READ = frozenset(
@@ -55,7 +56,7 @@ def check_options(config: dict[str, Any], folder: Path) -> None:
     Raises:
         UsageError: naming the option or the task.
     """
-    task = config.get("task_type")
+    task = Options(config, f"{folder}/adapter_config.json").text("task_type")
     if task in _HEADS:
         raise UsageError(
             f"{folder} was trained for {_HEADS[task]} (task_type {task}): it belongs to a head that a causal language "

@@ -18,7 +18,7 @@ from rankwise.adapters.storages import Codes, Storage
 
 
 class StoredWeight(nn.Module):
-    """The codes of one layer's weight, in the layer's place of it.
+    """The codes of one layer's weight, held by the layer instead of the weight itself.
 
     Args:
         original: the parameter to put back at the end.

@@ -49,7 +49,8 @@ class Slot(nn.Module):
         layer: the layer it sits on; its weight of this moment is W0, whatever is merged there later.
         origin: what W0 is kept in, when that is not the layer's own parameter.
         factors: the init's starting values by name; they become parameters, float32 or wider, or frozen buffers.
-        edits_base: keep a frozen copy of the start, subtracted from the update (DESIGN 3, rule 1).
+        edits_base: keep a frozen copy of the start, subtracted from the update
+            (docs/design/methods.md#the-frozen-start).
         generator: source of the dropout masks, shared by all layers of one adapter.
         rank: of this layer's factors.
         trains: names of the factors that train; all of the parametrization's by default.

@@ -59,7 +59,7 @@ ANALYSES: dict[str, Analysis] = {
     "cycles": Analysis("Do gains last over several fine-tunings?", "cycles", _COMMON | {"ranks"}),
     "toys": Analysis("Three mechanisms without a model.", "toys", frozenset({"scale", "ranks", "seed"})),
     "olora": Analysis(
-        "What does a finished olora study say?", "olora_study", frozenset({"scale", "study", "train", "dimensions"})
+        "What does a finished olora study say?", "olora.study", frozenset({"scale", "study", "train", "dimensions"})
     ),
     "which-matrices": Analysis(
         "Which matrices at equal budget?", "which_matrices_study", frozenset({"scale", "study"})

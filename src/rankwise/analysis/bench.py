@@ -1,4 +1,4 @@
-"""The bench an analysis works on: one base, its data, and runs of the engine with something to look at afterwards."""
+"""What analyses that train share: one base, its data, and runs of the engine whose updates are kept."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Bench:
         """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
 
         The selection split is scored after the last step, and with ``curve`` on the way there too. A given ``trainee``
-        is its maker's to close. A run that diverged is a result where ``may_diverge``: its gain is minus infinity, it
+        is closed by who made it. A run that diverged is a result where ``may_diverge``: its gain is minus infinity, it
         has no updates, and the finding names it.
 
         Raises:

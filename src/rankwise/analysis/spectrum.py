@@ -45,7 +45,7 @@ def _closed_form() -> Finding:
         analysis="spectrum",
         claim=(
             "With alpha/sqrt(r) a truncated update is closer to the original than with alpha/r "
-            "(the project's seed article on rank stabilization)."
+            "(as tutorials on rank stabilization, arXiv 2312.03732, demonstrate it)."
         ),
         setup={"dimension": 64, "alpha": ALPHA, "style": "10, 6, 3, 1.5, then 0.02", "facts": "1/sqrt(i)"},
         word=decide(lower == 2 * len(middle), lower < len(middle)),

@@ -18,7 +18,7 @@ from rankwise.methods import lora
 
 CLAIM = (
     "A change of style has few dominant singular values and new facts have a long tail, so facts need more rank "
-    "(the project's seed article on rank stabilization)."
+    "(as tutorials on rank stabilization, arXiv 2312.03732, put it)."
 )
 APART = 0.05
 RULE = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.data.readers import rows_of
 from rankwise.errors import UsageError
-from rankwise.studies.results.file import read_cells, read_document
+from rankwise.studies.results.file import read_cells, read_results
 
 Results = dict[str, Any]
 COLUMNS = ("model", "task", "rank", "method")
@@ -92,7 +92,7 @@ def _results(folder: Path) -> Results:
     path = folder / "results.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no finished study (no results.json); give the folder of `rankwise study`.")
-    results = read_document(path).get("results")
-    if not isinstance(results, dict) or "arms" not in results:
-        raise UsageError(f"{path} is not a study's result file; run the study again.")
+    results: Results = read_results(path)["results"]
+    if "arms" not in results:
+        raise UsageError(f"{path} is of kind {results['kind']!r}, which has no arms; give the folder of another study.")
     return results

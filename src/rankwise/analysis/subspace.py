@@ -162,7 +162,7 @@ def run(request: Request, progress: Progress) -> Finding:
 
 
 def turning(updates: dict[int, dict[str, Update]], k: int) -> tuple[Row, ...]:
-    """Return, by step and side, the median principal angle to the last step's top ``k`` directions (METHODS 14.8)."""
+    """Return, by step and side, the median principal angle to the last step's top ``k`` directions."""
     end = updates[max(updates)]
     rows: list[Row] = []
     for step, seen in sorted(updates.items()):

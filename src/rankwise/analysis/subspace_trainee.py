@@ -1,4 +1,4 @@
-"""Training in a random subspace: theta = theta0 + P z with z the only thing that trains (METHODS 14.1).
+"""Training in a random subspace: theta = theta0 + P z with z the only thing that trains (arXiv 2012.13255).
 
     DID    theta_l = W0_l + sqrt(D_l / D) P_l z                    d numbers in z
     SAID   theta_l = W0_l + lambda_l sqrt(D_l / D) P_l z           d - m numbers in z, one lambda (from 1) for m tensors

@@ -163,7 +163,7 @@ def run(request: Request, progress: Progress) -> Finding:
         caveats=(
             "The optima of low rank and magnitudes and of scaled rows and columns are found by alternating two exact "
             "fits: upper bounds on the true ones.",
-            "The survey counts Spectral Adapter as a combination and PiSSA is written as an extension; both can reach "
+            "The paper counts Spectral Adapter as a combination and PiSSA is written as an extension; both can reach "
             "exactly the same weights. It counts SVDiff as a combination too; it reaches what SAM-PARSER does.",
             "A free entry is counted as two parameters, its place and its value.",
         ),

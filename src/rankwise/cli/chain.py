@@ -32,7 +32,7 @@ def chain(
     are never trained again. A router (strategy color) works in here only: its experts are saved one by one, with their
     centroids in router.json, and export, generate and eval take one of them at a time.
     """
-    from rankwise.cli.options import changes, listed, say_json, say_loading, typed
+    from rankwise.cli.options import changes, listed, say_json, say_loading, say_text, typed
 
     say_loading()
     from rankwise.cli.conducting import conduct
@@ -55,6 +55,6 @@ def chain(
         if json_:
             say_json(plan)
         else:
-            typer.echo(text)
+            say_text(text)
         return 0
     return conduct(run_chain, config, folder, command=typed("chain"), as_json=json_)

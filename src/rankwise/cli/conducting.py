@@ -1,4 +1,4 @@
-"""How every command that makes a study ends: it runs under watch, its page is written, its outcome printed."""
+"""What every command that makes a study shares: run it with its progress shown, write its page, print its outcome."""
 
 from __future__ import annotations
 

@@ -12,20 +12,30 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress as StudyProgress
+from rankwise.report.clean import clean_text
 from rankwise.studies.running.allocator import keep_freed_memory
+
+
+class Safe(Console):
+    """A console whose words are only words: no text that it is given acts as a terminal's code."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make what is printed of every str, in tables too."""
+        return super().render_str(clean_text(text), **options)
 
 
 def out() -> Console:
     """Standard output."""
-    return Console()
+    return Safe()
 
 
 def err() -> Console:
     """Standard error."""
-    return Console(stderr=True)
+    return Safe(stderr=True)
 
 
 def say(console: Console, text: str) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from rankwise.cli.conducting import conduct
-from rankwise.cli.options import changes, say_json, typed
+from rankwise.cli.options import changes, say_json, say_text, typed
 from rankwise.errors import UsageError
 from rankwise.studies.orthogonalization.config import ARMS, PRESET, resolve_events
 from rankwise.studies.orthogonalization.study import design, run_events
@@ -50,6 +48,6 @@ def study_events(
         if json_:
             say_json(plan)
         else:
-            typer.echo(text)
+            say_text(text)
         return 0
     return conduct(run_events, config, folder, command=typed("study"), as_json=json_)

@@ -59,6 +59,7 @@ def generate(
     from rankwise.data.control import control_tokens
     from rankwise.data.render import date_note, prompt_ids
     from rankwise.engine.evaluation.generate import greedy
+    from rankwise.engine.evaluation.patience import LONG
     from rankwise.integrations.live import open_live
     from rankwise.integrations.streaming import stream
     from rankwise.models import load_base, read_form
@@ -90,10 +91,12 @@ def generate(
             sys.stdout.write(clean_text(piece))
             sys.stdout.flush()
 
+        if note and len(ids[0]) > LONG:
+            note(f"Reading {len(ids[0]):,} tokens; the first word comes after that.")
         stream(base, ids[0], show, max_new_tokens=max_new_tokens)
         sys.stdout.write("\n")
         return 0
-    texts = greedy(base, ids, max_new_tokens=max_new_tokens, batch=batch)
+    texts = greedy(base, ids, max_new_tokens=max_new_tokens, batch=batch, tell=note)
     for asked, text in zip(prompts, texts, strict=True):
         if json_:
             say_json({"prompt": asked, "text": text}, sort=False)

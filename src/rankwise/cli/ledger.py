@@ -34,7 +34,7 @@ def export(
     Of a damaged ledger it writes what can still be read, says what is missing, and ends with exit code 3.
     """
     from rankwise.cli import console
-    from rankwise.cli.options import say_json
+    from rankwise.cli.options import say_json, say_text
     from rankwise.ledger.export import export as write
 
     notes: list[str] = []
@@ -44,5 +44,5 @@ def export(
     if json_:
         say_json({"runs": str(runs), "examples": str(examples), "notes": notes})
     else:
-        typer.echo(f"Runs: {runs}\nExamples: {examples}")
+        say_text(f"Runs: {runs}\nExamples: {examples}")
     return 3 if notes else 0

@@ -30,7 +30,9 @@ from rankwise.cli.signals import Received, as_interrupts
 from rankwise.cli.streams import check_arguments, escape_what_does_not_fit
 from rankwise.errors import RankwiseError
 
+CONTINUED = ("study", "train", "chain")  # the others have nothing of a run to go on from
 INTERRUPTED = 130  # what typer makes of KeyboardInterrupt
+SENTENCE = 1500  # characters that are printed of one
 TRACEBACK = "RANKWISE_TRACEBACK"  # when set, a mistake of rankwise is shown with where it happened
 
 # Newer typer carries its own click; its base class of wrong options and arguments is found through a public name.
@@ -38,7 +40,8 @@ _BadCommandLine: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     help="Which low-rank adapter matches full fine-tuning on my model and my data, and at what cost?",
-    epilog="Start with: rankwise study   (about a quarter of an hour on two CPU cores, no network needed)",
+    epilog="Start with: rankwise study   (about a quarter of an hour on two CPU cores, no network needed). "
+    f"{TRACEBACK}=1 shows where a fault happened.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -95,14 +98,15 @@ def _run(arguments: list[str], received: Received) -> int:
     try:
         check_arguments(arguments)
         code = typer.main.get_command(app)(arguments, standalone_mode=False)
-        return _interrupted(received) if code == INTERRUPTED else code if isinstance(code, int) else 0
+        return _interrupted(received, arguments) if code == INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Exit as stop:
-        return _interrupted(received) if stop.exit_code == INTERRUPTED else stop.exit_code
+        return _interrupted(received, arguments) if stop.exit_code == INTERRUPTED else stop.exit_code
     except _BadCommandLine as error:
+        error.message = _shown(str(error.message))  # it may quote what was typed
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(received)
+        return _interrupted(received, arguments)
     except RankwiseError as error:
         _say(str(error))
         return error.exit_code
@@ -136,8 +140,9 @@ def _ours(error: Exception) -> str:
     )
 
 
-def _interrupted(received: Received) -> int:
-    _say("interrupted; the same command continues where it stopped")
+def _interrupted(received: Received, arguments: list[str]) -> int:
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    _say("interrupted; the same command continues where it stopped" if verb in CONTINUED else "interrupted")
     return received.exit_code
 
 
@@ -149,6 +154,17 @@ def _disk(error: OSError) -> str:
 
 
 def _say(text: str) -> None:
+    typer.echo(f"rankwise: {_shown(text)}", err=True)
+
+
+def _shown(text: str) -> str:
+    """Leave out line breaks, control characters, and the middle of a sentence that quotes something endless.
+
+    What is wrong begins a sentence, and what to do ends it.
+    """
     from rankwise.report.clean import clean_text
 
-    typer.echo(f"rankwise: {clean_text(text)}", err=True)
+    text = clean_text(" ".join(text.splitlines()))
+    if len(text) <= SENTENCE:
+        return text
+    return f"{text[: SENTENCE * 2 // 3]} ... {text[-SENTENCE // 3 :]}"

@@ -78,6 +78,13 @@ def command(verb: str, *arguments: object, **options: object) -> str:
     return shlex.join(words)
 
 
+def say_text(text: str) -> None:
+    """Print text; nothing in it acts as a terminal's code."""
+    from rankwise.report.clean import clean_text
+
+    typer.echo(clean_text(text))
+
+
 def say_json(values: Any, *, sort: bool = True) -> None:
     """Print ``values`` as one line of JSON, every script's letters as they are."""
     import json

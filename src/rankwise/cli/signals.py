@@ -1,4 +1,4 @@
-"""A command that is told to end (SIGTERM, SIGHUP) ends as with Ctrl-C: what can be saved is, and one line says so."""
+"""A command that is told to end (SIGTERM, SIGHUP) ends as with Ctrl-C: what can be saved is, and a line reports it."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def train(
     from rich.markup import escape
 
     from rankwise.cli import console
-    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading, typed
+    from rankwise.cli.options import changes, listed, method_options, say_json, say_loading, say_text, typed
     from rankwise.errors import UsageError
 
     if from_ is not None:
@@ -103,7 +103,7 @@ def train(
         if json_:
             say_json(plan, sort=False)
         else:
-            typer.echo(f"{target!r}, lr {rate:g}, into {folder}")
+            say_text(f"{target!r}, lr {rate:g}, into {folder}")
         return 0
     with console.watching(folder, config.to_dict(), listed("report-to", report_to)) as progress:
         trained = run_single(config, arm, rate, folder, progress)

@@ -44,7 +44,7 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """Its name in tables and messages."""
         return f"{self.label}, order {self.number + 1}, seed {self.seed}"
 
     @property

@@ -69,7 +69,7 @@ def run_chain(
                 progress.note(f"{state}: {done} runs and scores are in the ledger and are not made again")
             outcome = Conductor(config, executor, tasks).conduct()
             found = document(config, base, tasks, outcome)
-            found["results"]["saved"] = save_adapters(config, executor, outcome, folder.path / "adapters")
+            found["results"]["saved"] = save_adapters(config, executor, tasks, outcome, folder.path / "adapters")
             found["cost"] = {
                 "seconds": time.monotonic() - started,
                 "trained_seconds": sum(run.seconds or 0.0 for run in ledger.runs()),

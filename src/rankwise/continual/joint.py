@@ -1,4 +1,4 @@
-"""The reference that is given all tasks at once: what a stream's strategies would reach if nothing came late."""
+"""The reference that trains on all tasks at once: what could be reached if tasks had no order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def train_joint(
 
     Args:
         seed_of: from a stream's seed and a task's name to a run's seed.
-        plan: is told the runs before they are trained.
+        plan: called with the runs before they are trained.
     """
     loaded = list(tasks.values())
     splits = to_train(JOINT, [e for task in loaded for e in task.train], loaded[0].selection)

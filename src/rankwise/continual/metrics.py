@@ -1,4 +1,4 @@
-"""What a stream's score matrix says: AP, learned, BWT, forgetting, FWT, with crossed intervals (CONTINUAL 3).
+"""What a stream's score matrix says: AP, learned, BWT, forgetting, FWT, with crossed intervals.
 
 R[i, j] is the score on task j after task i was learned, row 0 the untouched base; T tasks, pos(j) where j was learned:
 

@@ -1,4 +1,4 @@
-"""Which adapter answers when nobody says which task it is: the nearest centroid, or none (CoLoR, arXiv 2311.17601).
+"""Which adapter answers when the task is not known: the nearest centroid's, or none (CoLoR, arXiv 2311.17601).
 
 The feature of an example is the mean of the untouched model's last hidden states over its prompt, on the unit sphere.
 Every task keeps k centroids of its training examples (k-means) and a radius: how far from them its examples lie.
@@ -22,7 +22,7 @@ FEATURE = "mean of the untouched model's last hidden states over the prompt, sca
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Where a task's examples are: centroids (k, d), and how far the farthest example lay from those of others."""
+    """Where a task's examples are: centroids (k, d), and the radius within which they lie (see :func:`region`)."""
 
     centroids: Tensor
     radius: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,24 @@ from rankwise.continual.fusing import save
 from rankwise.continual.outcome import Outcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
+from rankwise.continual.tasks import Loaded
+from rankwise.data import common_form
 from rankwise.execution.executor import Executor
+from rankwise.models import write_form
 from rankwise.studies.results.file import write_document
 
 ROUTER = "router.json"
 
 
-def save_adapters(config: Stream, executor: Executor, outcome: Outcome, folder: Path) -> list[dict[str, Any]]:
-    """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads."""
+def save_adapters(
+    config: Stream, executor: Executor, tasks: Mapping[str, Loaded], outcome: Outcome, folder: Path
+) -> list[dict[str, Any]]:
+    """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads.
+
+    Beside each lies how its training data were written: those of all tasks, or of an expert's own.
+    """
     saved = []
+    all_tasks = common_form(loaded.form for loaded in tasks.values())
     for chain in outcome.ended:
         if chain.number or chain.seed != config.seeds[0]:
             continue
@@ -29,16 +39,19 @@ def save_adapters(config: Stream, executor: Executor, outcome: Outcome, folder: 
         if chain.strategy.answers == "one":
             assert chain.last is not None
             save(executor, plain, chain.last, place)
+            write_form(place, all_tasks)
             saved.append({"strategy": chain.label, "folder": f"adapters/{chain.label}", "what": "exact", "error": 0.0})
             if config.rank_budget is not None:
                 name = f"{chain.label}-rank-{config.rank_budget}"
                 shutil.rmtree(folder / name, ignore_errors=True)
                 error = save(executor, plain, chain.last, folder / name, rank=config.rank_budget)
+                write_form(folder / name, all_tasks)
                 what = f"SVD to rank {config.rank_budget}"
                 saved.append({"strategy": chain.label, "folder": f"adapters/{name}", "what": what, "error": error})
             continue
         for name, state in chain.states.items():
             save(executor, plain, state, place / name)
+            write_form(place / name, tasks[name].form)
             where = f"adapters/{chain.label}/{name}"
             saved.append({"strategy": chain.label, "folder": where, "what": f"expert for {name}", "error": 0.0})
         if chain.strategy.answers == "router":

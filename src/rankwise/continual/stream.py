@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
 from rankwise.reading import read_mapping
-from rankwise.studies.config import MOST, Amount, ColumnsSetting, Count, Seed, Strict
+from rankwise.studies.config import MOST, RUNS, Amount, ColumnsSetting, Count, Seed, Strict
 from rankwise.studies.settings import merged
 
 JOINT = "joint"
@@ -54,7 +55,7 @@ class Task(Strict):
 
     @model_serializer(mode="wrap")
     def _plain(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``columns`` out where there are none: streams are compared with folders that never heard of them."""
+        """Leave ``columns`` out where there are none, so that a stream equals that of an older folder."""
         values: dict[str, Any] = written(self)
         return values if self.columns else {name: value for name, value in values.items() if name != "columns"}
 
@@ -101,6 +102,9 @@ class Stream(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stream:
+        crossed = (self.tasks, (*self.strategies, *self.references), self.orders or (0,), self.seeds)
+        if (runs := math.prod(map(len, crossed))) > RUNS:
+            raise ValueError(f"its lists make {runs:,} runs, more than {RUNS:,}; shorten some, or use several streams")
         ids = [task.id for task in self.tasks]
         for place, name in enumerate(ids):
             if name in ids[:place]:
@@ -257,7 +261,7 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     """
     scale = str(values.get("scale", "quick"))
     if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+        raise UsageError(f"{where}: {unknown('scale', scale, SCALES)}")
     filled = {**SCALES[scale], **values, "scale": scale}
     strategies = filled.get("strategies", ())
     if not isinstance(strategies, list | tuple):
@@ -265,6 +269,8 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     filled["strategies"] = [{"name": one} if isinstance(one, str) else one for one in strategies]
     try:
         return Stream.model_validate(filled)
+    except UsageError as error:  # of a strategy, which does not know where it stands
+        raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "tasks"

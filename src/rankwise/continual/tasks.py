@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rankwise.adapters.events import Orthogonalize
 from rankwise.continual.stream import Stream, Task
-from rankwise.data import Encoded, Limits, Splits, load_data
+from rankwise.data import Encoded, InputForm, Limits, Splits, load_data
 from rankwise.data.load import fingerprint
 from rankwise.data.unicode import composed
 from rankwise.errors import UsageError
@@ -23,6 +23,7 @@ class Loaded:
     Attributes:
         fingerprint: of all ids and masks, training and test.
         notes: what a reader should know about the data.
+        form: how its training data are written, if they all are alike.
     """
 
     task: Task
@@ -31,6 +32,7 @@ class Loaded:
     test: tuple[Encoded, ...]
     fingerprint: str
     notes: tuple[str, ...]
+    form: InputForm | None = None
 
     @property
     def tested(self) -> str:
@@ -74,7 +76,7 @@ def _load(config: Stream, task: Task, base: Base) -> Loaded:
     seen = {_text(example, base) for example in own.train}
     if leaked := sum(_text(example, base) in seen for example in tested.test):
         notes += (f"{task.id}: {leaked} test examples are also training examples",)
-    return Loaded(task, own.train, own.selection, tested.test, fingerprint(own.train, tested.test), notes)
+    return Loaded(task, own.train, own.selection, tested.test, fingerprint(own.train, tested.test), notes, own.form)
 
 
 def _text(example: Encoded, base: Base) -> str:

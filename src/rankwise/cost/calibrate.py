@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices: the floor of any time estimate (ENGINE 5)."""
+"""How fast this machine multiplies matrices: the floor of any time estimate."""
 
 from __future__ import annotations
 

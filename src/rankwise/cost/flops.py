@@ -1,4 +1,4 @@
-"""Useful floating-point operations of a run: real tokens only, nothing recomputed (ENGINE 5).
+"""Useful floating-point operations of a run: real tokens only, nothing recomputed (docs/design/engine.md#operations).
 
     adapter: tok (4 N_lin - 2 N_below + 6 N_adapter) + targets 4 V d + 6 d_attn sum S^2
     full:    tok  6 N_lin                            + targets 6 V d + 6 d_attn sum S^2

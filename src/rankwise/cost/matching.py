@@ -1,4 +1,4 @@
-"""Ranks at which attention-only and MLP-only adapters train about as many parameters (METHODS 3.1).
+"""Ranks at which attention-only and MLP-only adapters train about as many parameters.
 
 At one rank the MLP adapter is about three times as large as the attention adapter, so "MLP beats attention at rank
 128" compares sizes as much as places. Matching picks one rank for each from a list of candidates.

@@ -1,4 +1,4 @@
-"""Memory of training, by part, in bytes (METHODS 2.3).
+"""Memory of training, by part, in bytes.
 
 Weights, gradients and optimizer state are exact: they are what the engine holds at the end of a step, before
 gradients are dropped, before events of the adapter changed anything (what they remember and merge is not counted).

@@ -1,7 +1,7 @@
 """Where examples come from. Open with :func:`load_data`; it hands over tokens with a mask of what to learn."""
 
 from rankwise.data.examples import CompletionStyle, Encoded, Example, ExampleSplits, Limits, Message, Splits
-from rankwise.data.input_form import InputForm, asked_in, form_of, written_in
+from rankwise.data.input_form import InputForm, asked_in, common_form, form_of, written_in
 from rankwise.data.load import NAMES, is_generated, load_data, load_examples, load_test, preview
 from rankwise.data.profile import Profile, SplitProfile, profile
 
@@ -18,6 +18,7 @@ __all__ = [
     "SplitProfile",
     "Splits",
     "asked_in",
+    "common_form",
     "form_of",
     "is_generated",
     "load_data",

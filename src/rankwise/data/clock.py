@@ -1,4 +1,4 @@
-"""The moment that chat templates print: one and the same, so that the same data give the same ids tomorrow.
+"""Chat templates that print the time get one fixed moment, so that the same data give the same ids tomorrow.
 
 A template can read the time from two places: ``date_string``, which Llama 3's take as an argument, and
 ``strftime_now``, the one function of the clock that transformers gives to every template. Arguments cannot take its

@@ -24,7 +24,7 @@ ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 
 
 class Renamed(NamedTuple):
-    """Rows under the names that were asked for, columns that nothing is made of, and what to tell of it."""
+    """Rows under the names that were asked for, the columns that are not used, and notes for the reader."""
 
     splits: dict[str, Rows]
     unread: tuple[str, ...]

@@ -92,7 +92,7 @@ class ExampleSplits:
 
     Attributes:
         form: shape of the source's rows ("svamp", "messages"), or "generated".
-        unread: columns of the source that nothing is made of.
+        unread: columns of the source that are not used.
         leaked: examples removed from train and selection because a held-out split has them too.
         unseen: labels of a classification's test split that no training row has, where nobody listed the options.
         skip: whether examples that cannot be written out are left out.

@@ -6,7 +6,7 @@ line break that training did not have changes the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rankwise.data.examples import CompletionStyle, Example, ExampleSplits, Message
@@ -34,6 +34,15 @@ def form_of(examples: Sequence[Example], completion_style: CompletionStyle) -> I
         return None
     systems = {opening.content if (opening := example.messages[0]).role == "system" else None for example in examples}
     return InputForm(chats.pop(), systems.pop() if len(systems) == 1 else None, completion_style)
+
+
+def common_form(forms: Iterable[InputForm | None]) -> InputForm | None:
+    """Return what several sets of training data have in common; None where that is not even chat or plain text."""
+    found = set(forms)
+    if None in found or len({(form.chat, form.completion_style) for form in found if form}) != 1:
+        return None
+    one = next(form for form in found if form)
+    return one if len(found) == 1 else replace(one, system=None)
 
 
 def asked_in(form: InputForm | None, text: str, system: str | None = None) -> Example:

@@ -16,7 +16,7 @@ SELECTION_SHARE = 0.1  # of the training examples
 class Found:
     """What a source holds: train always, selection and test perhaps; and how it was read.
 
-    ``form`` is the name of the rows' shape, ``unread`` the columns that nothing is made of, ``unseen`` the labels that
+    ``form`` is the name of the rows' shape, ``unread`` the columns that are not used, ``unseen`` the labels that
     only the test split has.
     """
 

@@ -8,7 +8,7 @@ from rankwise.data.examples import CompletionStyle, Example, Message
 def completion(explanation: str, answer: str, style: CompletionStyle) -> str:
     """Join a worked solution and its answer.
 
-    ``hashes`` is GSM8K's form, ``explanation\\n#### answer``. ``think`` is the tutorial's (METHODS.md 16.1),
+    ``hashes`` is GSM8K's form, ``explanation\\n#### answer``. ``think`` is that of scale ``tutorial``,
     ``<think>\\nexplanation\\n</think>\\nanswer``.
     """
     if style == "think":

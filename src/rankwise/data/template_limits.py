@@ -78,7 +78,7 @@ class _Limited(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as in Jinja)
         __self.look()
-        if isinstance(text := getattr(__obj, "__self__", None), str):
+        if isinstance(text := getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None), str):
             _check_growth(getattr(__obj, "__name__", ""), text, (*args, *kwargs.values()))
         return super().call(__context, __obj, *args, **kwargs)
 
@@ -111,7 +111,7 @@ def _check_growth(how: str, text: str, values: tuple[Any, ...]) -> None:
                 _check_length(value)
     elif how == "replace" and len(values) >= 2 and all(isinstance(value, str) for value in values[:2]):
         _check_length(len(text) + text.count(values[0]) * len(values[1]))
-    elif how == "format" and (wide := WIDE.search(text)):
+    elif how in ("format", "format_map") and (wide := WIDE.search(text)):
         raise OverflowError(f"it formats with a width of {wide[1]!r}")
 
 

@@ -41,6 +41,7 @@ PUBLIC = (
     "evaluation.exact_match",
     "evaluation.generate",
     "evaluation.logits",
+    "evaluation.patience",
     "evaluation.scoring",
     "events.driver",
     "events.summary",

@@ -20,7 +20,7 @@ class PrivateBase:
     """A model that shares every tensor with the base but the weights ``adapter`` sits on.
 
     Those are copies in the base's dtype, each with a float32 master where that is narrower: small changes add up there
-    and are rounded into the working weight (DESIGN 4).
+    and are rounded into the working weight (docs/design/engine.md#master-weights).
 
     Attributes:
         model: the copy; the adapter is attached to it.

@@ -236,7 +236,7 @@ class Run:
         return loss
 
     def _tell_of_window(self) -> None:
-        """The passes are done, so what events did before them stands."""
+        """Report what events did before the passes: these are done, so the window will not begin again."""
         for record in self.told:
             self.result.events.append(record)
             self.tell(record)
@@ -293,7 +293,7 @@ class Run:
         return replace(self.result, status="paused")
 
     def close(self) -> None:
-        """Leave the base as it was found, in the middle of a window too; a given trainee is its maker's to close."""
+        """Leave the base as it was found, in the middle of a window too; a given trainee is closed by who gave it."""
         if self.events:
             self.events.widen()
         if not self.given:

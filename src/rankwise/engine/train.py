@@ -103,7 +103,7 @@ def train_pack(
             Ctrl-C, SIGTERM or SIGHUP asks to stop.
 
     A fault of one run (its adapter does not fit, its observer raises, its memory does not suffice even alone) makes
-    its result "failed" with the reason; a disk that cannot be written is everybody's and is raised.
+    its result "failed" with the reason; a disk that cannot be written concerns all runs and is raised.
 
     Raises:
         OSError: a checkpoint or an adapter could not be written.

@@ -14,10 +14,12 @@ from typing import Any
 
 from rankwise.adapters import Full
 from rankwise.engine import CHECKPOINT, Forward, RunResult, State, checkpoint_step, train_pack
+from rankwise.errors import RunError
 from rankwise.execution.attempt import ADAPTER, STATE, Attempt
 from rankwise.execution.job import Job
 from rankwise.execution.packing import FULL_RATE, SplitSize, memory_budget, plan_packs, run_cost
 from rankwise.execution.progress import Progress
+from rankwise.execution.restore import restored
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.keys import run_key
 from rankwise.ledger.store import Ledger
@@ -97,12 +99,16 @@ class Executor:
         return found.result
 
     def state(self, job: Job) -> State:
-        """Read the state a finished job ended with.
+        """Read the state a finished job ended with; one that cannot be used is made again, bit for bit.
 
         Raises:
-            RunError: it is missing, damaged or changed.
+            RunError: that gave other numbers than the ledger has of the run.
         """
-        return State.read(self.run_folder(job) / STATE)
+        path = self.run_folder(job) / STATE
+        try:
+            return State.read(path)
+        except RunError as error:
+            return restored(self, job, path, str(error).partition(";")[0])
 
     def run_folder(self, job: Job) -> Path:
         """Where a job's files are."""

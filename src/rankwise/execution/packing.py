@@ -1,10 +1,10 @@
 """The planner: which runs share passes, under a memory budget, and what all of it will cost.
 
-Packing removes no operations, it fills the machine (ENGINE 1): matrix products reach their full rate at some number of
-tokens per pass, about 512 on a CPU. Runs whose own passes are that long gain nothing from neighbors and go one after
-another; shorter ones share passes until they are that long together. A pack is a queue with a width: a run that ends
-makes room for the next. Which runs may share passes at all is said in ``engine/pack/sharing.py``. No choice made here
-changes a number of any run.
+Packing removes no operations, it makes matrix products longer (docs/design/engine.md#what-a-pack-gains): they reach
+their full rate at some number of tokens per pass, about 512 on a CPU. Runs whose own passes are that long gain nothing
+from neighbors and go one after another; shorter ones share passes until they are that long together. A pack is a queue
+with a width: a run that ends makes room for the next. Which runs may share passes at all
+is said in ``engine/pack/sharing.py``. No choice made here changes a number of any run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rankwise.engine.batches import workload
 from rankwise.engine.fast.attention import KEPT
 from rankwise.engine.pack.sharing import company
 
-FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs (ENGINE 1), an assumption on GPUs
+FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs, an assumption on GPUs
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a study tells whoever watches it. The base class says nothing; the command line draws it."""
+"""What a running study reports. The base class ignores all of it; the command line shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Progress:
         """A run begins."""
 
     def together(self, runs: int, steps: int) -> None:
-        """Several runs begin in shared passes, ``steps`` steps in all; each is told from start to done afterwards."""
+        """Several runs begin in shared passes, ``steps`` steps in all; calls from start to done follow for each."""
 
     def advance(self) -> None:
         """One of them took a step."""

@@ -1,8 +1,7 @@
-"""``generation_config.json`` beside weights that are handed on: others stop where training ended replies."""
+"""``generation_config.json`` beside exported weights: other programs then stop where replies ended in training."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from rankwise.data.ends import end_ids
 from rankwise.files import write_json
 from rankwise.models.folder import TOKENIZER_FILES
 from rankwise.models.quiet import quiet
+from rankwise.reading import read_object
 
 NAME = "generation_config.json"
 
@@ -24,7 +24,7 @@ def write_ends(folder: Path, tokenizer: Any, model: Any) -> tuple[str, ...]:
     """
     path = folder / NAME
     if path.is_file():
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = read_object(path)
     else:
         own = getattr(model, "generation_config", None)
         stated = own.to_diff_dict() if own is not None else {}
@@ -47,5 +47,5 @@ def tokenizer_in(folder: Path) -> Any:
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError):
+    except Exception:  # its files can be wrong in many ways, and the library in Rust raises plain ones
         return None

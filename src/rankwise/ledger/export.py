@@ -39,8 +39,16 @@ def export(
         raise UsageError(f"the ledger in {folder} has no runs yet; repeat the study's command first.")
     first = out or folder / f"runs.{form}"
     second = first.with_name(f"{first.stem}-examples{first.suffix}")
-    tables = ((first, [run_row(run) for run in runs]), (second, [row for run in runs for row in example_rows(run)]))
-    for path, rows in tables:
+    told: tuple[list[Row], list[Row]] = ([], [])
+    for run in runs:
+        try:
+            about, scored = run_row(run), list(example_rows(run))
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):  # of an earlier, unverified ledger
+            note(f"run {run.key} in {folder / NAME} does not hold what a run's result holds; it is left out")
+            continue
+        told[0].append(about)
+        told[1].extend(scored)
+    for path, rows in zip((first, second), told, strict=True):
         with replacing(path) as temporary:
             WRITERS[form](even(rows), temporary)
     return first, second

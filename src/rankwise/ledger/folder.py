@@ -123,7 +123,7 @@ class StudyFolder:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse a path that holds something else than a study, so that nobody's folder fills with our files.
+    """Refuse a path that holds something else than a study, so that no other folder fills with our files.
 
     Raises:
         UsageError: ``path`` is a file, cannot be read, or is a folder with content but no ``study.yaml``.

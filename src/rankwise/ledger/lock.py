@@ -12,6 +12,7 @@ from types import TracebackType
 
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import LOCK_NAME, refuse_foreign, writing_to
+from rankwise.locks import holder, sign
 
 
 class StudyLock:
@@ -22,7 +23,7 @@ class StudyLock:
     stays, because removing it would let a third process lock a new file while a second waits on the old one.
 
     Raises:
-        UsageError: another process holds the folder (the message names its pid), the folder is something
+        UsageError: another process holds the folder (the message names its pid and since when), the folder is something
             else than a study (nothing is written there), or it cannot be written.
     """
 
@@ -38,19 +39,23 @@ class StudyLock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+            who = holder(handle, self._written())
             os.close(handle)
             raise UsageError(
                 f"the study in {self.folder} is being written by another process"
-                f"{f' (pid {holder})' if holder else ''}; wait for it, stop it, or choose another --out"
+                f"{f' ({who})' if who else ''}; wait for it, stop it, or choose another --out"
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        sign(handle)
         self._handle = handle
         return self
 
+    def _written(self) -> list[Path]:
+        """What a study writes while it lives: its ledger, its runs' metrics and checkpoints."""
+        own = [path for path in self.folder.glob("*") if path.name != LOCK_NAME]
+        return [*own, *self.folder.glob("runs/*/*")]
+
     def _open(self) -> int:
-        """Open the lock file: never what it may point to, and nothing that is somebody else's."""
+        """Open the lock file: never through a link, and never a file that is not a lock of ours."""
         path = self.folder / LOCK_NAME
         handle = None
         try:

@@ -16,7 +16,7 @@ _UNREADABLE = 10_000  # places in a row that cannot be read: there is nothing mo
 
 
 def create(path: Path, rows: Iterable[Row] = ()) -> None:
-    """Make a ledger of ``rows``: built beside and renamed in, so that a half-made one is never a normal sight."""
+    """Make a ledger of ``rows``, built beside its place and renamed into it, so that nobody ever reads half of one."""
     with replacing(path) as temporary, contextlib.closing(sqlite3.connect(temporary)) as db:
         db.execute("PRAGMA journal_mode = OFF")
         db.executescript(SCHEMA)
@@ -41,7 +41,7 @@ def set_aside(path: Path, rows: list[Row]) -> str:
 
 
 def salvage(path: Path) -> tuple[list[Run], int]:
-    """Return the runs that a damaged ledger still holds, and how many rows it holds of which nothing is sure.
+    """Return the runs that a damaged ledger still holds, and how many of its rows cannot be trusted.
 
     The file itself is not touched: a copy is read, whatever a kill left in its journal undone. Rows in pages that
     cannot be read are not counted.

@@ -1,4 +1,4 @@
-"""One row of the ledger: its columns, its digest, and the run it tells of."""
+"""One row of the ledger: its columns, its digest, and the run that it records."""
 
 from __future__ import annotations
 
@@ -71,14 +71,18 @@ def digest(facts: Row) -> str:
 def to_run(row: Row) -> Run | None:
     """Return the run of a row (``COLUMNS``), or None: the row is not the one that was written."""
     facts, stated = row[:-1], row[-1]
-    if stated != UNVERIFIED and stated != digest(facts):
+    if any(isinstance(cell, bytes) for cell in row) or (stated != UNVERIFIED and stated != digest(facts)):
         return None
     key, label, spec, status, reason, result, seconds, started, finished, step = facts
     try:
-        for text in (key, label, spec, status):
+        for text in (key, label, spec, status, *(cell for cell in (reason, started, finished) if cell is not None)):
             text.encode("utf-8")  # rows without a digest may hold anything
-        parsed = None if result is None else json.loads(result)
-        return Run(key, label, json.loads(spec), status, reason, parsed, seconds, started, finished, step)
+        chosen, parsed = json.loads(spec), None if result is None else json.loads(result)
+        if not (
+            isinstance(chosen, dict) and isinstance(parsed, dict | None) and isinstance(seconds, float | int | None)
+        ):
+            return None
+        return Run(key, label, chosen, status, reason, parsed, seconds, started, finished, step)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -18,10 +18,10 @@ class Card:
     """One published method as one choice per axis.
 
     Attributes:
-        name: catalogue name (METHODS.md's heading in snake_case).
+        name: catalogue name: the paper's short name in snake_case.
         axes: what differs from LoRA, axis to choice.
         export_rank: rank of the exact plain-LoRA form, for instance ``"r"`` or ``"2r"``; ``"-"`` if there is none.
-        fidelity: what the implementation is held against.
+        fidelity: what the implementation is compared with, and how closely it agrees.
         owns_base: trains a private copy of the base.
         build: makes the spec from keyword options, and refuses one it does not take; it is ``rankwise.methods.NAME``.
             Beside the method's own it takes ``events``: what happens while training, after the method's own events.

@@ -59,7 +59,7 @@ class Pair:
 def pairs() -> tuple[Pair, ...]:
     """Return every parametrization with every choice on the other axes, those of placement left out.
 
-    What is said of two holds with defaults elsewhere: the first init that can start the parametrization, no event.
+    A pair is judged with defaults on all other axes: the first init that can start the parametrization, no event.
     """
     found = []
     for parametrization in (make() for make in PARAMETRIZATIONS.values()):

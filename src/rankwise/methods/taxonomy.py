@@ -7,7 +7,7 @@ singular vectors span (rows, columns, outputs), 3 turns the singular vectors. Tr
 The general classes: additive (new parts beside the weights), selective (some of the weights, or of their differences),
 reparameterised (the weights as a function of fewer numbers), hybrid.
 
-Deviations: rotations (OFT, BOFT, HRA) and the tuning of norms are not placed by the survey; they go by the definition.
+Deviations: rotations (OFT, BOFT, HRA) and the tuning of norms are not placed in 2407.05417; they go by its definition.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TAGS = {
 
 
 def tag(spec: Adapter | Full) -> Tag:
-    """Return a method's tag; SVDiff, which shifts singular values behind a ReLU, is a combination in the survey."""
+    """Return a method's tag; SVDiff, which shifts singular values behind a ReLU, is a combination in 2407.05417."""
     if isinstance(spec, Full):
         return TAGS["whole-matrix"]
     if isinstance(spec.parametrization, Spectrum) and spec.parametrization.form == "shift":

@@ -141,7 +141,9 @@ def _load(folder: Path) -> Any:
 
     try:
         with quiet():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            tokenizer(_SAMPLE)  # some of its settings are looked at only now
+            return tokenizer
     except Exception as error:  # its files can be wrong in many ways
         raise UsageError(
             f"the tokenizer in {folder} cannot be read ({reason_of(error)}); copy all its files there, "

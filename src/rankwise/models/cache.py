@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rankwise.errors import UsageError
 from rankwise.files import sync_folder, write_json
+from rankwise.locks import waiting_for
+from rankwise.reading import read_object
 
 MANIFEST = "manifest.json"
+PATIENCE = 300.0  # seconds for another process to fill it; the default model takes ten
 
 
 def cache_folder() -> Path:
@@ -42,7 +42,7 @@ def read_entry(folder: Path) -> dict[str, Any] | None:
         truncated or changed, or holds a file (hidden ones aside) that the manifest does not list.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_object(folder / MANIFEST)
         files, facts = manifest["files"], manifest["facts"]
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         if present != {*files, MANIFEST}:
@@ -50,7 +50,7 @@ def read_entry(folder: Path) -> dict[str, Any] | None:
         sizes_fit = all((folder / name).stat().st_size == entry["bytes"] for name, entry in files.items())
         if sizes_fit and all(sha256_of(folder / name) == entry["sha256"] for name, entry in files.items()):
             return dict(facts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, UsageError, KeyError, TypeError, AttributeError):
         pass
     return None
 
@@ -61,11 +61,11 @@ def write_entry(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[st
     It appears whole or not at all. Of several processes, one fills and the others wait and take its result.
 
     Raises:
-        UsageError: the cache cannot be written.
+        UsageError: the cache cannot be written, or another process fills it and does not end.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f".{folder.name}.lock"):
+        with waiting_for(folder.parent / f".{folder.name}.lock", f"the model cache {folder}", PATIENCE):
             if (facts := read_entry(folder)) is not None:
                 return facts  # another process was first
             for stale in folder.parent.glob(f".{folder.name}.*.tmp"):
@@ -97,13 +97,3 @@ def _seal(folder: Path, facts: dict[str, Any]) -> None:
         files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     write_json(folder / MANIFEST, {"facts": facts, "files": files})
     folder.chmod(0o755)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -1,4 +1,4 @@
-"""Where data meet a base: every token id has a row in its embedding, and no row of data outgrows its positions."""
+"""Checks data against a base: every token id has a row in its embedding, and no row of data outgrows its positions."""
 
 from __future__ import annotations
 

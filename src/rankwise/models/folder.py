@@ -10,11 +10,13 @@ from rankwise.errors import UsageError
 from rankwise.models.config_limits import check_config_sizes
 from rankwise.models.quiet import quiet
 from rankwise.reading import read_object
+from rankwise.reading.tensor_header import read_header
 
 if TYPE_CHECKING:
     import torch
 
 INDEX = "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
@@ -45,12 +47,8 @@ def stored_dtype(folder: Path, files: list[str]) -> torch.dtype:
     float16 becomes float32, which holds it exactly and which every processor computes with.
     """
     import torch
-    from safetensors import safe_open
 
-    kinds = set()
-    for name in files:
-        with safe_open(folder / name, framework="pt") as file:
-            kinds |= {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
+    kinds = {place.kind for name in files for place in read_header(folder / name).tensors.values()}
     if "F64" in kinds:
         return torch.float64
     return torch.float32 if kinds & {"F32", "F16"} else torch.bfloat16
@@ -84,6 +82,7 @@ def _load_checked(source: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            tokenizer("a")  # some of its settings are looked at only now
     except Exception as error:  # a config can be wrong in as many ways as there are architectures
         raise UsageError(f"cannot load the model {source}: {reason_of(error)}") from error
     # Transformers would fill these at random and only warn.
@@ -106,6 +105,8 @@ def _check_config(folder: Path) -> None:
         check_config_sizes(config, path)
         if not isinstance(config.get("model_type"), str):
             raise UsageError(f"{path} names no model_type; give a folder in the Hugging Face layout")
+        if (folder / GENERATION).is_file():
+            read_object(folder / GENERATION)
         return
     if (folder / "adapter_config.json").is_file():
         raise UsageError(f"{folder} is an adapter, not a model; give its base, and attach the adapter to it")
@@ -115,8 +116,6 @@ def _check_config(folder: Path) -> None:
 
 
 def _check_weights(folder: Path) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
     if (folder / INDEX).is_file():
         files = read_object(folder / INDEX).get("weight_map")
         if not isinstance(files, dict) or not files or not all(isinstance(name, str) for name in files.values()):
@@ -135,11 +134,7 @@ def _check_weights(folder: Path) -> list[str]:
     if missing:
         raise UsageError(f"{folder} lacks {missing[0]}; copy the weights there")
     for name in names:
-        try:
-            with safe_open(folder / name, framework="pt") as file:  # reads the header, compares the file's length
-                kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{folder / name} is truncated or damaged ({reason_of(error)}); copy it again") from None
+        kinds = {key: place.kind for key, place in read_header(folder / name).tensors.items()}
         if narrow := [key for key, kind in kinds.items() if kind.startswith(("F8_", "F6_", "F4"))]:
             raise UsageError(
                 f"{folder / name}: {narrow[0]} is {kinds[narrow[0]]}, quantized; give the model it was made from"

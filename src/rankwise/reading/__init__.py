@@ -12,5 +12,8 @@ from rankwise.reading.yaml_text import parse_yaml, read_mapping
 
 __all__ = ["Options", "Pattern", "parse_json", "parse_yaml", "read_json", "read_mapping", "read_object", "read_text"]
 
-PUBLIC = ()
+PUBLIC = (
+    "tensor_header",
+    "tensors",
+)
 """Modules that other rooms import."""

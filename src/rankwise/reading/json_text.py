@@ -1,4 +1,4 @@
-"""JSON: nesting and digits have limits, a key comes once, and the place of a fault is told."""
+"""JSON: nesting and digits have limits, a key comes once, and a fault is reported with its place."""
 
 from __future__ import annotations
 

@@ -12,10 +12,13 @@ from typing import Any
 import regex
 
 from rankwise.errors import UsageError
+from rankwise.reading.pattern_size import MOST, largest_count, size
 
 SECONDS = 2.0  # of one match, and of all slow ones together; names of modules take microseconds
 QUICK = 0.05  # seconds of a match that nobody counts
 LENGTH = 10_000  # characters of a pattern
+SHOWN = 200  # of them in a sentence
+SIZE = 100_000  # characters of one whose counts are written out, as compiling does
 
 
 class Pattern:
@@ -34,11 +37,21 @@ class Pattern:
         self.text, self.where, self._left = text, where, SECONDS
         if len(text) > LENGTH:
             raise UsageError(f"{where} has {len(text):,} characters; a pattern may have {LENGTH:,}")
+        shown = repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+        if largest_count(text) > MOST:
+            raise UsageError(
+                f"{where} {shown} repeats more than {MOST:,} times; write a smaller count, or * for any number"
+            )
+        if size(text) > SIZE:
+            raise UsageError(
+                f"{where} {shown} is longer than {SIZE:,} characters with its counts written out; counts inside each "
+                "other multiply: write smaller ones, or * for any number"
+            )
         try:
             regex.compile(text, regex.VERSION0)  # alone too: what is around may close its brackets
             self._compiled = regex.compile(text.join(around), regex.VERSION0)
-        except (regex.error, RecursionError, OverflowError, ValueError) as error:
-            raise UsageError(f"{where} {text!r} is not a regular expression: {error}") from None
+        except (regex.error, RecursionError, OverflowError, ValueError, MemoryError) as error:
+            raise UsageError(f"{where} {shown} is not a regular expression: {error}") from None
 
     def found_in(self, name: str) -> bool:
         """Whether it matches anywhere in ``name``."""

@@ -17,7 +17,7 @@ def read_text(path: Path, *, most: int | None = CONFIG_BYTES, cure: str = "copy 
         cure: what to do about a file that cannot be read; it ends the sentence.
 
     Raises:
-        FileNotFoundError: there is none (the caller knows what it was to be).
+        FileNotFoundError: there is none (the caller says what is missing).
         UsageError: it is no file, too large, not to be read, or not UTF-8.
     """
     try:

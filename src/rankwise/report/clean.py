@@ -12,6 +12,7 @@ from typing import Any
 KEPT = "\n\t"
 FORBIDDEN = ("Cc", "Cs")  # controls and lone surrogates
 NOT_XML = ("\ufffe", "\uffff")
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # turn the direction of whatever text comes next
 
 
 def clean(value: Any) -> Any:
@@ -26,11 +27,11 @@ def clean(value: Any) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """``text`` without control characters (line breaks and tabs stay) and other code points that XML forbids."""
+    """``text`` without control characters (line breaks and tabs stay), marks of direction, and what XML forbids."""
     if text.isprintable():
         return text
     return "".join(character for character in text if character in KEPT or _shown(character))
 
 
 def _shown(character: str) -> bool:
-    return unicodedata.category(character) not in FORBIDDEN and character not in NOT_XML
+    return unicodedata.category(character) not in FORBIDDEN and character not in (*NOT_XML, *TURNING)

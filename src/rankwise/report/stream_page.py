@@ -113,14 +113,14 @@ def setup(document: Document) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, study["seeds"]))),
     ]
     names = ("rank", "alpha", "placement", "lr", "steps", "batch", "schedule", "warmup", "clip", "dtype", "event")
-    found += [(name, str(study[name])) for name in names if study[name] is not None]
+    found += [(name, str(study[name])) for name in names if study.get(name) is not None]
     found += [(s["label"], s["formula"]) for s in document["results"]["strategies"]]
     found += [(name, str(origin[name])) for name in ("command", "rankwise", "commit", "torch", "cpu", "created")]
     return [*found, ("time spent training and scoring", f"{document['cost']['trained_seconds']:.0f} s")]
 
 
 def log(document: Document) -> list[str]:
-    """What events did, and the training lines of the note's regularizer as users know them."""
+    """What events did, and the losses that penalty ``colora-note`` adds, line by line as the log it is from."""
     lines = []
     for strategy in document["results"]["strategies"]:
         for chain in strategy["chains"]:

@@ -22,7 +22,7 @@ class Typed:
 
     @classmethod
     def read(cls, command: str) -> Typed:
-        """Take a recorded command apart; another command than ``rankwise study`` says nothing."""
+        """Take a recorded command apart; another command than ``rankwise study`` gives an empty one."""
         try:
             words = shlex.split(command)
         except ValueError:  # an unbalanced quote in a recorded command: fall back to words

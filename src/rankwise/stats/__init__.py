@@ -2,8 +2,8 @@
 
 Pure numpy and scipy; nothing here knows what an arm is made of. Reading order: ``scores`` (what is measured),
 ``crossed`` (its uncertainty), ``contrast`` (regret, recovery, the verdict's contrast), ``verdict`` and
-``multiplicity`` (what may be claimed), ``planning`` (what would decide), ``simulation`` (the evidence that the
-intervals cover), ``bootstrap`` (a cross-check), ``trend`` and ``mcnemar``.
+``multiplicity`` (what may be claimed), ``planning`` (what would decide), ``bootstrap`` (a cross-check), ``trend`` and
+``mcnemar``. The evidence that the intervals cover is ``docs/simulation.py``.
 """
 
 PUBLIC = (

@@ -9,7 +9,7 @@ With mean squares MS_s (seeds), MS_i (examples), MS_e (interaction), the varianc
 ``(MS_s + MS_i - MS_e) / (S N)``, and t has Satterthwaite's degrees of freedom (Satterthwaite 1946). Runs of arm and
 reference under different seeds are separate *groups*: each adds its own ``(MS_s - MS_e) / (S N)``.
 
-Two guards, both chosen by `rankwise.stats.simulation` and not by taste:
+Two guards, both chosen by `docs/simulation.py` and not by taste:
 
 1. A group's ``MS_s - MS_e`` counts as zero when negative, so the variance is never below ``MS_i / (S N)``.
    (Also requiring at least ``MS_s / (S N)`` never changed a coverage by 0.1 % and was dropped.)

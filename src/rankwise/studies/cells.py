@@ -46,7 +46,7 @@ class Cell:
 
 
 class AllCells(Passing):
-    """Tells one listener about cell after cell: counts go on from cell to cell instead of starting again.
+    """Reports the progress of all cells as one: counts go on from cell to cell instead of starting again.
 
     Args:
         expected: about how many runs each cell takes.
@@ -58,7 +58,7 @@ class AllCells(Passing):
         self.before = self.total = 0
 
     def next_cell(self) -> None:
-        """Begin the next cell: what the last one planned is behind it."""
+        """Begin the next cell: all runs of the last one are done."""
         self.before += self.total
         self.total = 0
         self.later.pop(0)
@@ -112,7 +112,7 @@ def run_cells(
 def summary(documents: dict[str, Document]) -> dict[str, Any]:
     """Return verdict words by arm and cell, and how often each arm has the lowest score of the adapters.
 
-    A tie counts for nobody: a win is strict.
+    A tie counts for neither: a win is strict.
     """
     words: dict[str, dict[str, str]] = {}
     wins: dict[str, int] = {}

@@ -39,6 +39,11 @@ MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a mea
 # Far beyond what anyone trains, and small enough that counting that far takes no memory worth speaking of.
 MOST = 10_000_000
 SCORES = 10_000  # of one run's selection split
+# A page of so many arms can hardly be read, and planning a run takes a twentieth of a second (all methods: 70 arms).
+ARMS = 200
+RATES = 100  # of one arm's grid
+SEEDS = 1_000
+RUNS = 10_000  # of what is crossed with what
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Amount = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
@@ -65,7 +70,7 @@ class Arm(Strict):
 
     Attributes:
         name: short and unique, used in files; ``full`` is the reference.
-        label: as people read it.
+        label: its name in tables and figures.
         method, options: catalogue name and what its builder takes (rank, alpha, placement, events, ...).
         adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
         batch: examples per step, when it differs from the study's.
@@ -159,8 +164,8 @@ class StudyConfig(Strict):
     model: str = "default"
     data: str = "word-problems"
     reference: Literal["full", "best-rank"] = "full"
-    arms: tuple[Arm, ...] = Field(min_length=1)
-    learning_rates: dict[str, tuple[float, ...]]
+    arms: tuple[Arm, ...] = Field(min_length=1, max_length=ARMS)
+    learning_rates: dict[str, Annotated[tuple[float, ...], Field(max_length=RATES)]]
     steps: Count
     batch: Count
     micro_batch: Count
@@ -175,7 +180,7 @@ class StudyConfig(Strict):
     system: str | None = None
     columns: ColumnsSetting = None
     seed: Seed = 0
-    fresh_seeds: tuple[Seed, ...] = (1, 2, 3)
+    fresh_seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), max_length=SEEDS)
     finalists: Amount = 2
     margin: float = Field(default=0.05, gt=0, lt=1)
     search: Literal["halving", "grid"] = "grid"

@@ -12,11 +12,20 @@ from pydantic import BaseModel, ValidationError
 from rankwise.errors import UsageError, unknown
 
 _SHOWN = 80
+_LIST = (list, tuple)
 _NEEDS = {
     "tuple_type": "must be a list, such as [1, 2, 3]",
     "model_type": "must be a mapping, such as {test: 64}",
     "dict_type": "must be a mapping, such as {full: [1e-4, 3e-4]}",
     "missing": "is missing",
+}
+_DECIDING: dict[str, tuple[Any, Any, str]] = {  # its type, that of its items, what to say
+    "methods": ((*_LIST, type(None)), str, "must be a list of names, such as [lora-r4, olora-r4]"),
+    "learning_rates": (Mapping, object, _NEEDS["dict_type"]),
+    "fresh_seeds": (_LIST, object, _NEEDS["tuple_type"]),
+    "seed": (int, object, "must be a whole number"),
+    "reference": ((str, type(None)), object, "must be text"),
+    "cheapest_by": ((str, type(None)), object, "must be text"),
 }
 
 
@@ -52,6 +61,19 @@ def as_named(changes: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def check_kinds(changes: Mapping[str, Any]) -> None:
+    """Check the settings that decide others, and so are used before all of them are validated.
+
+    Raises:
+        UsageError: one of another type.
+    """
+    for name, (kind, inside, needs) in _DECIDING.items():
+        value = changes.get(name)
+        items = value if isinstance(value, list | tuple) else ()
+        if name in changes and not (isinstance(value, kind) and all(isinstance(item, inside) for item in items)):
+            raise UsageError(f"study setting {name}: {needs}, found {_short(value)}.")
+
+
 def refusal(error: ValidationError, model: type[BaseModel]) -> UsageError:
     """Say the first thing that is wrong with the settings of ``model``."""
     first = error.errors()[0]
@@ -62,9 +84,19 @@ def refusal(error: ValidationError, model: type[BaseModel]) -> UsageError:
         return unknown("study setting", where, [inside + name for name in _at(model, parents).model_fields])
     if not where:
         return UsageError(f"study settings: {first['msg'].removeprefix('Value error, ')}.")
+    if first["type"] == "too_long":
+        return too_many(where, len(first["input"]), first["ctx"]["max_length"])
     found = "" if first["type"] in ("missing", "value_error") else f", found {_short(first['input'])}"
     needs = _NEEDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return UsageError(f"study setting {where}: {needs}{found}.")
+
+
+def too_many(setting: str, found: int, most: int) -> UsageError:
+    """Return the error of a list that is longer than any study can use."""
+    return UsageError(
+        f"study setting {setting}: a study takes {most:,} at most, found {found:,}; ask in several studies, each in an "
+        "--out of its own."
+    )
 
 
 def _at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -14,13 +13,14 @@ from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
+from rankwise.reading import Options, read_object
 from rankwise.studies.budget.budgeted import conduct_within, stored_plan, unstarted
 from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
 from rankwise.studies.recipes.write import write_recipes
 from rankwise.studies.results.costs import costs
 from rankwise.studies.results.document import results
 from rankwise.studies.results.exact_match import exact_match
-from rankwise.studies.results.file import write_document
+from rankwise.studies.results.file import AGAIN, write_document
 from rankwise.studies.results.modelcard import write_card
 from rankwise.studies.results.provenance import provenance
 from rankwise.studies.results.recommend import best_arm
@@ -80,7 +80,7 @@ def run_study(
 
 
 def _asked(config: StudyConfig, out: Path) -> dict[str, Any]:
-    """What the next command needs to know and this one may not say: a file or a preset did, or it has several cells."""
+    """What the next command needs and the typed one may lack, where a file, a preset or a cell decides it."""
     columns = spelled(config.columns) if config.columns else None
     where = {"model": config.model, "data": config.data, "columns": columns, "max_length": config.max_length}
     return {"folder": str(out), **where, "test": config.sizes.test}
@@ -104,5 +104,7 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     shutil.copytree(source, staging)
     write_card(staging, name, document)
     staging.rename(folder.best)
-    targets = json.loads((folder.best / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
-    write_recipes(runner.config, document["results"], name, folder.path / "recipes", targets)
+    config = folder.best / "adapter_config.json"
+    targets = Options(read_object(config, cure=AGAIN), str(config)).names("target_modules", or_pattern=True)
+    modules = targets if isinstance(targets, str) else list(targets)
+    write_recipes(runner.config, document["results"], name, folder.path / "recipes", modules)

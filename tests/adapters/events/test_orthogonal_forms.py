@@ -1,4 +1,4 @@
-"""Changes of coordinates, in float64: what folding keeps, what orthogonalizes, and what the note's cure does not."""
+"""Changes of coordinates, in float64: what folding keeps, what orthogonalizes, and what normalizing rows does not."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Shifted sparse attention (METHODS 3.2) against the paper's own form: roll, attend in groups, roll back."""
+"""Shifted sparse attention (arXiv 2309.12307) against the paper's own form: roll, attend in groups, roll back."""
 
 from __future__ import annotations
 

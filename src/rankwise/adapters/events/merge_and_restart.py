@@ -14,7 +14,8 @@ rank. The merge changes nothing the model computes; B = 0 afterwards, and A is d
 - ``moments``: "reset" (zero, step count too), or as in ReLoRA "magnitude" (both moments stay where
   the first is among its ``keep`` largest entries) or "random" (that share, drawn).
 
-Deviations from the papers: W0 is not edited, the merged factors stay beside it in full precision (DESIGN 3, rule 1).
+Deviations from the papers: W0 is not edited, the merged factors stay beside it in full precision
+(docs/design/methods.md#the-frozen-start).
 "reset" is exact where ReLoRA's code zeroes 99.9 % at random. The full-rank start of ReLoRA's pretraining is left out. A
 merge that falls on the last step is left out: nothing would train after it.
 """

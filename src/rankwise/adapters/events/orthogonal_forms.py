@@ -6,7 +6,7 @@ All are changes of coordinates A <- M A with an invertible M (rank x rank). Fold
     polar   P = (A A^T)^1/2    A <- c P^-1 A, c = trace(P) / r   M^-1 = P / c     (the smallest move of A)
     ema     A <- (1 - e) A + e c P^-1 A                        M^-1 = ((1 - e) I + e c P^-1)^-1
     row     A <- D^-1 A, D the norms of the rows               M^-1 = D
-    gradual A <- A - h (A A^T / c^2 - I) A                     (METHODS 13.6 with A on the scale c it has)
+    gradual A <- A - h (A A^T / c^2 - I) A                     (a gradient step for A / c, c the scale it has)
 
 M itself is needed only for the optimizer's moments: with A' = M A and B' = B M^-1 a gradient of A becomes M^-T g and
 one of B becomes g M^T. Shapes: A (P, R, I), B (P, O, R), in float64; P modules, R rank, I inputs, O outputs.

@@ -1,7 +1,7 @@
-"""Orthogonalize while training: a user's note on orthogonal LoRA with little, repetitive data (METHODS 13.6).
+"""Orthogonalize A while training, in the ways that are tried on small, repetitive data, and in ways that keep B A.
 
     qr             A <- Q_A^T, B <- Q_B      throws R away, so B A is no longer what was learned: the loss jumps
-    row_norm       A <- rows of length one, B <- columns of length one (the note's cure): no angle changes
+    row_norm       A <- rows of length one, B <- columns of length one: no angle changes
     row_norm_fold  the same rows, lengths moved into B
     qr_fold        A <- Q^T, B <- B R^T                 B A stays, rows orthonormal
     polar_fold     A <- c P^-1 A, B <- B P / c          B A stays, rows orthogonal, the smallest move of A
@@ -10,10 +10,11 @@
     measure        changes nothing and records the same: what runs without the event are compared by
 
 Folded kinds carry Adam's moments along: the first exactly (g_A -> M^-T g_A, g_B -> g_B M^T), the second by the squared
-entries of the same matrix, which has no exact form. The others leave the moments, as the note's code did.
+entries of the same matrix, which has no exact form. The others leave the moments alone.
 
-Deviations from the note: events fall on optimizer steps. ``micro_batches`` counts in passes, as the note did; inside an
-accumulation window only with ``inside_window`` (its gradients so far then belong to the old factors).
+Events fall on optimizer steps. ``micro_batches`` counts passes instead (there are training logs with an event after
+every third micro-batch); inside an accumulation window only with ``inside_window``, for the gradients that are there
+already belong to the old factors. See docs/design/streams.md#orthogonalizing-while-training
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Orthogonalize(Event):
         every: steps (or passes, with ``micro_batches``) between two events; 0: at the end only.
         threshold: inside training act only where the mean ``|cos|`` between rows of A is above it; 0: always.
         strength: share of the way of ``ema`` and ``ema_fold``, step of ``gradual`` (at most 0.5).
-        columns: ``qr`` and ``row_norm`` change B too, as the note did.
+        columns: ``qr`` and ``row_norm`` change B too.
         at_the_end: act after the last step too, whatever the threshold: the border between two tasks.
         micro_batches: count passes instead of steps.
         inside_window: allow passes inside an accumulation window.

@@ -8,7 +8,7 @@ The layers with the highest I, up to a sum of ``threshold``, keep an adapter of 
 shape share one. Then all start again, from fresh factors and an empty optimizer.
 
     shared "trainable"   they share one adapter: one gradient (the sum), one step, the same values everywhere
-           "frozen"      they share one that keeps its start (as a survey reads the paper)
+           "frozen"      they share one that keeps its start (another reading of the paper)
            "none"        they have none: their A and B are zero and stay so
 
 Deviations from the paper: stage 1 is a part of the run and not a run of its own on a tenth of the data, and I is

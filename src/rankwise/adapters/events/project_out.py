@@ -1,9 +1,9 @@
-"""Keep A out of the rows that earlier tasks own, exactly: the hard form of the overlap penalty (CONTINUAL 2).
+"""Keep A out of the rows that earlier tasks own, exactly: the hard form of penalty ``overlap``.
 
     A <- A (I - Q_S^T Q_S) after every step          Q_S: an orthonormal basis of the rows of all frozen pairs
 
-So an input inside the span of the earlier A_i gets nothing from the new pair: B A x = 0. Where A starts is the business
-of whoever starts the task. With no frozen pairs nothing happens.
+So an input inside the span of the earlier A_i gets nothing from the new pair: B A x = 0. Where A starts is decided
+where the task begins (strategy ``project``). With no frozen pairs nothing happens.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """``torch.nn.Conv1d``, ``Conv2d`` and ``Conv3d``: every patch of the input is one row.
 
 The kernel (out, in, k, ...) is the matrix (out, in k ...), so an update ``B A`` is a convolution with ``rank`` kernels
-of the same size followed by a 1 x 1 convolution (METHODS 2.1). Patches are laid out in full: clear, not lean.
+of the same size followed by a 1 x 1 convolution (arXiv 2106.09685, the authors' code). Patches
+are laid out in full: clear, not lean.
 """
 
 from __future__ import annotations

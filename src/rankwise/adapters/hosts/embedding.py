@@ -1,8 +1,8 @@
 """``torch.nn.Embedding`` (vocabulary, width): the transposed matrix of a layer whose input is a one-hot row.
 
-So W0 is (d_out, d_in) = (width, vocabulary), and an update of E is ``s (B A)^T`` (METHODS 2.1). A product with a
-one-hot row is a lookup; :func:`rankwise.adapters.parametrizations.project` does it. Gemma's table multiplies the rows
-it returns by ``embed_scale``, and so the rows of an update.
+So W0 is (d_out, d_in) = (width, vocabulary), and an update of E is ``s (B A)^T``. A product with a one-hot
+row is a lookup; :func:`rankwise.adapters.parametrizations.project` does it. Gemma's table multiplies the rows it
+returns by ``embed_scale``, and so the rows of an update.
 """
 
 from __future__ import annotations

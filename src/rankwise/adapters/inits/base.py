@@ -34,7 +34,8 @@ class Init(Choice, abc.ABC):
 
     edits_base: ClassVar[bool] = False
     """The paper subtracts ``s * B0 @ A0`` from ``W0``. We never write ``W0``: the start is kept as a frozen
-    offset and the update is ``s * (B A - B0 A0)`` in the form that does not cancel (DESIGN 3, rule 1)."""
+    offset and the update is ``s * (B A - B0 A0)`` in the form that does not cancel
+    (docs/design/methods.md#the-frozen-start)."""
 
     rank_bounded: ClassVar[bool] = False
     """The method needs ``rank <= min(d_in, d_out)``."""

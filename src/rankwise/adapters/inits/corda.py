@@ -10,8 +10,9 @@ C~ C~^-1 is within 0.05 of I. With the SVD of W0 C~ = U S V^T, W0 = U S (V^T C~^
 where k is the first ``rank`` components ("ipm", instruction-previewed: data of the new task) or the last ("kpm",
 knowledge-preserved: data whose answers are to be kept).
 
-Deviations: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1). C is the mean over rows, not over
-batches, so that its scale does not depend on how the data are cut; the decomposition does not see the scale of C.
+Deviations: W0 is not edited; the start is a frozen offset (docs/design/methods.md#the-frozen-start). C is the mean over
+rows, not over batches, so that its scale does not depend on how the data are cut; the decomposition does not see the
+scale of C.
 PEFT divides by |max(x)|, not max(|x|): another C wherever the largest magnitude in a batch is a negative number's.
 """
 

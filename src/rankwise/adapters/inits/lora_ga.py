@@ -5,8 +5,9 @@ first step of B A follows the first step of full fine-tuning. Directions, as in 
 right vectors, B: the second ``rank`` left vectors), "A2rBr", "ArBr" (A: odd, B: even ones) and "random". The stable
 scale multiplies B by d_out^(1/4) / gamma^(1/2).
 
-Deviations: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1). B is U alone, our choice; PEFT's
-implementation also multiplies by the singular values, which ``singular_values=True`` gives. The SVD is exact.
+Deviations: W0 is not edited; the start is a frozen offset (docs/design/methods.md#the-frozen-start). B is U alone, our
+choice; PEFT's implementation also multiplies by the singular values, which ``singular_values=True`` gives. The SVD is
+exact.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ As PiSSA with a window of singular triples of W0 = U S V^T: A0 = sqrt(S_w / s) V
 paper takes the ``rank`` smallest ("min"); the authors' code also offers the largest ("max", which is PiSSA), the
 middle ("mid") and random ones ("random").
 
-Deviations from the paper: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1).
+Deviations from the paper: W0 is not edited; the start is a frozen offset (docs/design/methods.md#the-frozen-start).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Algorithm 1: reduced QR of W0 = Q R; B0 = Q[:, :rank], A0 = R[:rank, :], and training starts from
 W0 - s B0 A0 with the trainable B A on top, so B starts with orthonormal columns.
 
-Deviations from the paper: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1).
+Deviations from the paper: W0 is not edited; the start is a frozen offset (docs/design/methods.md#the-frozen-start).
 Not claimed here: that the singular values of Q_r R_r are a subset of W0's (false in general).
 """
 

@@ -3,7 +3,7 @@
 Equations 2-4: W0 = U S V^T; A0 = sqrt(S_r / s) V_r^T, B0 = U_r sqrt(S_r / s), so s B0 A0 is the best
 rank-r approximation of W0, and training starts from the residual W0 - s B0 A0 plus the trainable B A.
 
-Deviations from the paper: W0 is not edited; the start is a frozen offset (DESIGN 3, rule 1).
+Deviations from the paper: W0 is not edited; the start is a frozen offset (docs/design/methods.md#the-frozen-start).
 """
 
 from __future__ import annotations

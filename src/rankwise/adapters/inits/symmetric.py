@@ -1,7 +1,8 @@
-"""Both factors random, their product taken off again: the symmetric start (METHODS 5.2).
+"""Both factors random, their product subtracted again (docs/design/formulas.md#the-symmetric-start).
 
 A0 and B0 are normal with standard deviations 1/sqrt(d_in) and 1/sqrt(rank), or orthonormal (rows of A0, columns of B0).
-The usual form edits the base, W0' = W0 - s B0 A0; here the start is a frozen offset (DESIGN 3, rule 1).
+The usual form edits the base, W0' = W0 - s B0 A0; here the start is a frozen offset
+(docs/design/methods.md#the-frozen-start).
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ class Parametrization(Choice, abc.ABC):
         return sum(map(prod, shapes.values()))
 
     def described_shapes(self) -> dict[str, str]:
-        """Return the tensors of a layer by name as text, where sizes alone would not tell; empty: they do."""
+        """Return the tensors of a layer by name as text; empty where their sizes say enough."""
         return {}
 
     def frozen_shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:

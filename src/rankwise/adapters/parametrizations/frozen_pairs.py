@@ -1,10 +1,11 @@
-"""A low-rank update with earlier updates frozen beside it: what merging and restarting leaves (METHODS 9.1).
+"""A low-rank update with earlier updates frozen beside it: what merging and restarting leaves.
 
     W = W0 + s * (B @ A + B_m @ A_m)        A: (rank, d_in), B: (d_out, rank); A_m: (k rank, d_in), B_m: (d_out, k rank)
 
-A_m and B_m hold k merged pairs, one under the other, in the factors' own precision: W0 is not edited, no update is
-rounded into it, and the whole is plain LoRA of rank (k + 1) rank. Dropout acts on the trained pair only, as it would
-if the merged ones were in W0. A slot gets this form from :func:`freeze_update`, never from a spec.
+A_m and B_m hold k merged pairs, one under the other, in the factors' own precision: W0 is not edited
+(docs/design/methods.md#the-frozen-start), no update is rounded into it, and the whole is plain LoRA of rank (k + 1)
+rank. Dropout acts on the trained pair only, as it would if the merged ones were in W0. A slot gets this form from
+:func:`freeze_update`, never from a spec.
 """
 
 from __future__ import annotations

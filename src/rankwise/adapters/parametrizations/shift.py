@@ -1,4 +1,4 @@
-"""What the methods that train a layer's own vectors share: every number of the base is shifted by one of ours."""
+"""What the methods that train a layer's own vectors share: to every number of the base a trained one is added."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 A matrix of ``d_in`` columns is a tensor of the sizes k_1 ... k_p with k_1 ... k_p = d_in, and a train writes it as a
 chain of cores G_i: (t, k_i, t) with t = ``tensor_rank`` (1 at both ends). Every core starts N(0, 1) / sqrt(t) * v^(1/c)
 with v = sqrt(1 / (d_in + rank)) and c cores, as in the authors' code. That start is not zero; the paper subtracts it
-from W0, here it is a frozen copy of the cores (DESIGN 3, rule 1).
+from W0, here it is a frozen copy of the cores (docs/design/methods.md#the-frozen-start).
 """
 
 from __future__ import annotations

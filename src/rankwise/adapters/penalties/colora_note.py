@@ -1,11 +1,12 @@
-"""The regularizer of a user's note on orthogonal LoRA, as its log shows it (CONTINUAL 1).
+"""A regularizer taken from a training log that prints it as "CLoRA Loss".
 
     0.01  * mean over modules of  sum over adapters (|A A^T - I|_F^2 + |B^T B - I|_F^2)
   + 0.001 * mean over modules of  sum over pairs i < j of |A_i A_j^T|_F^2
 
 Adapters are the trained pair and the frozen ones of earlier tasks. With orthonormal A's, B = 0, rank 8 and three
 adapters it is the constant 0.24 that the log shows: then it carries no information, and its gradient pushes B away from
-zero. It is here to be compared with, not to be recommended.
+zero. It is here to be compared with, not to be recommended
+(docs/design/streams.md#a-regularizer-taken-from-a-training-log).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ OWN, BETWEEN = 0.01, 0.001
 
 @dataclass(frozen=True)
 class ColoraNote(Penalty):
-    """The note's two terms; ``weight`` multiplies both (1 is the note)."""
+    """Both terms above; ``weight`` multiplies them (1: as in the log)."""
 
     name: ClassVar[str] = "colora-note"
     weight: float = 1.0
@@ -39,7 +40,7 @@ class ColoraNote(Penalty):
         needs_pair(adapter, self.name)
 
     def value(self, factors: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
-        """Return the note's "CLoRA loss"."""
+        """Return the sum of both terms, the log's "CLoRA Loss"."""
         with_store = any("merged_A" in own for own in factors.values())
         names = ("A", "B", "merged_A", "merged_B") if with_store else ("A", "B")
         return torch.cat([self._values(*tensors) for tensors in stacks(factors, *names)]).mean()

@@ -1,11 +1,11 @@
-"""How far a new task's A leans into the rows of earlier tasks (METHODS 13.1; CONTINUAL 2).
+"""How much of a new task's A lies in the rows of earlier tasks' A.
 
 O-LoRA: Orthogonal Subspace Learning for Language Model Continual Learning, Wang et al., 2023, arXiv 2310.14152:
 
     l1      sum over modules of  sum |A_i A_t^T|          entrywise, as the authors' code
     l2sq    sum over modules of  |A_i A_t^T|_F^2          as the paper's equation
 
-Ours, the same on every model and at every scale of A:
+Our own, the same on every model and at every scale of A (docs/design/streams.md#staying-orthogonal-to-earlier-tasks):
 
     share   mean over modules of |Q_S Q_t^T|_F^2 / rank   in [0, 1]; Q_S, Q_t orthonormal bases of all earlier rows and
                                                           of A_t: the share of A_t's row space that earlier tasks own

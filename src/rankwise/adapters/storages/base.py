@@ -13,7 +13,7 @@ from rankwise.adapters.axis import Choice
 
 
 class Codes(nn.Module, abc.ABC):
-    """One stored weight. Its buffers are what takes memory; it is the identity of W0 while it lives."""
+    """One stored weight. Its buffers are what takes memory; adapters with one such object share one W0."""
 
     @abc.abstractmethod
     def read(self) -> Tensor:

@@ -52,7 +52,7 @@ def relative_error(K: Tensor, reference: Tensor) -> float:
 def token_pair_deviation(delta: Tensor, delta2: Tensor, x: Tensor, x2: Tensor, rank: int) -> float:
     """Return the standard deviation of <d, d'> <A x, A x'> over A, for one pair of tokens.
 
-    <d, d'> sqrt((|x|^2 |x'|^2 + <x, x'>^2) / r)  (METHODS 14.4).
+    <d, d'> sqrt((|x|^2 |x'|^2 + <x, x'>^2) / r), as a random projection to r dimensions has it.
     """
     inner = float(delta @ delta2)
     return abs(inner) * math.sqrt((float(x @ x) * float(x2 @ x2) + float(x @ x2) ** 2) / rank)

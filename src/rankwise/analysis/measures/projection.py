@@ -105,7 +105,7 @@ class Crossing:
 
 
 def crossing(dimensions: list[int], gains: list[float], full_gain: float, share: float = 0.9) -> Crossing:
-    """Return the smallest dimension whose gain is at least ``share`` of ``full_gain`` (METHODS 14.1).
+    """Return the smallest dimension whose gain is at least ``share`` of ``full_gain``: d90 of arXiv 2012.13255.
 
     Raises:
         ValueError: dimensions not ascending, or no positive gain to compare with.

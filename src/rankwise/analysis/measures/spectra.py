@@ -1,4 +1,4 @@
-"""Singular spectra and what they say: effective ranks, energy, truncation error (METHODS 14.5, 14.10).
+"""Singular spectra and what they say: effective ranks, energy, truncation error (docs/design/formulas.md#spectra).
 
 stable rank     |D|_F^2 / |D|_2^2
 effective rank  |D|_* / |D|_2
@@ -68,7 +68,7 @@ def energy_rank(sigma: Tensor, share: float = 0.9, energy: Energy = "squares") -
     """Return the smallest r whose first r singular values hold ``share`` of the energy.
 
     ``"squares"`` is the share of the squared Frobenius norm (the field's meaning); ``"sum"`` counts the singular
-    values themselves, as the article this reproduces does.
+    values themselves, as tutorials do that speak of 90 % of all singular values.
     """
     values = sigma**2 if energy == "squares" else sigma
     total = float(values.sum())
@@ -84,7 +84,7 @@ def kept_energy(sigma: Tensor, rank: int) -> float:
 
 
 def truncation_error(sigma: Tensor, rank: int, scale: float = 1.0) -> float:
-    """Return |D - scale [D]_r|_F / |D|_F = sqrt(1 - E_r + (scale - 1)^2 E_r) (METHODS 14.5)."""
+    """Return |D - scale [D]_r|_F / |D|_F = sqrt(1 - E_r + (scale - 1)^2 E_r)."""
     kept = kept_energy(sigma, rank)
     return max(1 - kept + (scale - 1) ** 2 * kept, 0.0) ** 0.5
 

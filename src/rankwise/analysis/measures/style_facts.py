@@ -1,7 +1,8 @@
-"""The style-versus-facts table in closed form (METHODS 14.5): two fixed spectra in 64 dimensions.
+"""The style-versus-facts table in closed form: two fixed spectra in 64 dimensions.
 
 Style: 10, 6, 3, 1.5 and a flat tail of 0.02. Facts: 1 / sqrt(i). The source gives no data; these are our choice.
-The error depends on the spectrum and the scale alone, so no matrix and no random direction is needed.
+The error depends on the spectrum and the scale alone, so no matrix and no random direction is needed
+(docs/design/formulas.md#style-and-facts).
 """
 
 from __future__ import annotations
@@ -42,5 +43,5 @@ def style_facts_table(alpha: float = ALPHA, ranks: tuple[int, ...] = RANKS) -> l
 
 
 def scale_table(alpha: float = ALPHA, ranks: tuple[int, ...] = (1, 4, 8, 16, 32, 64)) -> list[dict[str, float]]:
-    """Return alpha/r and alpha/sqrt(r) by rank (METHODS 2.4)."""
+    """Return alpha/r and alpha/sqrt(r) by rank (docs/design/formulas.md#scale)."""
     return [{"rank": r, "alpha_over_r": alpha / r, "alpha_over_sqrt_r": alpha / r**0.5} for r in ranks]

@@ -33,7 +33,7 @@ def row_space(A: Tensor) -> Tensor:
 
 
 def principal_angles(U: Tensor, V: Tensor) -> Tensor:
-    """Return the angles in radians, ascending, between two subspaces given by orthonormal bases (METHODS 14.8).
+    """Return the angles in radians, ascending, between two subspaces given by orthonormal bases.
 
     From the sine side where the cosine is near 1, whose arccos would lose half the digits.
     """

@@ -1,4 +1,4 @@
-"""Toy models: token clustering (arXiv 2402.15415), networks of low effective rank, growing ranks (METHODS 14.10-12)."""
+"""Toy models: token clustering (arXiv 2402.15415), networks of low effective rank, growing ranks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Counting who is ahead, strictly or beyond a margin, and how likely such a count is by chance.
 
-A tie is nobody's: it is among the duels and neither a win nor a loss (so "53 of 60" counts strict wins). The sign test
-(Arbuthnott 1710) asks how often fair coins would split the duels that somebody won at least as unevenly.
+A tie counts as a duel, and as neither a win nor a loss (so "53 of 60" counts strict wins). The sign test
+(Arbuthnott 1710) asks how often fair coins would split the duels that either side won at least as unevenly.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The regularizer of a user's note on orthogonal LoRA ("CLoRA loss" in its log; not CLoRA, arXiv 2410.16801).
+"""A regularizer taken from a training log that calls it "CLoRA loss" (it is not CLoRA, arXiv 2410.16801).
 
-Adapters per task stay added, frozen; the loss gains the note's two terms (see :class:`ColoraNote`). Its event is the
+Adapters per task stay added, frozen; the loss gains two terms, on orthonormal factors and on pairs of tasks
+(docs/design/streams.md#a-regularizer-taken-from-a-training-log). The log also normalizes rows now and then: that is the
 stream's ``event`` setting, for instance ``{kind: row_norm, every: 3}``.
 """
 
@@ -20,10 +21,10 @@ from rankwise.engine import State
 
 @dataclass(frozen=True)
 class ColoraNote(Strategy):
-    """The note's regularizer over the adapters of all tasks."""
+    """The regularizer over the adapters of all tasks."""
 
     name: ClassVar[str] = "colora_note"
-    title: ClassVar[str] = "The user's note: orthonormal factors and pairwise orthogonal A"
+    title: ClassVar[str] = "Orthonormal factors and pairwise orthogonal A, as a training log has it"
     formula: ClassVar[str] = "W = W0 + s sum B_i A_i; loss + 0.01 (|A A^T - I|^2 + |B^T B - I|^2) + 0.001 |A_i A_j^T|^2"
     stores: ClassVar[bool] = True
     weight: float = 1.0

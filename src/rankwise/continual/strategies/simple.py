@@ -30,7 +30,7 @@ class Sequential(Strategy):
 
 @dataclass(frozen=True)
 class PerTask(Strategy):
-    """An adapter of its own for every task, and the right one is told: nothing can be forgotten, nothing is shared."""
+    """An adapter for every task, and the task of an example is known: nothing can be forgotten, nothing is shared."""
 
     name: ClassVar[str] = "per_task"
     title: ClassVar[str] = "Independent adapters, the task told at inference"

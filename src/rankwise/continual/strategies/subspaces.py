@@ -1,8 +1,10 @@
-"""Ours: orthogonal to earlier tasks by a penalty that has no scale, or exactly (CONTINUAL 2).
+"""Orthogonal to earlier tasks by a penalty that has no scale, or exactly.
 
 overlap   loss + weight * mean over modules of |Q_S Q_t^T|_F^2 / rank     in [0, 1] on every model
 project   A_t starts in, and after every step returns to, the complement of all earlier rows: B_t A_t x = 0 for x
           in their span
+
+Both are forms of our own: docs/design/streams.md#staying-orthogonal-to-earlier-tasks
 """
 
 from __future__ import annotations

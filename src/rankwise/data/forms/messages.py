@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.data.examples import Example, Message
 from rankwise.data.forms.reading import Reading
-from rankwise.data.forms.text import optional_text, text_of
+from rankwise.data.forms.text import joined, optional_text, text_of
 from rankwise.data.forms.turn_keys import CALLS, learned, more_of
 from rankwise.errors import UsageError, unknown
 from rankwise.reading import parse_json
@@ -35,7 +35,8 @@ def turns(
 ) -> tuple[Message, ...]:
     """Read a list of turns, each an object with the two ``keys``; ``roles`` says what the first one's values mean.
 
-    A turn that calls tools needs no words. All other keys go to the chat template (see :mod:`.turn_keys`).
+    Words may come in parts of text, and a turn that calls tools needs none. All other keys go to the chat template
+    (see :mod:`.turn_keys`).
     """
     speaker, words = keys
     if not isinstance(value, list) or not value:
@@ -50,7 +51,7 @@ def turns(
         role = str(turn[speaker])
         if role not in roles:
             raise unknown("role", role, roles, hint=place)
-        text = (optional_text if calls else text_of)(turn.get(words), words, place)
+        text = (optional_text if calls else text_of)(joined(turn.get(words), words, place), words, place)
         marked = learned(turn, place) is not False
         said.append(Message(roles[role], text, learn and marked, more_of(turn, roles[role], keys, place)))
     return tuple(said)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from rankwise.data.numbers import Written, number_text
 from rankwise.errors import UsageError
+
+TEXT_PARTS = ("text", "input_text", "output_text")  # what the type of a part of text is called
 
 
 def text_of(value: Any, column: str, where: str) -> str:
@@ -36,3 +39,28 @@ def optional_text(value: Any, column: str, where: str) -> str:
     """As :func:`text_of`, but a missing or blank field is an empty string."""
     missing = value is None or (isinstance(value, str) and not value.strip())
     return "" if missing or (isinstance(value, float) and math.isnan(value)) else text_of(value, column, where)
+
+
+def joined(value: Any, column: str, where: str) -> Any:
+    """The text of content in parts, ``[{"type": "text", "text": "..."}]``; a value of another shape as it is.
+
+    The parts follow each other with nothing between them, as the chat templates of models for text and images write
+    them.
+
+    Raises UsageError for a part that is no text, such as an image.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(part, Mapping) for part in value):
+        return value
+    for number, part in enumerate(value, start=1):
+        kind = part.get("type", "text" if "text" in part else None)
+        if kind not in TEXT_PARTS:
+            said = f"is of type {str(kind)[:40]!r}" if kind is not None else "has no type"
+            raise UsageError(
+                f"{where}: part {number} of {column!r} {said}, and only parts of text are read; remove it or the row"
+            )
+        if not isinstance(part.get("text"), str):
+            raise UsageError(
+                f"{where}: part {number} of {column!r} must hold its words under 'text', found "
+                f"{type(part.get('text')).__name__}"
+            )
+    return "".join(part["text"] for part in value)

@@ -31,7 +31,7 @@ def _weighed(asked: Heads, weigh: Change) -> Tensor:
 
 @contextlib.contextmanager
 def masking(model: Any, weigh: Change | None, cut: Change | None) -> Iterator[None]:
-    """Let ``weigh`` turn logits into weights and ``cut`` change hidden numbers inside the block; None: as ever.
+    """Let ``weigh`` turn logits into weights and ``cut`` change hidden numbers inside the block; None changes nothing.
 
     Args:
         weigh: from (N, heads, S, S) in float32 or wider, -inf where a key may not be seen.

@@ -65,7 +65,7 @@ def load_state(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]] | None:
     """Restore ``trainee`` and ``optimizer``; return (best, events, record), or None without a file to go on from.
 
-    One that was written without the best snapshot when the run now needs it is such a file.
+    None too for a file without the best snapshot, when the run now needs it.
 
     Raises:
         DamagedError: the file is not what was written, or is another run's; nothing was restored.
@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is none.
-        DamagedError: it is not what was written, or its record is not of the steps it tells of.
+        DamagedError: it is not what was written, or its record belongs to other steps.
     """
     try:
         check_file(path)

@@ -27,7 +27,7 @@ def save_run(run: Run, path: Path) -> None:
 
 
 def resume_run(run: Run, path: Path) -> bool:
-    """Continue from a checkpoint if there is a usable one, and tell so; a damaged one is told and not used.
+    """Continue from the checkpoint if there is a usable one, and report it; a damaged one is reported and not used.
 
     A disk fault means starting this run again, not failing: it ends with the same bits.
     """

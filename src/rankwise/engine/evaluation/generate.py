@@ -7,13 +7,14 @@ which would be another decoder); they are put back afterwards, as is the mode of
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from rankwise.data import Encoded
 from rankwise.data.ends import end_ids
+from rankwise.engine.evaluation.patience import Patience
 from rankwise.errors import UsageError
 from rankwise.models import Base, check_rows, rows_of
 
@@ -35,10 +36,23 @@ def taught_ends(base: Base) -> list[int]:
 
 def _stated(base: Base) -> list[int]:
     own = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
-    return [] if own is None else [int(i) for i in (own if isinstance(own, (list, tuple)) else [own])]
+    named = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
+    if wrong := [one for one in named if not isinstance(one, int)]:
+        raise UsageError(
+            f"the generation settings of {base.name} end a reply at eos_token_id {wrong[0]!r}, and a token's id is a "
+            "whole number; correct generation_config.json"
+        )
+    return named
 
 
-def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch: int = 16) -> list[str]:
+def greedy(
+    base: Base,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch: int = 16,
+    tell: Callable[[str], None] | None = None,
+) -> list[str]:
     """Continue every prompt with the likeliest token, until a stop token or ``max_new_tokens``.
 
     Adapters attached to ``base.model`` act, with their dropout off. Prompts are padded on the left in passes of
@@ -48,6 +62,7 @@ def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int,
         base: model and tokenizer; a full fine-tuned copy goes in as ``dataclasses.replace(base, model=copy)``.
         prompts: token ids, at least one each; of an example by :func:`prompt_of`, of a text by
             :func:`rankwise.data.render.prompt_ids`.
+        tell: hears now and then how far it is.
 
     Returns:
         The continuations alone, as text without special tokens, in the order of ``prompts``.
@@ -59,15 +74,16 @@ def greedy(base: Base, prompts: Sequence[Sequence[int]], *, max_new_tokens: int,
     settings = decoding(base, max_new_tokens)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)  # stable, so deterministic
     texts = [""] * len(prompts)
+    patience = Patience(tell, len(prompts), max_new_tokens) if tell else None
     with torch.no_grad(), _plain(base.model):
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            for i, new in zip(rows, _continue(base, [prompts[i] for i in rows], settings), strict=True):
+            for i, new in zip(rows, _continue(base, [prompts[i] for i in rows], settings, patience), strict=True):
                 texts[i] = base.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return texts
 
 
-def _continue(base: Base, prompts: list[Sequence[int]], settings: Any) -> list[list[int]]:
+def _continue(base: Base, prompts: list[Sequence[int]], settings: Any, patience: Patience | None) -> list[list[int]]:
     """Return the new ids of one pass, each cut before its first stop token."""
     pad = settings.pad_token_id
     width = max(len(prompt) for prompt in prompts)
@@ -77,7 +93,14 @@ def _continue(base: Base, prompts: list[Sequence[int]], settings: Any) -> list[l
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
     device = next(base.model.parameters()).device
-    out = base.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings)
+    if patience is not None:
+        patience.begin(len(prompts), width)
+    out = base.model.generate(
+        input_ids=ids.to(device),
+        attention_mask=mask.to(device),
+        generation_config=settings,
+        stopping_criteria=[patience] if patience else None,
+    )
     return [_until(row, settings.eos_token_id or []) for row in out[:, width:].tolist()]
 
 
@@ -130,7 +153,10 @@ def check_prompts(base: Base, prompts: Sequence[Sequence[int]], max_new_tokens: 
             raise UsageError(f"{name} must be at least 1, found {value}.")
     empty = [n for n, prompt in enumerate(prompts) if not len(prompt)]
     if empty:
-        raise UsageError(f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word.")
+        raise UsageError(
+            f"prompt {empty[0] + 1} of {len(prompts)} has no tokens; give it at least one word, or leave out a chat "
+            "template that writes nothing of it (--raw)."
+        )
     longest = max((len(prompt) for prompt in prompts), default=0)
     if base.room is not None and longest + max_new_tokens > base.room:
         raise UsageError(

@@ -49,7 +49,7 @@ class EventContext(Context):
         self._open = False
 
     def at(self, moment: str, step: int, *, taken: bool = True) -> None:
-        """Set the clock."""
+        """Set the step and the moment that the event is asked at."""
         self._moment, self.step, self.taken = moment, step, taken
 
     @property

@@ -50,7 +50,7 @@ class Events:
         seed: of the run; every event gets a stream of its own.
         steps: of the whole run.
         sight: what they may look at.
-        record: is told every firing.
+        record: called with the record of every firing.
     """
 
     def __init__(

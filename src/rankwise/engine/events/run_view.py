@@ -1,4 +1,4 @@
-"""What one run in progress shows its events of its data and its model: losses, gradients, curvature.
+"""What the events of a run may see of its data and its model: losses, gradients, curvature.
 
 Looking changes nothing: dropout is off, no random stream moves, and gradients that are under way stay.
 """
@@ -34,7 +34,7 @@ class Shown:
         self.run = run
 
     def sight(self, private: PrivateBase | None) -> Sight:
-        """Return everything that there is to see; ``private`` are the run's own weights, if it has them."""
+        """Return this as a :class:`Sight`; ``private`` are the run's own weights, if it has them."""
         return Sight(self.probe, self.selection, self.replay, self.gradients, private, self)
 
     def probe(self) -> float:

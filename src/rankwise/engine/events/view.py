@@ -1,4 +1,4 @@
-"""What events may look at beyond their adapter, as whoever drives them can show it: a run all of it, a Trainer less."""
+"""What events may look at beyond their adapter: all of it in our own loop, a part of it under transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Sight:
-    """What events may look at beyond their adapter; each is None where there is none.
+    """What events may look at beyond their adapter; each is None where the loop at hand cannot show it.
 
     Attributes:
         probe: gives the loss on a fixed batch.

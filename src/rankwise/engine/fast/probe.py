@@ -1,8 +1,8 @@
-"""Is the flat layout right for this model? Asked of the model itself, before it is trusted (DESIGN 4).
+"""Is the flat layout right for this model? Tried on the model itself before it is used.
 
 Three sequences end to end must come out as each does alone by the model's stock attention, and changing one must
 leave every number of the others as it was. Attention that the model would have got as a mask (a sliding window) must
-have been asked of our function, for short probes cannot show a long window.
+have been asked of our function, for short probes cannot show a long window. See docs/design/engine.md#flat-passes
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ class PackJob:
             ``{"step", "selection_nll"}`` after every evaluation, ``{"event": "resumed", "step"}`` after a resume,
             ``{"event": "restarted", "step": 0, "reason"}`` when its checkpoint was damaged and it begins again, and
             ``{"event": <name>, "step", ...}`` when an event of the adapter acted.
-        ended: called with the result the moment it is there, while others in the pack may go on.
+        ended: called with the result as soon as this run has ended, while others in the pack may go on.
         bytes: estimated memory this run adds to the base, for ``budget``.
         trainee: what trains, ready made, instead of one made from ``spec.target``, which still chooses the optimizer.
-            The pack trains it as it finds it and never closes it: it stays with its last (or restored best) weights
-            for whoever made it to look at and close. To resume, make the same one again.
+            The pack trains it from its present values and never closes it: it keeps its last (or restored best)
+            weights, and the caller closes it. To resume, make the same one again.
         watch: shown the gradients and the weights of every step that is trained here; it reads, and changes no bit.
 
     Raises:

@@ -84,7 +84,7 @@ class Pack:
         return [self.results[i] for i in range(len(jobs))]
 
     def _keep(self) -> None:
-        """Write every run as it stands, its open window undone; one back at its best step was written before."""
+        """Write every run's checkpoint, its open window undone; one set back to its best step was written before."""
         for seat in self.seats:
             if seat.checkpoint and seat.run.step and not seat.restored:
                 seat.run.rewind()

@@ -1,4 +1,4 @@
-"""Running out of memory, as devices say it."""
+"""Recognizes that memory did not suffice, whatever the device calls it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StoppedError(KeyboardInterrupt):
-    """The work ends here because a signal asked for it. Not an Exception: no run is to blame for it."""
+    """The work ends here because a signal asked for it. Not an Exception, so that no run is recorded as failed."""
 
 
 class Stopping:

@@ -77,6 +77,21 @@ def logits(model: Any, ids: Tensor) -> Tensor:
     return found
 
 
+def bare_logits(model: Any, ids: Tensor, name: str) -> Tensor:
+    """Return the logits of a base without an adapter; ``name`` is where it comes from.
+
+    Raises:
+        UsageError: they are not finite, so that no adapter is to blame.
+    """
+    found = logits(model, ids)
+    if not found.isfinite().all():
+        raise UsageError(
+            f"{name}: the model's own logits are NaN or infinite, without any adapter: its config.json does not fit "
+            "its weights, or they are damaged; copy the model again."
+        )
+    return found
+
+
 def live_logits(model: Any, ids: Tensor) -> Tensor:
     """Return the logits of a model with its adapter on.
 
@@ -100,9 +115,10 @@ def prove(base: Base, handle: Handle, written: Callable[[nn.Module, Tensor], Ten
     """
     ids = text_ids(base)
     with torch.no_grad():
+        with handle.disable():
+            bare = bare_logits(base.model, ids, base.name)
         live = live_logits(base.model, ids)
         with handle.disable():
-            bare = logits(base.model, ids)
             found = written(base.model, ids)
             in_low: tuple[float | None, float | None] = (None, None)
             if low:

@@ -1,4 +1,4 @@
-"""vLLM and SGLang: plain LoRA on linear layers, of one rank and one scale (INTEROP.md).
+"""vLLM and SGLang: plain LoRA on linear layers, of one rank and one scale (docs/design/files.md#servers).
 
 vLLM reads r, lora_alpha, target_modules and use_rslora, refuses DoRA, whole tensors and biases, and ignores rank and
 alpha patterns. SGLang ignores use_rslora too. Both take a list of suffixes as targets, never a regex.

@@ -56,7 +56,7 @@ class Plan:
         return added | {file for part in self._parts() for file in part.files}
 
     def beside(self, file_name: str) -> str:
-        """Return what tensors of the merged files that are made together have in common, to be sorted by."""
+        """Return a sort key that is equal for tensors of the merged files that are made together."""
         part = self.names.parts.get(file_name)
         return file_name if part is None or part.converter is None or part not in self._parts() else part.key
 
@@ -136,7 +136,9 @@ def skeleton(folder: Path, wide: torch.dtype) -> Any:
                     "quantized from, and quantize the result again."
                 )
             return AutoModelForCausalLM.from_config(config, dtype=wide, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # a config can be wrong in as many ways as there are architectures
         raise UsageError(f"cannot build the model {folder}: {reason_of(error)}") from error
 
 

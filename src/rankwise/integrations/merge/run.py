@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from rankwise.integrations.merge.verify import Verified, fits, verify
 from rankwise.models import folder_of, put_input, rows_of
 from rankwise.models.folder import check_folder
 from rankwise.models.saving import seal_rest
+from rankwise.reading import read_object
 
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".py", ".md")
 
@@ -166,7 +166,7 @@ def _copy_rest(source: Path, folder: Path, plan: Plan, dtype: str | None) -> Non
         skip = path.suffix in _NOT_COPIED or path.name.startswith(".") or path.name in (INDEX, "manifest.json")
         if path.is_file() and not skip:
             shutil.copyfile(path, folder / path.name)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = read_object(source / "config.json")
     if bool(plan.apart):
         config["tie_word_embeddings"] = False
     if dtype:

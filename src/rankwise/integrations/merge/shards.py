@@ -1,23 +1,19 @@
-"""safetensors files, read one tensor at a time (and so written, ``tensor_files.py``): a 7B model on a small machine.
-
-A file is opened for every tensor, because the pages of a memory map count as ours until it is closed.
-"""
+"""safetensors files, read one tensor at a time (and so written, ``tensor_files.py``): a 7B model on a small machine."""
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from rankwise.errors import UsageError
 from rankwise.models.folder import INDEX
+from rankwise.reading.tensor_header import read_header
+from rankwise.reading.tensors import read_tensor
 from rankwise.tensor_files import write
 
 _NAMES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
@@ -47,9 +43,7 @@ class Shards:
 
     def read(self, name: str) -> Tensor:
         """Return one tensor, in memory of its own."""
-        with safe_open(self.folder / self.entries[name].file, framework="pt") as file:
-            found: Tensor = file.get_tensor(name).clone()
-        return found
+        return read_tensor(self.folder / self.entries[name].file, name)
 
     def files(self) -> list[str]:
         """Return the file names, in order."""
@@ -64,23 +58,15 @@ def open_shards(folder: Path, files: list[str]) -> Shards:
     """Read the headers of a model's files.
 
     Raises:
-        UsageError: two files have a tensor of the same name.
+        UsageError: a file is damaged, or two have a tensor of the same name.
     """
     entries: dict[str, Entry] = {}
     for file in files:
-        for name, about in _header(folder / file).items():
+        for name, place in read_header(folder / file).tensors.items():
             if name in entries:
                 raise UsageError(f"{folder}: {name} is in {entries[name].file} and in {file}; get the model again.")
-            entries[name] = Entry(file, tuple(about["shape"]), about["dtype"])
+            entries[name] = Entry(file, place.shape, place.kind)
     return Shards(folder, entries)
-
-
-def _header(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header: dict[str, Any] = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header
 
 
 def kind_of(dtype: torch.dtype) -> str:

@@ -6,6 +6,7 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from rankwise.adapters import Handle, load, orientation
 from rankwise.adapters.experts import AdaptedExperts
 from rankwise.errors import RunError
-from rankwise.integrations.export.proof import live_logits, logits, text_ids
+from rankwise.integrations.export.proof import bare_logits, live_logits, logits, text_ids
 from rankwise.integrations.merge.shards import Shards
 from rankwise.models import Base
 from rankwise.models.folder import load_folder
@@ -97,7 +98,7 @@ def verify(base: Path, adapter: Path, merged: Path, dtypes: Mapping[str, torch.d
     """
     model, tokenizer, _ = load_folder(base, torch.float32)
     ids = text_ids(Base(model, tokenizer, str(base), ""))
-    bare = _run(model, ids)
+    bare = _run(model, ids, partial(bare_logits, name=str(base)))
     handle = load(model, adapter)
     live = _run(model, ids, live_logits)
     _add(handle)

@@ -44,7 +44,7 @@ def stored_plan(config: StudyConfig, folder: StudyFolder) -> StudyConfig:
 
 
 def unstarted(folder: StudyFolder) -> bool:
-    """Whether the folder holds a plan with a budget and no run: one that was too short may be asked for again."""
+    """Whether the folder holds a plan with a budget and no run: a budget that was too short may be replaced."""
     return folder.study_file.exists() and not folder.runs.exists() and bool(folder.read_config().get("budget"))
 
 

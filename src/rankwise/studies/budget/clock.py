@@ -1,4 +1,4 @@
-"""Keeps a study inside its budget while it runs: measures, foresees, leaves out, adds."""
+"""Keeps a study inside its budget while it runs: measures time, estimates what is left, drops runs or adds seeds."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rankwise.adapters import Full
@@ -83,10 +83,12 @@ def forecast(config: StudyConfig, progress: Progress) -> Forecast:
     device = str(next(base.model.parameters()).device)
     wanted = [(arm, lr) for arm in config.arms for lr in config.learning_rates[arm.name]]
     specs = [config.train_spec(arm, lr, config.seed) for arm, lr in wanted]
-    costs = [
-        run_cost(base.model, f"{arm.name} lr={lr:g}", spec, train, [selection] * len(spec.eval_steps))
-        for (arm, lr), spec in zip(wanted, specs, strict=True)
-    ]
+    by_arm = {  # whatever the rate
+        arm.name: run_cost(base.model, "", spec, train, [selection] * len(spec.eval_steps))
+        for (arm, _), spec in zip(wanted, specs, strict=True)
+        if config.learning_rates[arm.name][0] == spec.lr
+    }
+    costs = [replace(by_arm[arm.name], label=f"{arm.name} lr={lr:g}") for arm, lr in wanted]
     budget = memory_budget(device)
     packs = plan_packs(costs, budget, full_rate=FULL_RATE["cuda" if "cuda" in device else "cpu"])
 

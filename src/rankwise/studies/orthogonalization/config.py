@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from rankwise.adapters.events import Orthogonalize
 from rankwise.adapters.penalties import RowOrthogonality
 from rankwise.errors import UsageError, unknown
 from rankwise.methods import lora
-from rankwise.studies.config import MOST, ColumnsSetting, Count, Seed, Strict
+from rankwise.studies.config import MOST, RUNS, ColumnsSetting, Count, Seed, Strict
 
 PRESET = "orthogonalization"
 QUESTION = (
@@ -22,8 +23,8 @@ QUESTION = (
 # Name, label, kind of event, its options; the penalty acts at every step instead.
 ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "none": ("No event", "measure", {}),
-    "qr": ("QR on A and B (the note's old way)", "qr", {}),
-    "row-norm": ("L2 on A and B (the note's cure)", "row_norm", {}),
+    "qr": ("QR on A and B", "qr", {}),
+    "row-norm": ("L2 on A and B", "row_norm", {}),
     "row-norm-a": ("L2 on A only", "row_norm", {"columns": False}),
     "ema": ("EMA towards polar, no fold", "ema", {}),
     "gradual": ("Gradient step towards orthogonal rows", "gradual", {}),
@@ -85,6 +86,11 @@ class EventStudy(Strict):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name} must name at least one value, each once, found {list(values)}")
+        crossed = (self.arms, self.duplications, self.ranks, self.learning_rates, self.every, self.seeds)
+        if (runs := math.prod(map(len, crossed))) > RUNS:
+            raise ValueError(
+                f"its lists make {runs:,} runs, more than {RUNS:,}; shorten some, or ask in several studies"
+            )
         if min(self.duplications) < 1 or max(self.duplications) > self.train:
             raise ValueError(f"duplications must be from 1 to the {self.train} training examples")
         if min(self.every) < 1 or max(self.every) > self.steps:
@@ -132,7 +138,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "held_out": 16,
         "remembered": 8,
     },
-    # Hours on a CPU, minutes on a GPU: the note's length, three seeds.
+    # Hours on a CPU, minutes on a GPU: 60 steps, three seeds.
     "tutorial": {
         "model": "default",
         "learning_rates": (1e-3, 3e-3),

@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """As people read it."""
+        """Its name in tables and messages."""
         return f"{self.arm} x{self.duplication} r={self.rank} lr={self.lr:g} every={self.every} seed={self.seed}"
 
 

@@ -1,4 +1,4 @@
-"""What the events did, arm by arm, and the answer to the note in plain words, English and Vietnamese."""
+"""What the events did, arm by arm, and the answer to the study's question in words, English and Vietnamese."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from rankwise.studies.orthogonalization.config import ARMS, KEEPS, EventStudy
+from rankwise.studies.orthogonalization.words import WORDS
 
 NONE = 1e-4  # nats: below it an event is said not to jump
 
@@ -74,7 +75,32 @@ def _mean(values: list[float]) -> float | None:
 def answers(config: EventStudy, arms: list[dict[str, Any]], model: str) -> dict[str, list[str]]:
     """Return the answer as sentences, by language; only what these runs show is claimed."""
     whole = {entry["arm"]: entry for entry in arms if entry["duplication"] is None}
-    return {"en": _english(config, whole, model), "vi": _vietnamese(config, whole, model)}
+    seeds = len(config.seeds)
+    size = {"model": model, "steps": config.steps, "batch": config.batch}
+    size["repeated"] = ", ".join(f"x{n}" for n in config.duplications)
+    said = {}
+    for language, words in WORDS.items():
+        every = f" {words['or']} ".join(map(str, config.every))
+        runs = words["one seed" if seeds == 1 else "seeds"].format(seeds=seeds)
+        said[language] = [words[key].format(**values) for key, values in _shown(whole)]
+        said[language].append(words["size"].format(**size, every=every, seeds=runs))
+    return said
+
+
+def _shown(whole: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """The sentences of ``words.py`` that these runs bear out, with what goes into them."""
+    shown: list[tuple[str, dict[str, Any]]] = []
+    if "qr" in whole:
+        qr = whole["qr"]
+        shown.append(("jump", {"change": _size(qr["relative_change"]), "jump": _signed(qr["jump"])}))
+    if _measured(whole, "row-norm"):
+        cure = whole["row-norm"]
+        moved, reached = cure["cosines_moved"], cure["coherence_after"]
+        shown.append(("lengths", {"moved": moved, "reached": reached, "jump": _signed(cure["jump"])}))
+    if calm := quiet(whole):
+        names = ", ".join(f"{whole[n]['label']} ({whole[n]['largest_jump']:.0e})" for n in calm)
+        shown.append(("quiet", {"names": names}))
+    return [*shown, ("log", {})]
 
 
 def quiet(whole: dict[str, dict[str, Any]]) -> list[str]:
@@ -104,82 +130,3 @@ def _signed(value: float | None) -> str:
 
 def _size(value: float | None) -> str:
     return "?" if value is None else f"{value:.0%}" if value >= 0.005 else f"{value:.0e}"
-
-
-def _english(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -> list[str]:
-    said = []
-    if "qr" in whole:
-        qr = whole["qr"]
-        said.append(
-            f"Why it jumps: QR keeps Q and throws R away, on A and on B, so B A is no longer what was learned. Here B "
-            f"A changed by {_size(qr['relative_change'])} of its norm at an event, and the loss on the very same "
-            f"examples by {_signed(qr['jump'])} nats per token on average."
-        )
-    if _measured(whole, "row-norm"):
-        cure = whole["row-norm"]
-        said.append(
-            "Why row normalization alone does not orthogonalize: it changes lengths, and angles do not depend on "
-            f"lengths. The cosines between rows of A moved by at most {cure['cosines_moved']:.0e}; they reached "
-            f"{cure['coherence_after']:.2f} right after it. Normalizing the small columns of B is in effect a large "
-            f"optimizer step: the loss moved by {_signed(cure['jump'])} nats."
-        )
-    if calm := quiet(whole):
-        names = ", ".join(f"{whole[n]['label']} ({whole[n]['largest_jump']:.0e})" for n in calm)
-        said.append(
-            "Which event has no jump: folding what is taken from A into B leaves B A as it was, (M A, B M^-1) for any "
-            f"invertible M. Orthogonal rows without a jump, with the largest change of the loss in nats: {names}."
-        )
-    said.append(
-        "About the note: its log is of a run with the L2 cure and holds no QR event, so it cannot itself show the "
-        "jump; the numbers above can. Its “CLoRA Loss: 0.2400” is what that formula gives for orthonormal A and B = 0, "
-        "three adapters of rank 8: a constant that says nothing about the training."
-    )
-    said.append(_size_en(config, model))
-    return said
-
-
-def _size_en(config: EventStudy, model: str) -> str:
-    seeds = "one seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
-    return (
-        f"Size of the evidence: {model}, {config.steps} steps of {config.batch} examples, an event every "
-        f"{' or '.join(map(str, config.every))} steps, training examples repeated "
-        f"{', '.join(f'x{n}' for n in config.duplications)}, {seeds}. Jumps are exact measurements; differences of the "
-        "final losses between arms are within the noise of so few runs unless they are large."
-    )
-
-
-def _vietnamese(config: EventStudy, whole: dict[str, dict[str, Any]], model: str) -> list[str]:
-    said = []
-    if "qr" in whole:
-        qr = whole["qr"]
-        said.append(
-            "Vì sao loss nhảy vọt: QR giữ Q và bỏ R đi, ở cả A lẫn B, nên tích B A không còn là điều mô hình vừa học. "
-            f"Ở đây mỗi lần như vậy B A thay đổi {_size(qr['relative_change'])} so với chuẩn của nó, và loss trên đúng "
-            f"những mẫu đó thay đổi trung bình {_signed(qr['jump'])} nat mỗi token."
-        )
-    if _measured(whole, "row-norm"):
-        cure = whole["row-norm"]
-        said.append(
-            "Vì sao chỉ chuẩn hóa L2 theo hàng thì không làm các hàng trực giao: nó đổi độ dài, còn góc không phụ "
-            f"thuộc vào độ dài. Cosine giữa các hàng của A chỉ đổi nhiều nhất {cure['cosines_moved']:.0e}; ngay sau đó "
-            f"giá trị lớn nhất vẫn là {cure['coherence_after']:.2f}. Chuẩn hóa các cột rất nhỏ của B thực chất là một "
-            f"bước tối ưu lớn bị ẩn đi: loss thay đổi {_signed(cure['jump'])} nat."
-        )
-    if calm := quiet(whole):
-        names = ", ".join(f"{whole[n]['label']} ({whole[n]['largest_jump']:.0e})" for n in calm)
-        said.append(
-            "Cách nào không gây nhảy loss: phần lấy ra khỏi A được nhân bù vào B, (M A, B M^-1) với mọi M khả nghịch, "
-            f"nên B A giữ nguyên. Các hàng trực giao mà loss không nhảy (thay đổi lớn nhất, tính bằng nat): {names}."
-        )
-    said.append(
-        "Về ghi chú: log trong đó là của lần chạy đã dùng L2 và không có lần QR nào, nên tự nó không cho thấy cú nhảy; "
-        "các con số trên thì có. “CLoRA Loss: 0.2400” đúng bằng giá trị của công thức khi A trực chuẩn và B = 0, với "
-        "ba adapter hạng 8: một hằng số, không nói gì về quá trình huấn luyện."
-    )
-    said.append(
-        f"Quy mô bằng chứng: {model}, {config.steps} bước, mỗi bước {config.batch} mẫu, sự kiện sau mỗi "
-        f"{' hoặc '.join(map(str, config.every))} bước, mẫu huấn luyện lặp lại "
-        f"{', '.join(f'x{n}' for n in config.duplications)}, {len(config.seeds)} seed. Cú nhảy được đo chính xác; khác "
-        "biệt nhỏ về loss cuối cùng giữa các cách nằm trong nhiễu của ít lần chạy như vậy."
-    )
-    return said

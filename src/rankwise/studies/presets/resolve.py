@@ -12,13 +12,13 @@ from rankwise.errors import UsageError, unknown
 from rankwise.methods import catalogue
 from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.reading import read_mapping
-from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
+from rankwise.studies.config import ARMS, MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
 from rankwise.studies.presets.arms import acting, full_arm, lora_arm, method_arm
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
-from rankwise.studies.settings import as_named, merged
+from rankwise.studies.settings import as_named, check_kinds, merged, too_many
 
 Arms = tuple[Arm, ...]
 
@@ -209,7 +209,9 @@ def _given(changes: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name} decides what the other settings are and is not one of them; give it by itself.")
     methods = changes.get("methods")
     listed = {"methods": [part.strip() for part in methods.split(",")]} if isinstance(methods, str) else {}
-    return as_named({**changes, **listed})
+    found = as_named({**changes, **listed})
+    check_kinds(found)
+    return found
 
 
 def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[str, tuple[float, ...]]:
@@ -260,19 +262,25 @@ def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConf
         raise UsageError(f"no such study file: {path}.") from None
     values = merged(values, changes or {})
     preset, scale = values.pop("preset", "without-regret"), values.pop("scale", "quick")
-    return resolve_study(str(preset), str(scale), values)
+    try:
+        return resolve_study(str(preset), str(scale), values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def parse_arms(values: Any) -> Arms:
     """Read arms given as a list of mappings; a missing reference is put first, missing names are made.
 
     Raises:
-        UsageError: an arm that is not a mapping or has an unknown key.
+        UsageError: an arm that is not a mapping or has an unknown key, or too many of them.
     """
     from pydantic import ValidationError
 
     arms = []
-    for number, value in enumerate(values if isinstance(values, list) else [values], 1):
+    given = values if isinstance(values, list) else [values]
+    if len(given) > ARMS:
+        raise too_many("arms", len(given), ARMS)
+    for number, value in enumerate(given, 1):
         if not isinstance(value, dict):
             raise UsageError(f"arm {number} must be a mapping such as {{method: lora, options: {{rank: 16}}}}.")
         name = value.get("name") or "-".join([str(value.get("method", "arm")).replace("_", "-"), str(number)])
@@ -292,7 +300,9 @@ def _best_rank_first(arms: Arms) -> Arms:
     ladder = [arm for arm in adapters if arm.method == "lora" and arm.options.get("placement") == "all-linear"]
     if not ladder or len(adapters) < 2:
         raise UsageError("reference best-rank needs a LoRA arm on all linear layers and one more adapter arm.")
-    best = max(ladder, key=lambda arm: (int(arm.options.get("rank", 0)), arm.batch is None))
+    best = max(
+        ladder, key=lambda arm: (rank if isinstance(rank := arm.options.get("rank"), int) else 0, arm.batch is None)
+    )
     return (best, *(arm for arm in adapters if arm is not best))
 
 

@@ -72,7 +72,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
 }
 
-# Grids of the scales that have their own: a random tiny model wants high rates, the tutorial's are to the letter.
+# Grids of the scales that have their own: a random tiny model wants high rates, the tutorial's are as printed there.
 # Everywhere else the rule in search/lr_prior.py is the start.
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "smoke": {

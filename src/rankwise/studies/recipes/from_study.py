@@ -32,7 +32,10 @@ def read_recipe(folder: Path, arm: str | None = None) -> Recipe:
         UsageError: not a finished study, an unknown arm, or a study that recommends nothing.
     """
     study = StudyFolder(folder)
-    config = parse_config(study.read_config())
+    try:
+        config = parse_config(study.read_config())
+    except UsageError as error:
+        raise UsageError(f"{study.study_file} is not the file of a study that can be repeated: {error}") from None
     try:
         results: dict[str, Any] = read_results(study.results_file)["results"]
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """What happened inside an arm's run: its events, the rank of every layer over time, and the ranks of its total update.
 
-From one run: the first fresh seed that finished, else the best of the search. It is told of arms with events, and of
-all arms of a survey of a group that has some.
+From one run: the first fresh seed that finished, else the best of the search. It is recorded for arms with
+events, and for all arms of a survey of group "dynamics".
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from rankwise.digests import DamagedError, sealed, unsealed
 from rankwise.errors import UsageError
 from rankwise.files import write_json
 from rankwise.reading import read_object
+from rankwise.studies.results.shape import AGAIN, check_shape
 
-AGAIN = "run the study again, finished runs are kept"
+__all__ = ["AGAIN", "check_results", "read_cells", "read_document", "read_results", "write_document"]
 
 
 def write_document(path: Path, value: Mapping[str, Any]) -> None:
@@ -34,16 +35,22 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Read the ``results.json`` of a study, its ``results`` an object.
+    """Read the ``results.json`` of a study, its entries those that its readers rely on.
 
     Raises:
         FileNotFoundError: there is none.
-        UsageError: as :func:`read_document`, or it holds no results.
+        UsageError: as :func:`read_document`, or it holds no results, or others (see :mod:`.result_shape`).
     """
     document = read_document(path)
+    check_results(document, path)
+    return document
+
+
+def check_results(document: dict[str, Any], path: Path) -> None:
+    """Raise as :func:`read_results` for a document that was read from ``path``."""
     if not isinstance(results := document.get("results"), dict) or not results:
         raise UsageError(f"{path} holds no results of a study; {AGAIN}.")
-    return document
+    check_shape(document, path)
 
 
 def read_cells(path: Path) -> list[str]:

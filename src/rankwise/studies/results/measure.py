@@ -26,7 +26,7 @@ from rankwise.engine import TrainSpec
 from rankwise.errors import RunError
 
 STEPS = 4  # the first warms up caches and allocators and is left out of the time
-PATIENCE = 600  # seconds
+PATIENCE = 600.0  # seconds
 
 
 def measure(model: str, dtype: str, spec: TrainSpec, examples: Sequence[Encoded], threads: int) -> dict[str, float]:
@@ -49,23 +49,36 @@ def measure(model: str, dtype: str, spec: TrainSpec, examples: Sequence[Encoded]
     # -P: a file in this folder that is named like a module (random.py) must not take its place.
     command = [sys.executable, "-P", "-m", "rankwise.studies.results.measure"]
     here = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": here},
-            timeout=PATIENCE,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RunError(f"time and memory were not measured: {error}") from None
-    if done.returncode:
-        last = f"killed by signal {-done.returncode}" if done.returncode < 0 else "no message"
-        raise RunError(f"time and memory were not measured: {(done.stderr.strip().splitlines() or [last])[-1]}")
-    measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    child = _worker(command, here)
+    with child:
+        try:
+            out, err = child.communicate(json.dumps(request), timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise RunError(
+                f"time and memory were not measured: the process that measures (pid {child.pid}) has not answered for "
+                f"{PATIENCE:.0f} s and was stopped; repeat the command, or leave it out with --set measure=false"
+            ) from None
+        finally:
+            child.kill()  # nothing happens to one that has ended
+    if child.returncode:
+        last = f"killed by signal {-child.returncode}" if child.returncode < 0 else "no message"
+        raise RunError(f"time and memory were not measured: {(err.strip().splitlines() or [last])[-1]}")
+    measured: dict[str, float] = json.loads(out.strip().splitlines()[-1])
     return measured
+
+
+def _worker(command: list[str], here: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": here},
+        )
+    except OSError as error:
+        raise RunError(f"time and memory were not measured: {error}") from None
 
 
 def _peak() -> int:

@@ -17,9 +17,11 @@ def provenance(command: str) -> dict[str, Any]:
     """Return versions, machine, commit and time."""
     import torch
 
+    from rankwise import __version__
+
     packages = ("torch", "transformers", "safetensors", "numpy", "scipy")
     return {
-        "rankwise": version("rankwise"),
+        "rankwise": __version__,
         "commit": _commit(),
         **{name: version(name) for name in packages},
         "python": platform.python_version(),
@@ -56,7 +58,7 @@ def _commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -111,7 +111,7 @@ def _lora(config: StudyConfig, outcome: Outcome, placement: str = "all-linear") 
 
 
 def _at_edge(config: StudyConfig, outcome: Outcome, *arms: ArmOutcome) -> str:
-    """Say whose best learning rate lies at the edge of its grid, of the arms and the reference; empty for nobody's."""
+    """Say whose best learning rate lies at the edge of its grid, of the arms and the reference; empty if none."""
     reference = outcome.arms[config.reference_arm.name]
     names = dict.fromkeys(arm.arm.label for arm in (reference, *arms) if not arm.bracketed)
     return f"the best learning rate of {', '.join(names)} is at the edge of its grid" if names else ""

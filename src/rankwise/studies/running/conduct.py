@@ -23,7 +23,7 @@ def conduct(config: StudyConfig, runner: Runner, watch: Watch | None = None, *, 
 
     Args:
         watch: called before each wave with the runs it still has to train; it may raise to end the study here.
-        again: the same process goes on with a changed plan, which is no news to whoever watches.
+        again: the same process goes on with a changed plan, so the display is not told again what was done before.
     """
     plan = _Plan(config, runner, watch, told=again)
     base_selection, base_test = runner.base_scores()
@@ -71,7 +71,7 @@ class _Plan:
             runner.progress.plan(max(runs_after(config, 0), self.done), self.done)
 
     def announce(self, left: int) -> None:
-        """Say once what an earlier session left: known when the first run is missing, or none is at the end."""
+        """Say once how much an earlier session left; known when the first run is missing, or at the end."""
         if self.told:
             return
         self.told = True

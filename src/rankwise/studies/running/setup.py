@@ -12,7 +12,7 @@ from rankwise.studies.running.device import pick_device
 
 
 def load_cell(config: StudyConfig, progress: Progress) -> tuple[Base, Splits]:
-    """Return base and splits; what became of the data's rows is told.
+    """Return base and splits; notes on the data's rows go to the progress display.
 
     Raises:
         UsageError: no such model or data, data without a usable example, or an arm the model cannot take.

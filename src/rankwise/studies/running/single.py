@@ -92,7 +92,7 @@ def run_single(config: StudyConfig, arm: Arm, lr: float, out: Path, progress: Pr
             if result is None:
                 raise RunError(f"the run failed: {runner.executor.failures()[-1]['reason']}")
             saved = runner.adapter(trial)
-            spec = config.train_spec(arm, lr, config.seed)
+            spec = runner.job(trial).spec
             if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
                 write_run_card(saved, spec.target, spec, base, splits, result, base_test)
             if saved.exists():

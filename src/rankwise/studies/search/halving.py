@@ -1,7 +1,7 @@
 """Successive halving: which runs go on at a rung. Pure functions of curves, so a resumed study decides the same.
 
-Jamieson and Talwalkar 2016 (1502.07943), with what learning-rate searches taught (ENGINE 6): a run keeps the schedule
-of its whole length, the first rung is at a fifth of it or later, at first each arm keeps two rates (the reference
+Jamieson and Talwalkar, 2016, arXiv 1502.07943, with rules of our own for learning rates: a run keeps the schedule of
+its whole length, the first rung is at a fifth of it or later, at first each arm keeps two rates (the reference
 always), and the selection split alone decides. A run that stops being finite ends at once, in the training loop.
 """
 

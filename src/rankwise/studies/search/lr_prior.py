@@ -4,9 +4,9 @@
   that Thinking Machines' tinker-cookbook fitted on Llama models, where 5e-5 belongs to width 2000. Ours gives 4e-5
   there and 2e-5 at width 4096, which is what people use for 7 B models. For Qwen they fitted 0.0775, so nearly 5e-5 at
   any width, which the three rates of this rule enclose from width 500 to 5,120.
-- Adapters: a multiple of that. LoRA 10 ("LoRA Without Regret"), 30 in runs of at most 16 steps, where the article saw
-  up to 15 and we saw more (DESIGN 5). Inits that edit the base start with large factors and want 1; LoRA+ names A's
-  rate, and B's is 16 times higher, so 3.
+- Adapters: a multiple of that. LoRA 10 ("LoRA Without Regret"), 30 in runs of at most 16 steps, where that text reports
+  up to 15 and we saw more (docs/design/statistics.md#where-a-search-starts). Inits that edit the base start with large
+  factors and want 1; LoRA+ names A's rate, and B's is 16 times higher, so 3.
 
 The rule only picks three rates of the ladder 1, 3, 10, ...; bracketing, widening and the fit do the rest.
 """

@@ -137,7 +137,7 @@ class Screening:
         self.alive[name] = kept
 
     def _arms_that_go_on(self, entered: dict[str, dict[float, float | None]], *, first: bool) -> list[str]:
-        """Everyone, unless arms are stopped too; arms that cannot be finalists are drawn only, and go on."""
+        """All arms, unless arms are stopped too; those that cannot be finalists are only drawn, and go on."""
         config, reference = self.config, self.config.reference_arm
         if not config.halving.arms or not config.finalists:
             return list(entered)

@@ -9,8 +9,8 @@ from typing import Any
 from scipy.special import stdtrit
 
 from rankwise.analysis.measures.magnitudes import pearson
-from rankwise.analysis.olora_duels import Duel, beyond, leads_of_controls
-from rankwise.analysis.olora_rules import REACH, ahead, odds
+from rankwise.analysis.olora.duels import Duel, beyond, leads_of_controls
+from rankwise.analysis.olora.rules import REACH, ahead, odds
 from rankwise.analysis.study_files import Results, training
 
 

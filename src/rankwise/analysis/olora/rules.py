@@ -20,7 +20,7 @@ MANY = 1000  # duels: beyond this no number is named
 TEST = (
     f"a sign test over the duels that somebody wins (two-sided, at {UNLIKELY:.0%}) must favor OLoRA, and it must win "
     "more than half of all duels; it does not hold if the test favors LoRA; otherwise it is undecided (with 6 duels "
-    "only 6 of 6 decides). A tie is nobody's."
+    "only 6 of 6 decides). A tie counts for neither."
 )
 RULE = (
     "A duel is one cell and rank. It is won by the lower loss, OLoRA's and LoRA's each at its own best learning rate, "

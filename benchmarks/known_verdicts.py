@@ -1,4 +1,4 @@
-"""Controls: comparisons whose verdict is known before they run (DESIGN 5).
+"""Controls: comparisons whose verdict is known before they run (docs/design/statistics.md#controls).
 
 Full fine-tuning against itself, under two sets of fresh seeds, must not fall short; an adapter that can hardly move
 the model must. If either comes out wrong, no verdict of a study on that model and data deserves trust.

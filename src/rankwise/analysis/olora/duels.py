@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from rankwise.analysis.measures.wins import Count, count_beyond, count_wins, margin_of_gain
-from rankwise.analysis.olora_rules import REACH, favored
+from rankwise.analysis.olora.rules import REACH, favored
 from rankwise.analysis.study_files import Results, best, steps_to
 
 Kind = Literal["own", "shared", "steps"]

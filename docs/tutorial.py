@@ -1,6 +1,6 @@
 """The parameter table of the "LoRA Without Regret" tutorial, computed, and why its four numbers do not add up.
 
-``python -m rankwise.cost.tutorial > docs/tutorial-table.md`` writes the page.
+``make docs`` writes the page, docs/tutorial-table.md.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def page() -> str:
 
 _PAGE = """# A parameter table that does not add up
 
-*This page is made by `python -m rankwise.cost.tutorial`; a test holds it equal to the counts.*
+*This page is made by `make docs` (`docs/tutorial.py`); a test holds it equal to the counts.*
 
 The "LoRA Without Regret" tutorial prints the sizes of four adapters: 0.49 B on the MLP, 0.25 B on attention, 0.70 B
 on all linear layers, and 0.24 B on the MLP at half the rank. They cannot all count the same layers: a low-rank adapter
@@ -95,7 +95,3 @@ compared at matched sizes; `rankwise.cost.match_ranks` finds the ranks (Qwen2.5-
 
 See for yourself: `rankwise cost --model Llama-3.1-8B --rank 256 --placement 'regex:mlp|lm_head'`.
 """
-
-
-if __name__ == "__main__":
-    print(page(), end="")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rankwise.analysis.finding import Axis, Panel, Table
-from rankwise.analysis.olora_duels import KINDS, Duel, beyond, strictly
-from rankwise.analysis.olora_rules import MANY, ahead, needed
+from rankwise.analysis.olora.duels import KINDS, Duel, beyond, strictly
+from rankwise.analysis.olora.rules import MANY, ahead, needed
 
 OWN, SHARED = "own rates", "one shared rate"
 

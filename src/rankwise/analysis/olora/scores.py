@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rankwise.analysis.finding import Axis, Finding, Panel, Table
 from rankwise.analysis.measures.wins import Count, count_wins
-from rankwise.analysis.olora_rules import CLAIM, TEST, ahead, odds
+from rankwise.analysis.olora.rules import CLAIM, TEST, ahead, odds
 from rankwise.analysis.study_files import read_scores
 from rankwise.errors import UsageError
 

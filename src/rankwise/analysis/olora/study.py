@@ -6,12 +6,12 @@ import statistics
 from typing import Any
 
 from rankwise.analysis.finding import Axis, Finding, Panel
-from rankwise.analysis.olora_dimension import against_dimension, dimension_table
-from rankwise.analysis.olora_duels import KINDS, beyond, duels, leads_of_controls, strictly
-from rankwise.analysis.olora_rules import CLAIM, RULE, ahead
-from rankwise.analysis.olora_scores import from_scores
-from rankwise.analysis.olora_shown import panels, tables
-from rankwise.analysis.olora_words import caveats, interpret, why
+from rankwise.analysis.olora.dimension import against_dimension, dimension_table
+from rankwise.analysis.olora.duels import KINDS, beyond, duels, leads_of_controls, strictly
+from rankwise.analysis.olora.rules import CLAIM, RULE, ahead
+from rankwise.analysis.olora.scores import from_scores
+from rankwise.analysis.olora.shown import panels, tables
+from rankwise.analysis.olora.words import caveats, interpret, why
 from rankwise.analysis.request import Request
 from rankwise.analysis.study_files import read_study, training
 from rankwise.errors import UsageError
