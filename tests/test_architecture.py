@@ -174,3 +174,21 @@ def test_patterns_from_outside_are_compiled_in_one_room():
                 if not all(n.id.isupper() or n.id in {"number", "unsafe"} for n in names):
                     wrong.append(f"{inside(path)}: {ast.unparse(node)}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_rooms_that_run_events_know_none_of_them():
+    """They ask for capabilities (``adapters/events/base.py``); a new event is a file and a line."""
+    names = {
+        ast.literal_eval(node.value)
+        for path in (SOURCE / "adapters" / "events").glob("*.py")
+        for node in nodes_of(path)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "name" and node.value is not None
+    }
+    assert len(names) > 20
+    for path in FILES:
+        if room(path) not in {"cost", "engine", "execution", "ledger", "integrations"}:
+            continue
+        for node in nodes_of(path):
+            assert not (isinstance(node, ast.Constant) and node.value in names), f"{path.name} knows {node.value}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rankwise.adapters.events"):
+                assert {alias.name for alias in node.names} <= {"Context", "Event", "Rate"}, path

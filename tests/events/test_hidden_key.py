@@ -128,7 +128,7 @@ def test_nothing_dropped_is_lora_with_no_divergence(tiny_splits):
     assert [e["divergence"] for e in found.events] == [0.0] * 4
     assert found.losses == pytest.approx(plain.losses, abs=1e-5)
     assert found.flops == 2 * plain.flops
-    assert hidden_key(beta=0).forwards == 1
+    assert hidden_key(beta=0).training_pass.forwards == 1
 
 
 def test_what_is_dropped_moves_passes_apart_and_the_record_says_what_the_loss_was(tiny_base, tiny_splits):

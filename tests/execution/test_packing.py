@@ -14,7 +14,7 @@ from rankwise.studies.budget.throughput import throughput
 
 
 def cost(label="r", tokens=64.0, own=10, graph=20, alone=False, base=100):
-    return RunCost(label, alone, tokens, base, own, graph, 1000, 500)
+    return RunCost(label, None if alone else "as it is", tokens, base, own, graph, 1000, 500)
 
 
 def test_long_passes_stay_alone_and_short_ones_share():
@@ -41,6 +41,12 @@ def test_a_budget_narrows_the_pack_by_its_largest_members():
 def test_owners_go_alone_whatever_their_passes():
     packs = plan_packs([cost("full", tokens=8, alone=True), cost("a"), cost("b")])
     assert [(p.width, len(p.runs)) for p in packs] == [(1, 1), (2, 2)]
+
+
+def test_runs_that_see_other_weights_get_a_pack_of_their_own():
+    coded = [replace(cost(f"coded {i}"), company="codes") for i in range(2)]
+    packs = plan_packs([coded[0], cost("plain"), coded[1]])
+    assert [[r.label for r in p.runs] for p in packs] == [["coded 0", "coded 1"], ["plain"]]
 
 
 def test_costs_follow_the_run(tiny_splits):

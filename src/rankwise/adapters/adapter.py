@@ -8,7 +8,7 @@ from typing import Any
 
 from rankwise.adapters.allocation import ALLOCATIONS, Allocation, Uniform
 from rankwise.adapters.axis import resolve
-from rankwise.adapters.compatibility import objection
+from rankwise.adapters.compatibility import event_objection, objection
 from rankwise.adapters.events import EVENTS, Event
 from rankwise.adapters.freezing import FREEZING, Freezing, Nothing
 from rankwise.adapters.inits import INITS, Init, Kaiming
@@ -18,7 +18,9 @@ from rankwise.adapters.penalties import PENALTIES, Penalty
 from rankwise.adapters.placements import PLACEMENTS, AllLinear, Placement
 from rankwise.adapters.scalings import SCALINGS, AlphaOverRank, Scaling
 from rankwise.adapters.storages import STORAGES, AsIs, Storage
+from rankwise.adapters.training_pass import TrainingPass
 from rankwise.errors import UsageError
+from rankwise.models.attention_pattern import WHOLE
 
 _AXES: dict[str, Mapping[str, Any]] = {
     "parametrization": PARAMETRIZATIONS,
@@ -113,14 +115,10 @@ class Adapter:
             for choice in (choices := tuple(getattr(self, axis))):
                 if not isinstance(choice, kind):
                     raise UsageError(f"{axis} must hold objects of class {kind.__name__}, found {choice!r}.")
+                if isinstance(choice, Event) and (reason := event_objection(self, choice)):
+                    raise UsageError(f"{reason}.")
                 choice.check(self)
             object.__setattr__(self, axis, choices)  # a list would not hash
-        owners = [event.name for event in self.events if event.owns_base]
-        if owners and (self.storage.quantizes or self.parametrization.kind != "delta"):
-            raise UsageError(
-                f"event {owners[0]!r} writes W0 and needs it as it is, under an update of weights; found storage "
-                f"{self.storage.name!r}, parametrization {self.parametrization.name!r}."
-            )
 
     def trained_shapes(self, module: str, d_out: int, d_in: int, rank: int | None = None) -> Shapes:
         """Return the shape of every tensor that trains on the (d_out, d_in) layer of this dotted name, by name.
@@ -138,14 +136,15 @@ class Adapter:
         return self.scaling.factor(self.alpha, self.rank)
 
     @property
-    def forwards(self) -> int:
-        """Forward passes over a batch in one training pass: 1, unless an event makes more of it."""
-        return max((event.forwards for event in self.events), default=1)
+    def training_pass(self) -> TrainingPass:
+        """What its events make of a pass of training."""
+        attention = next((event.attention for event in self.events if event.attention != WHOLE), WHOLE)
+        return TrainingPass(attention, max((event.forwards for event in self.events), default=1))
 
     @property
-    def attention_group(self) -> int | None:
-        """Tokens per group of attention in training passes; None, unless an event says: the model's own attention."""
-        return next((event.attention_group for event in self.events if event.attention_group is not None), None)
+    def owns_base(self) -> bool:
+        """Whether an event writes the weights under it."""
+        return any(event.owns_base for event in self.events)
 
     @property
     def front(self) -> int:

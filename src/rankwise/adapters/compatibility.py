@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rankwise.adapters.composition import Composition
+from rankwise.adapters.events.base import Event
 from rankwise.adapters.freezing import Freezing
 from rankwise.adapters.inits import Init
 from rankwise.adapters.parametrizations import Parametrization
 from rankwise.adapters.storages import Storage
+from rankwise.models.attention_pattern import WHOLE
 
 
 def start_objection(parametrization: Parametrization, init: Init) -> str:
@@ -86,3 +91,64 @@ def objection(
         or freezing_objection(parametrization, init, freezing)
         or dropout_objection(parametrization, init, dropout)
     )
+
+
+def event_objection(adapter: Composition, event: Event) -> str:
+    """Return why ``event`` cannot act on ``adapter`` or beside its other events, or an empty string."""
+    return _need(adapter, event) or _owning(adapter, event) or _beside(event, adapter.events)
+
+
+def _need(adapter: Composition, event: Event) -> str:
+    """Hold what an event needs against what the parametrization and the init are."""
+    who, form, init = f"event {event.name!r}", adapter.parametrization, adapter.init
+    frozen = adapter.freezing.describe()
+    if event.needs == "layers" and form.kind == "prompt":
+        return f"{who} {event.doing} and needs an adapter on layers, found parametrization {form.name!r}"
+    if event.needs == "gates" and form.offers != "gates":
+        return f"{who} {event.doing} and needs parametrization 'masked-difference', found {form.name!r}"
+    if event.needs == "switch" and (form.offers != "switch" or "e" not in adapter.trained_shapes("", 8, 8)):
+        return (
+            f"{who} switches components off by their factor e, which parametrization {form.name!r} with "
+            f"{frozen or 'everything training'} does not train; use 'diagonal' or 'gated'"
+        )
+    if event.needs == "pair" and form.offers != "pair":
+        return f"{who} {event.doing} and needs parametrization 'low-rank', found {form.name!r}"
+    if event.needs == "pair" and (init.edits_base or init.quantized):
+        return (
+            f"{who} {event.doing} beside the base as it is and needs an init that does not edit it, such as 'kaiming', "
+            f"found {init.name!r}"
+        )
+    if event.needs == "pair" and frozen:
+        return f"{who} {event.doing}, so both must train; found {frozen}"
+    if event.draws_starts and init.needs_data:
+        return (
+            f"{who} draws new starts while training and needs an init that does not look at data, such as 'kaiming', "
+            f"found {init.name!r}"
+        )
+    return ""
+
+
+def _owning(adapter: Composition, event: Event) -> str:
+    """An owner of the base writes W0."""
+    if event.owns_base and (adapter.storage.quantizes or adapter.parametrization.kind != "delta"):
+        return (
+            f"event {event.name!r} writes W0 and needs it as it is, under an update of weights; found storage "
+            f"{adapter.storage.name!r}, parametrization {adapter.parametrization.name!r}"
+        )
+    return ""
+
+
+def _beside(event: Event, events: Sequence[Event]) -> str:
+    """A run has one loss and one attention."""
+    if event.owns_loss and sum(own.owns_loss for own in events) > 1:
+        return f"event {event.name!r} makes the run's loss, and so does another event; keep one of them"
+    if event.attention == WHOLE:
+        return ""
+    if sum(own.attention != WHOLE for own in events) > 1:
+        return f"event {event.name!r} may come once, found another with an attention of its own"
+    if owner := next((own for own in events if own.owns_loss), None):
+        return (
+            f"event {owner.name!r} makes the loss by passes with an attention of its own, and event {event.name!r} "
+            "sets another; keep one of them"
+        )
+    return ""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rankwise.adapters.parametrizations.base import Parametrization, Shapes
     from rankwise.adapters.penalties.base import Penalty
     from rankwise.adapters.scalings.base import Scaling
+    from rankwise.adapters.storages.base import Storage
 
 
 class Composition(Protocol):
@@ -35,6 +36,10 @@ class Composition(Protocol):
     @property
     def scaling(self) -> Scaling:
         """What it is multiplied by."""
+
+    @property
+    def storage(self) -> Storage:
+        """How W0 is kept."""
 
     @property
     def freezing(self) -> Freezing:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from rankwise.adapters.training_pass import TrainingPass
 
 
 @dataclass(frozen=True)
@@ -12,6 +14,10 @@ class Full:
 
     bf16-only full fine-tuning is a handicapped reference (most small steps round away), so it is not offered.
     """
+
+    events: ClassVar[tuple[()]] = ()
+    training_pass: ClassVar[TrainingPass] = TrainingPass()
+    """A pass as the model has it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the serialized form."""

@@ -18,7 +18,6 @@ from rankwise.cli.options import (
     ReportTo,
     Scale,
     Seed,
-    Set,
     Steps,
 )
 
@@ -67,7 +66,14 @@ def study(
     ] = None,
     out: Out = None,
     report_to: ReportTo = None,
-    setting: Set = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any setting of the study by name, such as --set steps=40 --set sizes.test=64; --set "
+            "method.events=NAME lets an event act in every adapter.",
+        ),
+    ] = None,
     json_: Json = False,
     dry_run: DryRun = False,
 ) -> int:

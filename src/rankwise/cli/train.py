@@ -37,7 +37,7 @@ def train(
         typer.Option(
             "--set",
             help="Any setting of the study by name, such as --set steps=40, and any option of the method, such as "
-            "--method relora --set method.merges=3.",
+            "--method relora --set method.merges=3; method.events=NAME adds an event to any method.",
         ),
     ] = None,
     json_: Json = False,

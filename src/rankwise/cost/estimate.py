@@ -15,7 +15,7 @@ from rankwise.cost.flops import Workload, adapter_flops, full_flops
 from rankwise.cost.memory import PARTS, caps_logits, pass_bytes, state_bytes
 from rankwise.cost.shape import ModelShape, model_shape
 from rankwise.errors import UsageError
-from rankwise.models.attention_groups import squared
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern
 
 MICRO_BATCH = 8  # examples per pass, as the studies do it
 
@@ -49,9 +49,9 @@ class Plan:
                 f"of {self.length}."
             )
 
-    def work(self, group: int | None = None) -> Workload:
-        """Return what one optimizer step reads, attention in groups of ``group`` tokens."""
-        scores = self.batch * squared(self.length, group)
+    def work(self, attention: AttentionPattern = WHOLE) -> Workload:
+        """Return what one optimizer step reads."""
+        scores = self.batch * attention.scores(self.length)
         return Workload(self.batch * self.length, self.batch * self.targets, scores)
 
     @property
@@ -161,7 +161,8 @@ def estimate(
 def _side(source: Blueprint, shape: ModelShape, target: Adapter | Full, plan: Plan, rate: float | None) -> Side:
     model = source.model
     itemsize = next(model.parameters()).element_size()
-    examples = plan.micro_batch * (target.forwards if isinstance(target, Adapter) else 1)
+    one = target.training_pass
+    examples = plan.micro_batch * one.forwards
     tokens, targets = examples * plan.length, examples * plan.targets
     rows = tokens if caps_logits(model) else targets
     parts = {**state_bytes(model, target), **pass_bytes(model, shape, target, tokens, rows, itemsize)}
@@ -170,7 +171,7 @@ def _side(source: Blueprint, shape: ModelShape, target: Adapter | Full, plan: Pl
         trainable = sum(counts.values())
         edits = target.init.edits_base
         products = adapter_products(model, target) * (1 + edits)
-        flops = target.forwards * adapter_flops(shape, plan.work(target.attention_group), list(counts), products)
+        flops = one.forwards * adapter_flops(shape, plan.work(one.attention), list(counts), products)
         # Saved as plain LoRA of twice the rank beside what loads the very same factors again.
         disk = parts["adapter"] * (3 if edits else 1)
     else:

@@ -67,7 +67,7 @@ def state_bytes(model: nn.Module, target: Adapter | Full) -> dict[str, int]:
         for of in counts
     )
     own: dict[str, int] = {}
-    if any(event.owns_base for event in target.events):
+    if target.owns_base:
         weights = [next(model.get_submodule(name).parameters()) for name in counts[0]]
         own["trained copy"] = sum(w.numel() * w.element_size() for w in weights)
         own["master weights"] = sum(w.numel() * max(4, w.element_size()) for w in weights)

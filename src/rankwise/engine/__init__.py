@@ -48,6 +48,7 @@ PUBLIC = (
     "events.view",
     "fast.attention",
     "optim",
+    "pack.sharing",
     "run",
     "train",
     "trainees",

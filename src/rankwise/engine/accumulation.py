@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from rankwise.adapters import Adapter
 from rankwise.cost import Workload
 from rankwise.data import Encoded
 from rankwise.engine.batches import passes, window, workload
@@ -52,11 +51,10 @@ def open_window(spec: TrainSpec, train: Sequence[Encoded], step: int, stream: Te
     """Return the window of optimizer step ``step`` (0-based)."""
     indices = window(spec, len(train), step)
     examples = [train[i] for i in indices]
-    group = spec.target.attention_group if isinstance(spec.target, Adapter) else None
     return Window(
         passes=passes(spec, train, indices),
         examples=len(examples),
         denominator=sum(e.targets for e in examples),
-        work=workload(examples, group),
+        work=workload(examples, spec.target.training_pass.attention),
         stream=stream,
     )

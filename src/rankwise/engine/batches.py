@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rankwise.adapters import Adapter, stream_seed
+from rankwise.adapters import stream_seed
 from rankwise.cost import Workload
 from rankwise.data import Encoded
 from rankwise.engine.spec import TrainSpec
-from rankwise.models.attention_groups import squared
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern
 
 # Longest pass of an evaluation, in padded tokens: on 2 CPU cores passes of 1,000 tokens are 10 % faster per token
 # than passes of 4,000, and they bound the memory of the logits.
@@ -26,7 +26,7 @@ def window(spec: TrainSpec, n: int, step: int) -> list[int]:
     Each epoch is a new permutation; the last window of an epoch is shorter when ``batch`` does not divide ``n``. An
     event that splits the data (two levels of learning) names the examples that this step may read.
     """
-    for event in spec.target.events if isinstance(spec.target, Adapter) else ():
+    for event in spec.target.events:
         if (found := event.reads(step, n, spec.seed)) is not None:
             indices, own = found
             return [indices[i] for i in _window(spec, len(indices), own)]
@@ -63,10 +63,10 @@ def evaluation_passes(examples: Sequence[Encoded]) -> list[list[int]]:
     return cut
 
 
-def workload(examples: Sequence[Encoded], group: int | None = None) -> Workload:
-    """Count real tokens, targets and squared lengths, of groups where attention stays in groups."""
+def workload(examples: Sequence[Encoded], attention: AttentionPattern = WHOLE) -> Workload:
+    """Count real tokens, targets and scores of a head: squared lengths, where attention is whole."""
     lengths = [len(e.input_ids) for e in examples]
-    return Workload(sum(lengths), sum(e.targets for e in examples), sum(squared(length, group) for length in lengths))
+    return Workload(sum(lengths), sum(e.targets for e in examples), sum(map(attention.scores, lengths)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Batch:
         next_ids: (M,) those next tokens.
         counts: targets per example, in the order of the rows of ``ids``; sums to M.
         lengths: real tokens per example, in the same order.
-        group: tokens per group of shifted sparse attention; None: each token sees all before it.
+        attention: which tokens see which.
     """
 
     ids: Tensor
@@ -90,29 +90,31 @@ class Batch:
     next_ids: Tensor
     counts: list[int]
     lengths: list[int]
-    group: int | None = None
+    attention: AttentionPattern = WHOLE
 
 
-def collate(examples: Sequence[Encoded], device: torch.device | str = "cpu", group: int | None = None) -> Batch:
+def collate(
+    examples: Sequence[Encoded], device: torch.device | str = "cpu", attention: AttentionPattern = WHOLE
+) -> Batch:
     """Pad ``examples`` on the right; targets are found by position, never by the pad id."""
     width = max(len(e.input_ids) for e in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
-    attention = torch.zeros(len(examples), width, dtype=torch.long)
+    mask = torch.zeros(len(examples), width, dtype=torch.long)
     target = torch.zeros(len(examples), width, dtype=torch.bool)
     for row, example in enumerate(examples):
         length = len(example.input_ids)
         ids[row, :length] = torch.tensor(example.input_ids)
-        attention[row, :length] = 1
+        mask[row, :length] = 1
         target[row, :length] = torch.tensor(example.target_mask)
     rows, at = target.nonzero(as_tuple=True)
     next_ids = ids[rows, at]
     return Batch(
         ids=ids.to(device),
-        attention_mask=attention.to(device),
+        attention_mask=mask.to(device),
         rows=rows.to(device),
         columns=(at - 1).to(device),  # the position before predicts
         next_ids=next_ids.to(device),
         counts=[e.targets for e in examples],
         lengths=[len(e.input_ids) for e in examples],
-        group=group,
+        attention=attention,
     )

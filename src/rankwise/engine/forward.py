@@ -19,13 +19,14 @@ from torch.nn.functional import cross_entropy
 
 from rankwise.adapters.fused import Segment
 from rankwise.adapters.layers import AdaptedLayer
-from rankwise.engine.attention.shifted import shifted
+from rankwise.engine.attention.pattern import patterned
 from rankwise.engine.batches import Batch
 from rankwise.engine.fast.head import target_nll
 from rankwise.engine.fast.hook import flat_attention
 from rankwise.engine.fast.layout import Layout, lay_out
 from rankwise.engine.fast.probe import LENGTHS, rows_independent, sees_all_rows, why_not_flat
 from rankwise.engine.fast.rows import least_rows
+from rankwise.engine.pack.sharing import joined
 
 # A larger head is not probed for sharing its product: the probe would take seconds.
 _PROBED_HEAD = 2**25
@@ -100,7 +101,7 @@ class Forward:
         if self.layout == "padded" or len(parts) == 1:
             return [self._alone(part) for part in parts]
         body, head = self._least_rows()
-        joint = [i for i, (_, batch) in enumerate(parts) if self._fits(batch, body)]
+        joint = joined([self._rows(batch) for _, batch in parts], body)
         losses: dict[int, Tensor] = {i: self._alone(part) for i, part in enumerate(parts) if i not in joint}
         if joint:
             names = [parts[i][0] for i in joint]
@@ -144,7 +145,7 @@ class Forward:
         return tuple(losses)
 
     def _padded(self, batch: Batch) -> Tensor:
-        with shifted(self.model, batch.group):
+        with patterned(self.model, batch.attention):
             return self._padded_nll(batch)
 
     def _padded_nll(self, batch: Batch) -> Tensor:
@@ -171,11 +172,11 @@ class Forward:
         where = {} if positions is None else {"position_ids": positions}
         return self.model(input_ids=ids, use_cache=False, **where, **kept).logits[0]
 
-    def _fits(self, batch: Batch, body: int | None) -> bool:
+    def _rows(self, batch: Batch) -> int:
         rows = sum(batch.lengths)
         if type(self.head) is not nn.Linear or not self.targets_only:
             rows = min(rows, len(batch.next_ids))  # the head shares a pass too
-        return body is not None and rows >= body
+        return rows
 
     def _least_rows(self) -> tuple[int | None, int | None]:
         """Rows from which parts may share the products of the body and of the head; probed when first needed."""

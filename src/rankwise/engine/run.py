@@ -18,7 +18,6 @@ from rankwise.adapters import Adapter
 from rankwise.cost import Workload, model_shape
 from rankwise.data import Splits
 from rankwise.engine.accumulation import Window, open_window
-from rankwise.engine.attention.shifted import group_of
 from rankwise.engine.batches import Batch, collate
 from rankwise.engine.checkpoint.state import State
 from rankwise.engine.evaluation.evaluate import Score
@@ -75,7 +74,8 @@ class Run:
         self.tell: Observer = observe or (lambda record: None)
         self.shape = model_shape(base.model)
         self.given, self.watch = trainee is not None, watch
-        self.group = group_of(spec.target, splits.train)
+        for event in spec.target.events:
+            event.check_lengths(max(len(example.input_ids) for example in splits.train))
         data = () if self.given else sample(spec, splits.train, next(base.model.parameters()).device)
         self.trainee: Trainee = trainee or make_trainee(base.model, forward, spec.target, spec.seed, name, data)
         self.trainee.training(True)  # a given one was on the base when the base was set to evaluation mode
@@ -117,7 +117,7 @@ class Run:
     @property
     def reads_losses(self) -> bool:
         """Whether an event wants the losses of single examples."""
-        return isinstance(self.spec.target, Adapter) and any(event.reads_losses for event in self.spec.target.events)
+        return any(event.reads_losses for event in self.spec.target.events)
 
     def _fired(self, record: dict[str, Any]) -> None:
         if "probe_loss_before" in record:
@@ -143,7 +143,8 @@ class Run:
 
     def collate(self, indices: Sequence[int]) -> Batch:
         """Return training examples as one pass, with the attention that this run trains with."""
-        return collate([self.splits.train[i] for i in indices], self.parameters[0].device, self.group)
+        attention = self.spec.target.training_pass.attention
+        return collate([self.splits.train[i] for i in indices], self.parameters[0].device, attention)
 
     def losses_of(self, batch: Batch) -> Tensor:
         """Return what every target of a pass of this run alone loses, (M,): its NLL, or what an event makes of it."""

@@ -62,7 +62,7 @@ class TrainSpec:
             raise unknown("schedule", self.schedule, SCHEDULES)
         if self.warmup and self.schedule == "constant":
             raise UsageError("schedule 'constant' has no warm-up; use 'constant_with_warmup' or warmup 0.")
-        for event in self.target.events if isinstance(self.target, Adapter) else ():
+        for event in self.target.events:
             event.check_window(-(-self.batch // self.micro_batch))
         points = {step for step in self.eval_steps if 0 < step <= self.steps} | {self.steps}
         object.__setattr__(self, "eval_steps", tuple(sorted(points)))

@@ -1,7 +1,7 @@
 """What trains: an adapter on the shared frozen base, or a private copy of the whole model.
 
 Both give the loop the same few things: fp32 parameters by name, a model to run, and a hook after each step. Several
-adapters train on one base at once, told apart by name; what cannot share a pass (:func:`trains_alone`) trains alone.
+adapters train on one base at once, told apart by name; which of them do is said in ``pack/sharing.py``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rankwise.adapters import Adapter, Full, Handle, attach, save
 from rankwise.adapters.parametrizations.frozen_pairs import merged, set_merged
 from rankwise.cost import ModelShape, Workload, adapter_flops, full_flops
 from rankwise.engine.forward import Forward
+from rankwise.engine.pack import sharing
 from rankwise.engine.private import PrivateBase
 from rankwise.errors import UsageError
 from rankwise.models import Base
@@ -107,9 +108,8 @@ class AdapterTrainee(Trainee):
         name: str = "run",
         data: Iterable[Any] = (),
     ) -> None:
-        owner = any(event.owns_base for event in adapter.events)
-        self.private = PrivateBase(model, adapter) if owner else None
-        self.alone = trains_alone(adapter)
+        self.private = PrivateBase(model, adapter) if adapter.owns_base else None
+        self.alone = sharing.alone(adapter)
         self.forward = forward.like(self.private.model) if self.private else forward
         if adapter.parametrization.kind == "prompt":
             self.forward = forward.whole()
@@ -166,7 +166,7 @@ class AdapterTrainee(Trainee):
         )
         adapter = self.handle.adapter
         own = products * (1 + adapter.init.edits_base)
-        return adapter.forwards * adapter_flops(shape, work, list(self.handle.layers), own)
+        return adapter.training_pass.forwards * adapter_flops(shape, work, list(self.handle.layers), own)
 
     def save(self, folder: Path, base: Base) -> None:
         """Write the adapter in PEFT layout; an owner of base weights writes the whole model, adapter merged in."""
@@ -188,7 +188,7 @@ class FullTrainee(Trainee):
     fp32, and after each step the masters are rounded into the copy.
     """
 
-    alone = True
+    alone = sharing.alone(Full())
 
     def __init__(self, model: nn.Module, forward: Forward) -> None:
         self.model: Any = copy.deepcopy(model).requires_grad_(True)
@@ -251,21 +251,3 @@ def make_trainee(
     if isinstance(target, Full):
         return FullTrainee(model, forward)
     return AdapterTrainee(model, forward, target, seed, name, data)
-
-
-def trains_alone(target: Adapter | Full) -> bool:
-    """Return whether ``target`` cannot share a pass.
-
-    It owns base weights, chooses their codes, is a prompt, acts between two passes of a window, or makes its own loss.
-    """
-    if isinstance(target, Full) or target.parametrization.kind == "prompt" or target.init.quantized:
-        return True
-    return any(event.owns_base or event.owns_loss or event.passes is not None for event in target.events)
-
-
-def same_base(one: Adapter | Full, other: Adapter | Full) -> bool:
-    """Return whether both see the same W0: codes, where there are any, of the same kind and under the same layers."""
-    if isinstance(one, Full) or isinstance(other, Full):
-        return isinstance(one, Full) and isinstance(other, Full)
-    quantized = one.storage.quantizes or other.storage.quantizes
-    return not quantized or (one.storage, one.placement) == (other.storage, other.placement)

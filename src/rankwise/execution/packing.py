@@ -3,15 +3,15 @@
 Packing removes no operations, it makes matrix products longer (docs/design/engine.md#what-a-pack-gains): they reach
 their full rate at some number of tokens per pass, about 512 on a CPU. Runs whose own passes are that long gain nothing
 from neighbors and go one after another; shorter ones share passes until they are that long together. A pack is a queue
-with a width: a run that ends makes room for the next. What cannot share a pass goes alone
-(:func:`rankwise.engine.trainees.trains_alone`). No choice made here changes a number of any run.
+with a width: a run that ends makes room for the next. Which runs may share passes at all
+is said in ``engine/pack/sharing.py``. No choice made here changes a number of any run.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,7 @@ from rankwise.data import Encoded
 from rankwise.engine import TrainSpec
 from rankwise.engine.batches import workload
 from rankwise.engine.fast.attention import KEPT
-from rankwise.engine.trainees import trains_alone
-from rankwise.models.attention_groups import squared
+from rankwise.engine.pack.sharing import company
 
 FULL_RATE = {"cpu": 512, "cuda": 8192}  # tokens per pass; measured on CPUs, an assumption on GPUs
 
@@ -61,7 +60,7 @@ class RunCost:
 
     Attributes:
         label: names the run.
-        alone: it cannot share a pass.
+        company: runs share passes with those of the same company; None: it goes alone.
         pass_tokens: real tokens of a usual pass.
         base_bytes: the frozen base, shared by all runs.
         own_bytes: what the run holds from start to end: trained values, gradients, optimizer, best snapshot.
@@ -70,13 +69,18 @@ class RunCost:
     """
 
     label: str
-    alone: bool
+    company: Hashable | None
     pass_tokens: float
     base_bytes: int
     own_bytes: int
     pass_bytes: int
     train_flops: int
     evaluation_flops: int
+
+    @property
+    def alone(self) -> bool:
+        """It cannot share a pass."""
+        return self.company is None
 
     @property
     def bytes(self) -> int:
@@ -119,18 +123,17 @@ def run_cost(
     shape = model_shape(model)
     parts = state_bytes(model, spec.target)
     examples = min(spec.micro_batch, spec.batch, train.examples)
-    forwards = spec.target.forwards if isinstance(spec.target, Adapter) else 1
-    group = spec.target.attention_group if isinstance(spec.target, Adapter) else None
+    forwards, attention = spec.target.training_pass.forwards, spec.target.training_pass.attention
     tokens = forwards * examples * train.longest
     targets = forwards * math.ceil(examples * train.work.targets / train.examples)
     rows = tokens if caps_logits(model) else targets
     itemsize = next(model.parameters()).element_size()
     graph = pass_bytes(model, shape, spec.target, tokens, rows, itemsize)
     on_cpu = next(model.parameters()).device.type in ("cpu", "meta")
-    held = forwards * examples * squared(train.longest, group, KEPT)
+    held = forwards * examples * attention.scores(train.longest, KEPT)
     scores = probability_bytes(model, held, itemsize) if on_cpu else 0
     share = (spec.steps if steps is None else steps) * spec.batch / train.examples
-    read = (train.work.tokens, train.work.targets, sum(squared(length, group) for length in train.lengths))
+    read = (train.work.tokens, train.work.targets, sum(map(attention.scores, train.lengths)))
     work = Workload(*(round(share * n) for n in read))
     products = 0
     if isinstance(spec.target, Adapter):
@@ -142,7 +145,7 @@ def run_cost(
     best = parts["gradients"]  # a copy of the trained values, as large as they are
     return RunCost(
         label=label,
-        alone=trains_alone(spec.target),
+        company=company(spec.target),
         pass_tokens=examples * train.work.tokens / train.examples,
         base_bytes=parts["frozen base"],
         own_bytes=sum(size for part, size in parts.items() if part != "frozen base") + best,
@@ -159,18 +162,16 @@ def plan_packs(runs: Sequence[RunCost], budget: int | None = None, *, full_rate:
         budget: bytes for everything, the base included; None: no bound.
         full_rate: tokens per pass from which on the device gains nothing from more.
     """
-    groups: dict[int, list[RunCost]] = {}
+    groups: dict[tuple[int, Hashable], list[RunCost]] = {}
     packs: list[Pack] = []
     for run in runs:
         width = 1 if run.alone else max(1, math.ceil(full_rate / run.pass_tokens))
         if width == 1:
             packs.append(_pack([run], 1, budget))
-        elif width in groups:
-            groups[width].append(run)
         else:
-            groups[width] = [run]
+            groups.setdefault((width, run.company), []).append(run)
     # Runs of one width have passes of one length: none waits long for another's.
-    return [*packs, *(_pack(group, width, budget) for width, group in groups.items())]
+    return [*packs, *(_pack(group, width, budget) for (width, _), group in groups.items())]
 
 
 def _pack(runs: list[RunCost], width: int, budget: int | None) -> Pack:

@@ -20,6 +20,7 @@ from rankwise.engine.events.driver import Events, add_penalties
 from rankwise.engine.events.view import Sight
 from rankwise.engine.optim import make_rate, precondition
 from rankwise.errors import UsageError
+from rankwise.models.attention_pattern import WHOLE
 
 EVENT = "rankwise.event."
 _MEMORY = f"{EVENT}memory"
@@ -97,9 +98,9 @@ class TrainerEvents:
                 f"event {loss.name!r} makes the loss by passes of its own, which Trainer does itself; use "
                 "rankwise.train."
             )
-        if groups := next((event for event in events if event.attention_group is not None), None):
+        if unusual := next((event for event in events if event.attention != WHOLE), None):
             raise UsageError(
-                f"event {groups.name!r} changes attention in training passes only, which Trainer runs itself; use "
+                f"event {unusual.name!r} changes attention in training passes only, which Trainer runs itself; use "
                 "rankwise.train."
             )
         split = next((event for event in events if type(event).reads is not Event.reads), None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import checked
+from rankwise.methods.event_names import named_events
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Card:
         fidelity: what the implementation is compared with, and how closely it agrees.
         owns_base: trains a private copy of the base.
         build: makes the spec from keyword options, and refuses one it does not take; it is ``rankwise.methods.NAME``.
+            Beside the method's own it takes ``events``: what happens while training, after the method's own events.
     """
 
     name: str
@@ -36,8 +40,24 @@ class Card:
     owns_base: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "build", checked(self.build, f"method {self.name!r}"))
+        object.__setattr__(self, "build", checked(_with_events(self.build), f"method {self.name!r}"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values (everything but the builder)."""
         return {k: v for k, v in self.__dict__.items() if k != "build"}
+
+
+def _with_events(build: Callable[..., Adapter | Full]) -> Callable[..., Adapter | Full]:
+    """Return a method's builder that takes ``events`` too; one that makes no adapter stays as it is."""
+    signature = inspect.signature(build)
+    if signature.return_annotation in ("Full", Full):
+        return build
+
+    @functools.wraps(build)
+    def built(*args: Any, events: Any = (), **options: Any) -> Adapter | Full:
+        target, more = build(*args, **options), named_events(events)
+        return replace(target, events=(*target.events, *more)) if more and isinstance(target, Adapter) else target
+
+    events = inspect.Parameter("events", inspect.Parameter.KEYWORD_ONLY, default=())
+    built.__signature__ = signature.replace(parameters=[*signature.parameters.values(), events])  # type: ignore[attr-defined]
+    return built

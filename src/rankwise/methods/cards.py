@@ -33,6 +33,8 @@ def card(name: str) -> Card:
 def build(name: str, **options: Any) -> Adapter | Full:
     """Build a method's spec by catalogue name, for instance ``build("olora", rank=16)``.
 
+    Every method of adapters takes ``events`` too: ``build("dora", events=[{"name": "hidden-key", "keys": 0.2}])``.
+
     Raises:
         UsageError: an unknown method, an option the method does not take, or an illegal value.
     """

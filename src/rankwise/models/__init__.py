@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 PUBLIC = (
-    "attention_groups",
+    "attention_pattern",
     "config_limits",
     "default",
     "folder",

@@ -56,13 +56,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _option(value: Any) -> Any:
+    """A text or a number; of ``events`` also an object, or a list of names and objects."""
+    if isinstance(value, bool):
+        return int(value)
+    inner = value if isinstance(value, list | tuple) else [value] if isinstance(value, dict) else None
+    if not isinstance(value, str | int | float) and not (inner and all(isinstance(one, str | dict) for one in inner)):
+        raise ValueError(f"must be a text or a number, or what events takes, found {value!r:.60}")
+    return value
+
+
 class Arm(Strict):
     """One thing to compare: a method with its options.
 
     Attributes:
         name: short and unique, used in files; ``full`` is the reference.
         label: its name in tables and figures.
-        method, options: catalogue name and what its builder takes (rank, alpha, placement, ...).
+        method, options: catalogue name and what its builder takes (rank, alpha, placement, events, ...).
         adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
         batch: examples per step, when it differs from the study's.
     """
@@ -70,7 +80,7 @@ class Arm(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     label: str
     method: str = "custom"
-    options: dict[str, str | int | float] = {}
+    options: dict[str, Annotated[Any, BeforeValidator(_option)]] = {}
     adapter: dict[str, Any] | None = None
     batch: Count | None = None
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from rankwise.adapters.events import ShiftedAttention
+from rankwise.adapters.events.shifted_attention import ShiftedGroups
 from rankwise.engine import Forward
-from rankwise.engine.attention.shifted import blocks, shifted
+from rankwise.engine.attention.pattern import blocks, patterned
 from rankwise.engine.fast import attention
 from rankwise.engine.fast.layout import lay_out
-from rankwise.engine.fast.pieces import attend_pieces, still
+from rankwise.engine.fast.pieces import attend_pieces
 from rankwise.errors import UsageError
-from rankwise.models.attention_groups import halves, squared
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern, Kind
 from tests.engine.fast.models import KINDS, batch, model
 
 pytestmark = pytest.mark.exactness
@@ -26,7 +27,7 @@ def rand(*shape, seed=0):
 
 
 def grouped(lengths, group, seed=0):
-    return replace(batch(lengths, seed), group=group)
+    return replace(batch(lengths, seed), attention=WHOLE if group is None else ShiftedGroups(group))
 
 
 def seen(length, group, moved):
@@ -130,19 +131,22 @@ def test_a_token_reaches_its_group_and_nothing_behind_it():
 
 
 def test_the_groups_of_both_halves():
-    assert halves(20, 8) == ([8, 8, 4], [4, 8, 8])
-    assert halves(21, 8) == ([8, 8, 5], [4, 8, 8, 1])
-    assert halves(4, 8) == ([4], [4])
-    assert halves(5, 8) == ([5], [4, 1])
-    assert squared(20, None) == 400
-    assert squared(20, 8) == (64 + 64 + 16 + 16 + 64 + 64) // 2
-    assert squared(700, None, 512) == 512**2
-    assert squared(1024, 1024, 512) == (512**2 + 2 * 512**2) // 2
+    def cuts(length, group):
+        return [kind.cut(length) for kind in ShiftedGroups(group).kinds]
+
+    assert cuts(20, 8) == [[8, 8, 4], [4, 8, 8]]
+    assert cuts(21, 8) == [[8, 8, 5], [4, 8, 8, 1]]
+    assert cuts(4, 8) == [[4], [4]]
+    assert cuts(5, 8) == [[5], [4, 1]]
+    assert WHOLE.scores(20) == 400
+    assert ShiftedGroups(8).scores(20) == (64 + 64 + 16 + 16 + 64 + 64) // 2
+    assert WHOLE.scores(700, 512) == 512**2
+    assert ShiftedGroups(1024).scores(1024, 512) == (512**2 + 2 * 512**2) // 2
     for length in range(1, 40):
-        assert all(sum(kind) == length and min(kind) > 0 for kind in halves(length, 6))
-    assert (still(9), still(14), still(2)) == (4, 7, 1)
+        assert all(sum(kind) == length and min(kind) > 0 for kind in cuts(length, 6))
+    assert [ShiftedGroups(8).heads(count) for count in (9, 14, 2)] == [(4, 5), (7, 7), (1, 1)]
     with pytest.raises(UsageError, match="needs 2 or more, found 1"):
-        still(1)
+        ShiftedGroups(8).heads(1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,6 +171,34 @@ def test_padded_passes_and_flat_ones_give_the_same(kind):
     assert base.config._attn_implementation == before
 
 
+@dataclass(frozen=True)
+class Mixed(AttentionPattern):
+    """One head as the model has it, one in groups, the others in groups of another size that hide some keys."""
+
+    @property
+    def kinds(self):
+        return Kind(), Kind(8, first=3), Kind(7)
+
+    def heads(self, count):
+        return [1, 1, count - 2]
+
+    def hidden(self, kind, size):
+        at = torch.arange(size)
+        return (at[:, None] - at[None, :]) % 3 == 1 if kind == 2 else None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pattern_of_any_kinds_is_one_pattern_flat_and_padded(kind):
+    base = model(kind)
+    flat, padded = Forward(base), Forward(base, flat=False)
+    one = replace(batch((37, 30, 12, 5)), attention=Mixed())
+    with torch.no_grad():
+        mine, stock, full = flat.nll(one), padded.nll(one), flat.nll(batch((37, 30, 12, 5)))
+    torch.testing.assert_close(mine, stock, atol=1e-6, rtol=0)
+    assert not torch.allclose(mine, full, atol=1e-4)
+    assert Mixed().scores(20) == (20**2 + (9 + 64 + 64 + 1) + (49 + 49 + 36)) // 3
+
+
 def test_blocks_of_a_padded_pass():
     q, k, v = (rand(2, 3, 21, 4, seed=i) for i in range(3))
     mask = torch.zeros(2, 1, 21, 21).masked_fill_(torch.ones(21, 21).triu(1).bool(), torch.finfo(torch.float32).min)
@@ -182,7 +214,7 @@ def test_nothing_is_left_behind_and_what_cannot_be_cut_is_refused():
     inside = []
 
     def breaks():
-        with shifted(base, 8):
+        with patterned(base, ShiftedGroups(8)):
             inside.append(base.config._attn_implementation)
             raise RuntimeError("in the middle")
 
@@ -190,7 +222,7 @@ def test_nothing_is_left_behind_and_what_cannot_be_cut_is_refused():
         breaks()
     assert inside != [before] == [base.config._attn_implementation]
     plain = torch.nn.Linear(2, 2)
-    with pytest.raises(UsageError, match="does not go through transformers' registry"), shifted(plain, 8):
+    with pytest.raises(UsageError, match="not go through transformers' registry"), patterned(plain, ShiftedGroups(8)):
         pass
     for wrong, said in ((7, "must be even"), (0, "at least 2"), (True, "at least 2"), (8.0, "at least 2")):
         with pytest.raises(UsageError, match=said):

@@ -8,7 +8,7 @@ An event overrides the moments it acts at; in one optimizer step they come in th
 and ``at_end`` after the last step (where a task of a stream ends). An event may count passes (micro-batches) instead of
 steps: ``at_passes`` comes after every ``passes``-th one, inside an accumulation window too where the event allows it.
 Four things an event decides without acting: the learning rate (``reshape``), which examples a step may read
-(``reads``), what the loss of a pass is (``objective``), and how far attention reaches in it (``attention_group``).
+(``reads``), what the loss of a pass is (``objective``), and how far attention reaches in it (``attention``).
 
 Everything an event reads or changes goes through :class:`~rankwise.adapters.events.context.Context`. Events of one run
 see that run's tensors alone, so they never touch a neighbor in a pack.
@@ -26,6 +26,7 @@ from torch import Tensor
 from rankwise.adapters.axis import Choice
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern
 
 if TYPE_CHECKING:
     from rankwise.adapters.composition import Composition
@@ -39,6 +40,15 @@ MOMENTS = ("before_window", "after_backward", "before_step", "after_step", "at_i
 @dataclass(frozen=True)
 class Event(Choice, abc.ABC):
     """Something that happens during training. Members override the moments they act at."""
+
+    needs: ClassVar[str] = ""
+    """What the parametrization must offer: a ``pair``, a ``switch`` or ``gates``; or ``layers``: no prompt will do."""
+
+    doing: ClassVar[str] = ""
+    """What it does with that, in words that follow its name where it is refused."""
+
+    draws_starts: ClassVar[bool] = False
+    """Draws new starts from the adapter's init while training."""
 
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
@@ -86,9 +96,9 @@ class Event(Choice, abc.ABC):
         raise NotImplementedError(f"event {self.name!r} owns no loss (owns_loss is False), and is not asked for one")
 
     @property
-    def attention_group(self) -> int | None:
-        """Tokens per group of shifted sparse attention in training passes; None: the model's own attention."""
-        return None
+    def attention(self) -> AttentionPattern:
+        """How far attention reaches in training passes; the model's own, unless overridden."""
+        return WHOLE
 
     def check_lengths(self, longest: int) -> None:
         """Refuse training data whose ``longest`` example, in tokens, leaves this event without effect.
@@ -110,7 +120,7 @@ class Event(Choice, abc.ABC):
             )
 
     def check(self, adapter: Composition) -> None:
-        """Refuse an adapter this event cannot serve.
+        """Refuse an adapter this event cannot serve, for reasons that traits do not tell.
 
         Raises:
             UsageError: naming the parameter, the requirement and the value found.

@@ -15,17 +15,14 @@ The last booster is not merged; it acts all the same, and is saved with the othe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
 from rankwise.adapters.allocation.base import layer
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank, restarts, share, whole
+from rankwise.adapters.events.checks import share, whole
 from rankwise.adapters.events.context import Context
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,9 @@ class Boosting(Event):
     """Trains a few layers at a time and merges them."""
 
     name: ClassVar[str] = "boosting"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "merges B A and restarts"
+    draws_starts: ClassVar[bool] = True
     every: int = 8
     layers: float = 1 / 3
 
@@ -48,11 +48,6 @@ class Boosting(Event):
     def describe(self) -> str:
         """Return for instance ``a booster on 33% of the layers every 8 steps``."""
         return f"a booster on {self.layers:.0%} of the layers every {self.every} steps"
-
-    def check(self, adapter: Composition) -> None:
-        """The merged part must be low-rank."""
-        low_rank(self.name, adapter, doing="merges B A and restarts")
-        restarts(self.name, adapter)
 
     def pick(self, ctx: Context) -> list[str]:
         """Return the modules of the layers that the next booster adapts; all layers need no draw."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import diagonal, share, steps_of, whole
+from rankwise.adapters.events.checks import share, steps_of, whole
 from rankwise.adapters.events.context import Context
 from rankwise.adapters.events.rank_allocator import keep_best
 from rankwise.errors import UsageError
@@ -37,6 +37,7 @@ class ComponentPruning(Event):
     """Brings the mean rank down to ``target``, by the size of the components."""
 
     name: ClassVar[str] = "component-pruning"
+    needs: ClassVar[str] = "switch"
     target: int = 8
     every: int = 10
     begin: float = 0.15
@@ -58,8 +59,7 @@ class ComponentPruning(Event):
         return f"mean rank down to {self.target} by size"
 
     def check(self, adapter: Composition) -> None:
-        """It switches e off."""
-        diagonal(self.name, adapter)
+        """Not more components stay than there are."""
         if self.target > adapter.rank:
             raise UsageError(f"target must be at most the rank it starts from, {adapter.rank}, found {self.target}.")
 

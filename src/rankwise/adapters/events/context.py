@@ -1,7 +1,8 @@
 """What an event sees of its run: everything it may read, and every change it may make.
 
-The engine provides it (and a Trainer callback). Changes are possible only inside ``with ctx.firing()``, which records
-them: no event acts unseen.
+The engine provides it (and a Trainer callback). What it gives are copies. Changes are possible only inside ``with
+ctx.firing()``, which records them: no event acts unseen. One needs no block, :meth:`Context.write_gradients`: like a
+penalty it only adds to what a step follows.
 """
 
 from __future__ import annotations
@@ -51,9 +52,17 @@ class Context(abc.ABC):
 
     @abc.abstractmethod
     def gradients(self, module: str) -> Mapping[str, Tensor]:
-        """Return the gradients of ``module`` by factor (fewer where there is none), to be changed in place.
+        """Return copies of the gradients of ``module`` by factor, fewer where there is none.
 
-        They exist from ``after_backward`` to ``at_interval``; changes count up to ``before_step``.
+        They exist from ``after_backward`` to ``at_interval``; change them by :meth:`write_gradients`.
+        """
+
+    @abc.abstractmethod
+    def write_gradients(self, module: str, values: Mapping[str, Tensor]) -> None:
+        """Set gradients of ``module`` that there are, in ``after_backward`` (clipped with the rest) or ``before_step``.
+
+        Raises:
+            RunError: at another moment, when the step would not see it; or a factor has no gradient.
         """
 
     @property

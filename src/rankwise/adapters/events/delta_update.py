@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank, share, steps_of
+from rankwise.adapters.events.checks import share, steps_of
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
@@ -30,6 +30,8 @@ class DeltaUpdate(Event):
     """Adds a multiple of every change of B A to a private copy of W."""
 
     name: ClassVar[str] = "delta-update"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "moves W by B A"
     owns_base: ClassVar[bool] = True
     weight: float = 2.0
     begin: float = 0.1
@@ -43,8 +45,7 @@ class DeltaUpdate(Event):
         return f"W follows B A with weight {self.weight:g}"
 
     def check(self, adapter: Composition) -> None:
-        """B A must be the update, without dropout, or the gradients of W and of B A would differ."""
-        low_rank(self.name, adapter, doing="moves W by B A")
+        """Without dropout, or the gradients of W and of B A would differ."""
         if adapter.dropout:
             raise UsageError(
                 f"event {self.name!r} needs dropout 0: with it the gradients of W and of B A do not "

@@ -20,18 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank, share
+from rankwise.adapters.events.checks import share
 from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 SCORES = ("snip", "magnitude", "synflow", "random")
 
@@ -63,6 +60,8 @@ class EarlyMask(Event):
     """Keeps ``density`` of all entries of A and B, chosen once."""
 
     name: ClassVar[str] = "early-mask"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "prunes A and B"
     density: float = 0.5
     by: Literal["snip", "magnitude", "synflow", "random"] = "snip"
 
@@ -74,10 +73,6 @@ class EarlyMask(Event):
     def describe(self) -> str:
         """Return for instance ``50% of the entries kept by snip``."""
         return f"{self.density:.0%} of the entries kept by {self.by}"
-
-    def check(self, adapter: Composition) -> None:
-        """A and B must train, and be what the update is made of."""
-        low_rank(self.name, adapter, doing="prunes A and B")
 
     def after_step(self, ctx: Context, step: int) -> None:
         """Choose once, then hold."""

@@ -61,9 +61,11 @@ class ElasticWeights(Event):
             return
         for module in ctx.modules:
             factors = ctx.factors(module)
-            for name, gradient in ctx.gradients(module).items():
+            gradients = ctx.gradients(module)
+            for name, gradient in gradients.items():
                 moved = factors[name] - ctx.state[f"anchor.{module}.{name}"]
                 gradient.add_(ctx.state[f"fisher.{module}.{name}"] * moved, alpha=self.weight)
+            ctx.write_gradients(module, gradients)
 
     def at_end(self, ctx: Context) -> None:
         """Estimate F and remember where the factors are."""

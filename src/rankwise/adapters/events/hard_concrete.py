@@ -22,11 +22,9 @@ from torch import Tensor
 from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import share, steps_of
 from rankwise.adapters.events.context import Context
-from rankwise.adapters.parametrizations.masked_difference import MaskedDifference, gate
-from rankwise.errors import UsageError
+from rankwise.adapters.parametrizations.masked_difference import gate
 
 if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
     from rankwise.adapters.parametrizations import Factors
     from rankwise.adapters.slot import Lens
 
@@ -53,6 +51,8 @@ class HardConcrete(Event):
     """Noisy gates, then a fixed mask."""
 
     name: ClassVar[str] = "hard-concrete"
+    needs: ClassVar[str] = "gates"
+    doing: ClassVar[str] = "opens and shuts gates"
     keep: float = 0.005
     fixed: float = 0.5
 
@@ -63,14 +63,6 @@ class HardConcrete(Event):
     def describe(self) -> str:
         """Return for instance ``0.005 of the entries kept after 50% of the run``."""
         return f"{self.keep:.3g} of the entries kept after {self.fixed:.0%} of the run"
-
-    def check(self, adapter: Composition) -> None:
-        """There must be gates."""
-        if not isinstance(adapter.parametrization, MaskedDifference):
-            raise UsageError(
-                f"event {self.name!r} opens and shuts gates and needs parametrization 'masked-difference', found "
-                f"{adapter.parametrization.name!r}."
-            )
 
     def before_window(self, ctx: Context) -> None:
         """Draw the noise of this step."""

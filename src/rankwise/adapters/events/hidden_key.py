@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -33,9 +33,6 @@ from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import share
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 def kept_keys(S: Tensor, p: float, generator: torch.Generator) -> Tensor:
@@ -73,6 +70,8 @@ class HiddenKey(Event):
     """Dropout on keys and on hidden numbers, in two passes held together by their divergence."""
 
     name: ClassVar[str] = "hidden-key"
+    needs: ClassVar[str] = "layers"
+    doing: ClassVar[str] = "drops keys of the tokens themselves"
     keys: float = 0.1
     hidden: float = 0.1
     beta: float = 0.5
@@ -94,16 +93,6 @@ class HiddenKey(Event):
         """Return for instance ``keys dropped 10%, hidden 10%, divergence x 0.5``."""
         weight = f", divergence x {self.beta:g}" if self.beta else ""
         return f"keys dropped {self.keys:.0%}, hidden {self.hidden:.0%}{weight}"
-
-    def check(self, adapter: Composition) -> None:
-        """One loss per run; and what adds tokens or keys of its own is not to be dropped with the others."""
-        if any(event.owns_loss and event is not self for event in adapter.events):
-            raise UsageError(f"event {self.name!r} makes the run's loss, and so does another event; keep one of them.")
-        if adapter.parametrization.kind == "prompt":
-            raise UsageError(
-                f"event {self.name!r} drops keys of the tokens themselves and needs an adapter on layers, found "
-                f"parametrization {adapter.parametrization.name!r}."
-            )
 
     def objective(self, ctx: Context, logits: Callable[[], Tensor], next_ids: Tensor) -> Tensor:
         """Return the loss at the top of this file, (M,)."""

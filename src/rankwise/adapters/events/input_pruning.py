@@ -12,17 +12,14 @@ Deviations from the paper: n is updated at the prunings, from the examples of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank, share, whole
+from rankwise.adapters.events.checks import share, whole
 from rankwise.adapters.events.context import Context
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 def drop_lowest(importance: Tensor, fraction: float) -> Tensor:
@@ -37,6 +34,8 @@ class InputPruning(Event):
     """Zeroes the entries of A that matter least, row by row."""
 
     name: ClassVar[str] = "input-pruning"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "prunes A"
     reads_examples: ClassVar[bool] = True
     every: int = 10
     fraction: float = 0.5
@@ -55,10 +54,6 @@ class InputPruning(Event):
     def describe(self) -> str:
         """Return for instance ``50% of A zeroed every 40 steps``."""
         return f"{self.fraction:.0%} of A zeroed every {self.every} steps"
-
-    def check(self, adapter: Composition) -> None:
-        """A must train, and be what the update is made of."""
-        low_rank(self.name, adapter, doing="prunes A")
 
     def at_interval(self, ctx: Context, step: int) -> None:
         """Look at the inputs, then prune."""

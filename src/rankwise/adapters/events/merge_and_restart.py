@@ -24,17 +24,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 
 from rankwise.adapters.events.base import Event, Rate
-from rankwise.adapters.events.checks import low_rank, restarts, share, whole
+from rankwise.adapters.events.checks import share, whole
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,9 @@ class MergeAndRestart(Event):
     """Freeze the update and start a new one, every ``every`` optimizer steps or ``times`` times."""
 
     name: ClassVar[str] = "merge-and-restart"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "merges B A and restarts"
+    draws_starts: ClassVar[bool] = True
     every: int = 1000
     times: int = 0
     warmup: float = 0.0
@@ -77,11 +77,6 @@ class MergeAndRestart(Event):
         rate = ", the schedule anew in every link" if self.restart_schedule else rate
         kept = "" if self.moments == "reset" else f", {self.keep:.0%} of the moments kept by {self.moments}"
         return f"merge and restart {when}{rate}{kept}"
-
-    def check(self, adapter: Composition) -> None:
-        """The merged part must be low-rank, and a new start must not take another edit of the base with it."""
-        low_rank(self.name, adapter, doing="merges B A and restarts")
-        restarts(self.name, adapter)
 
     def reshape(self, rate: Rate) -> Rate:
         """Warm up after every merge, or give every link the whole schedule."""

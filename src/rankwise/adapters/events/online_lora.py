@@ -22,15 +22,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.context import Context
-from rankwise.adapters.events.merge_and_restart import MergeAndRestart
 from rankwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,9 @@ class OnlineLoRA(Event):
     """
 
     name: ClassVar[str] = "online-lora"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "merges B A and restarts"
+    draws_starts: ClassVar[bool] = True
     reads_losses: ClassVar[bool] = True
     reads_examples: ClassVar[bool] = True
     weight: float = 2000.0
@@ -71,18 +70,16 @@ class OnlineLoRA(Event):
         """Return for instance ``online-lora, weight 2000``."""
         return f"{self.name}, weight {self.weight:g}"
 
-    def check(self, adapter: Composition) -> None:
-        """As for a merge: the frozen part must be low-rank, and a new start must not edit the base."""
-        MergeAndRestart().check(adapter)
-
     def after_backward(self, ctx: Context) -> None:
         """Add the gradient of (weight / 2) Omega theta^2."""
         if not ctx.state.get("count"):
             return
         for module in ctx.modules:
             factors = ctx.factors(module)
-            for name, gradient in ctx.gradients(module).items():
+            gradients = ctx.gradients(module)
+            for name, gradient in gradients.items():
                 gradient.add_(ctx.state[f"omega.{module}.{name}"] * factors[name], alpha=self.weight)
+            ctx.write_gradients(module, gradients)
 
     def after_step(self, ctx: Context, step: int) -> None:
         """Watch the loss; act at a plateau."""

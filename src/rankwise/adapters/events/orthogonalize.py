@@ -37,7 +37,6 @@ from rankwise.adapters.events.orthogonal_forms import (
     signed_qr,
     unit_columns,
 )
-from rankwise.adapters.parametrizations import LowRank
 from rankwise.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class Orthogonalize(Event):
 
     def check(self, adapter: Composition) -> None:
         """Factors A and B must exist and train."""
-        if type(adapter.parametrization) is not LowRank:
+        if adapter.parametrization.offers != "pair":
             raise UsageError(
                 f"event {self.name!r} changes A and B of parametrization 'low-rank', found "
                 f"{adapter.parametrization.name!r}."

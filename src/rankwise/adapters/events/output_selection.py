@@ -18,17 +18,14 @@ measured on its last step's examples. Layers that share hold copies that are equ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank, restarts, share, steps_of
+from rankwise.adapters.events.checks import share, steps_of
 from rankwise.adapters.events.context import Context
 from rankwise.errors import unknown
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 SHARED = ("trainable", "frozen", "none")
 
@@ -50,6 +47,9 @@ class OutputSelection(Event):
     """Picks the layers whose adapters say most, and lets the others share."""
 
     name: ClassVar[str] = "output-selection"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "restarts and shares A and B"
+    draws_starts: ClassVar[bool] = True
     reads_examples: ClassVar[bool] = True
     threshold: float = 0.9
     stage: float = 0.1
@@ -65,11 +65,6 @@ class OutputSelection(Event):
         """Return for instance ``own adapters for 90% of the output, the rest shared (trainable)``."""
         return f"own adapters for {self.threshold:.0%} of the output, the rest shared ({self.shared})"
 
-    def check(self, adapter: Composition) -> None:
-        """Factors are copied between layers and drawn again."""
-        low_rank(self.name, adapter, doing="restarts and shares A and B")
-        restarts(self.name, adapter)
-
     def after_backward(self, ctx: Context) -> None:
         """In the second stage: one gradient for those that share, none for those that rest."""
         groups: dict[str, list[str]] | None = ctx.state.get("groups")
@@ -77,10 +72,13 @@ class OutputSelection(Event):
             return
         with ctx.firing(measure=False) as note:
             for leader, members in groups.items():
-                for factor, total in ctx.gradients(leader).items():
+                if self.shared == "trainable":
+                    totals = ctx.gradients(leader)
                     for member in members[1:]:
-                        if self.shared == "trainable":
-                            total += ctx.gradients(member)[factor]
+                        own = ctx.gradients(member)
+                        for factor, total in totals.items():
+                            total.add_(own[factor])
+                    ctx.write_gradients(leader, totals)
                 for member in members[self.shared == "trainable" :]:
                     for factor in ("A", "B"):
                         ctx.drop_gradient(member, factor)

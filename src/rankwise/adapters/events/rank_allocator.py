@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import cubic, diagonal, share, steps_of, whole
+from rankwise.adapters.events.checks import cubic, share, steps_of, whole
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
 
@@ -84,6 +84,7 @@ class RankAllocator(Event):
     """Brings the mean rank down to ``target``, taking from the layers that matter least."""
 
     name: ClassVar[str] = "rank-allocator"
+    needs: ClassVar[str] = "switch"
     target: int = 8
     every: int = 10
     warm: float = 0.1
@@ -106,8 +107,7 @@ class RankAllocator(Event):
         return f"mean rank down to {self.target}"
 
     def check(self, adapter: Composition) -> None:
-        """It switches e off, in at least one component on average."""
-        diagonal(self.name, adapter)
+        """Not more components stay than there are."""
         if self.target > adapter.rank:
             raise UsageError(f"target must be at most the rank it starts from, {adapter.rank}, found {self.target}.")
 

@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import cubic, low_rank, share, steps_of
+from rankwise.adapters.events.checks import cubic, share, steps_of
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 def keep_highest(importance: Tensor, keep: float) -> Tensor:
@@ -40,6 +37,8 @@ class RowSparsity(Event):
     """Keeps a share of every row of A and of every column of B."""
 
     name: ClassVar[str] = "row-sparsity"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "prunes A and B"
     keep: float = 0.2
     begin: float = 0.12
     end: float = 0.8
@@ -54,10 +53,6 @@ class RowSparsity(Event):
     def describe(self) -> str:
         """Return for instance ``20% of every row of A and column of B kept``."""
         return f"{self.keep:.0%} of every row of A and column of B kept"
-
-    def check(self, adapter: Composition) -> None:
-        """A and B must train, and be what the update is made of."""
-        low_rank(self.name, adapter, doing="prunes A and B")
 
     def kept(self, step: int, steps: int) -> float:
         """Return keep(t)."""

@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import low_rank
 from rankwise.adapters.events.context import Context
-from rankwise.adapters.scalings import AlphaOverRank
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +48,8 @@ class SampleRank(Event):
     """Trains the first b components, b drawn anew for every step."""
 
     name: ClassVar[str] = "sample-rank"
+    needs: ClassVar[str] = "pair"
+    doing: ClassVar[str] = "trains the first components of B A"
     frozen: bool = False
 
     def describe(self) -> str:
@@ -57,9 +57,8 @@ class SampleRank(Event):
         return "rank drawn for every step" + (", the last component learning" if self.frozen else "")
 
     def check(self, adapter: Composition) -> None:
-        """The components must be those of B A, at a scale that is inverse to the rank."""
-        low_rank(self.name, adapter, doing="trains the first components of B A")
-        if not isinstance(adapter.scaling, AlphaOverRank):
+        """The scale must be inverse to the rank."""
+        if not adapter.scaling.inverse:
             raise UsageError(
                 f"event {self.name!r} scales rank b by alpha / b and needs scaling 'alpha-over-rank', "
                 f"found {adapter.scaling.name!r}."

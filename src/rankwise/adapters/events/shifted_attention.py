@@ -21,14 +21,34 @@ With an odd number of heads the larger half is moved, as in the authors' code wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rankwise.adapters.events.base import Event
 from rankwise.adapters.events.checks import whole
 from rankwise.errors import UsageError
+from rankwise.models.attention_pattern import AttentionPattern, Kind
 
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
+
+@dataclass(frozen=True)
+class ShiftedGroups(AttentionPattern):
+    """Groups of ``group`` tokens, moved by half a group in the second half of the heads."""
+
+    group: int
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those that stay, and those that are moved."""
+        return Kind(self.group), Kind(self.group, first=self.group // 2)
+
+    def heads(self, count: int) -> tuple[int, int]:
+        """Return both halves; the first is the smaller one of an odd number.
+
+        Raises:
+            UsageError: there are not two of them.
+        """
+        if count < 2:
+            raise UsageError(f"shifted sparse attention moves half of the heads and needs 2 or more, found {count}.")
+        return count // 2, count - count // 2
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,8 @@ class ShiftedAttention(Event):
     """Attention within groups of ``group`` tokens, moved by half a group in half of the heads, in training passes."""
 
     name: ClassVar[str] = "shifted-attention"
+    needs: ClassVar[str] = "layers"
+    doing: ClassVar[str] = "cuts the tokens themselves into groups"
     group: int = 2048
 
     def __post_init__(self) -> None:
@@ -47,28 +69,13 @@ class ShiftedAttention(Event):
             )
 
     @property
-    def attention_group(self) -> int:
-        """G."""
-        return self.group
+    def attention(self) -> ShiftedGroups:
+        """The groups."""
+        return ShiftedGroups(self.group)
 
     def describe(self) -> str:
         """Return for instance ``training attention in shifted groups of 2048``."""
         return f"training attention in shifted groups of {self.group}"
-
-    def check(self, adapter: Composition) -> None:
-        """Attention is computed in one way per run; and prompts are not tokens that could be counted into groups."""
-        if any(event is not self and event.attention_group is not None for event in adapter.events):
-            raise UsageError(f"event {self.name!r} may come once, found another with a group of its own.")
-        if owner := next((event for event in adapter.events if event.owns_loss), None):
-            raise UsageError(
-                f"event {owner.name!r} makes the loss by passes with an attention of its own, and event {self.name!r} "
-                "sets another; keep one of them."
-            )
-        if adapter.parametrization.kind == "prompt":
-            raise UsageError(
-                f"event {self.name!r} cuts the tokens themselves into groups and needs an adapter on layers, found "
-                f"parametrization {adapter.parametrization.name!r}."
-            )
 
     def check_lengths(self, longest: int) -> None:
         """Refuse data of which every example is a single group for all heads."""

@@ -15,17 +15,14 @@ not times the learning rate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from rankwise.adapters.events.base import Event
-from rankwise.adapters.events.checks import diagonal, share
+from rankwise.adapters.events.checks import share
 from rankwise.adapters.events.context import Context
 from rankwise.errors import UsageError
-
-if TYPE_CHECKING:
-    from rankwise.adapters.composition import Composition
 
 
 def soft_threshold(e: Tensor, xi: float) -> Tensor:
@@ -38,6 +35,7 @@ class SoftThreshold(Event):
     """Pulls every gate towards zero by xi, after every step."""
 
     name: ClassVar[str] = "soft-threshold"
+    needs: ClassVar[str] = "switch"
     xi: float = 1e-3
     last: float = 0.0
     total: float = 0.0
@@ -57,10 +55,6 @@ class SoftThreshold(Event):
             return f"gates thresholded by {self.total:g} over the run"
         grows = f", growing to {self.last:g}" if self.last else ""
         return f"gates thresholded by {self.xi:g}{grows}"
-
-    def check(self, adapter: Composition) -> None:
-        """There must be gates."""
-        diagonal(self.name, adapter)
 
     def at(self, step: int, steps: int) -> float:
         """Return xi of step ``step``, from 1."""

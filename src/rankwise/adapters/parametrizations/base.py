@@ -143,6 +143,10 @@ class Parametrization(Choice, abc.ABC):
     reads_base: ClassVar[bool] = False
     """Its update depends on W0 (besides the start)."""
 
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = ""
+    """What events can act on: a ``pair``, the A and B that train, with update s B A; a ``switch``, a factor e that is
+    zero where a component is off; hard ``gates`` of single entries, a factor a."""
+
     rate: ClassVar[float] = 1.0
     """Its best learning rate as a multiple of LoRA's, roughly: where a search starts."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ class OwnLowRank(LowRank):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     takes_start: ClassVar[bool] = False
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = ""
 
     def complete(
         self, factors: Factors, start: Factors, host: Host, rank: int, generator: torch.Generator

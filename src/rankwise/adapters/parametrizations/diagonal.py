@@ -9,7 +9,7 @@ whose Lambda an allocator prunes; both are other axes. e starts at zero and may 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class Diagonal(Delta):
     name: ClassVar[str] = "diagonal"
     rate: ClassVar[float] = 3.0
     gated: ClassVar[bool] = True
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = "switch"
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> Shapes:
         """As LoRA, and one number per component: rank * (d_in + d_out) + rank parameters."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ class LowRank(Delta):
 
     name: ClassVar[str] = "low-rank"
     takes_start: ClassVar[bool] = True
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = "pair"
 
     def shapes(self, d_out: int, d_in: int, rank: int) -> dict[str, tuple[int, ...]]:
         """A is (rank, d_in), B is (d_out, rank): rank * (d_in + d_out) parameters."""

@@ -11,7 +11,7 @@ starts at zero, a at ``start``, where a gate is fully open.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class MaskedDifference(WholeMatrix):
     """z * D."""
 
     name: ClassVar[str] = "masked-difference"
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = "gates"
     start: float = 5.0
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class WeightDecomposed(LowRank):
     """A low-rank direction and a trainable magnitude ``m`` per output (``axis="out"``) or per input (``"in"``)."""
 
     name: ClassVar[str] = "weight-decomposed"
+    offers: ClassVar[Literal["", "pair", "switch", "gates"]] = ""
     reads_base: ClassVar[bool] = True
     lookup: ClassVar[bool] = False
     axis: Literal["out", "in"] = "out"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rankwise.adapters.parametrizations import LowRank
 from rankwise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ def needs_pair(adapter: Composition, name: str) -> None:
     Raises:
         UsageError: naming the penalty and what was found.
     """
-    if type(adapter.parametrization) is not LowRank:
+    if adapter.parametrization.offers != "pair":
         raise UsageError(
             f"penalty {name!r} is about the rows of A in B A and needs parametrization 'low-rank', found "
             f"{adapter.parametrization.name!r}."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from rankwise.adapters.parametrizations.masked_difference import HIGH, LOW, MaskedDifference
+from rankwise.adapters.parametrizations.masked_difference import HIGH, LOW
 from rankwise.adapters.penalties.base import Penalty
 from rankwise.errors import UsageError
 
@@ -32,7 +32,7 @@ class OpenGates(Penalty):
 
     def check(self, adapter: Composition) -> None:
         """There must be gates."""
-        if not isinstance(adapter.parametrization, MaskedDifference):
+        if adapter.parametrization.offers != "gates":
             raise UsageError(
                 f"penalty {self.name!r} counts gates and needs parametrization 'masked-difference', found "
                 f"{adapter.parametrization.name!r}."

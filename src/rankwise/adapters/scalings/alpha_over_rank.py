@@ -13,6 +13,7 @@ class AlphaOverRank(Scaling):
     """LoRA's own scaling: at constant alpha a higher rank is quieter per component."""
 
     name: ClassVar[str] = "alpha/r"
+    inverse: ClassVar[bool] = True
 
     def factor(self, alpha: float, rank: int) -> float:
         """Return ``alpha / rank``."""

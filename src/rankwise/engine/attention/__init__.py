@@ -1,1 +1,1 @@
-"""Attention of our own in training passes: replaced, dropped, in shifted groups."""
+"""Attention of our own in training passes: replaced, dropped, by a pattern."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,14 +14,15 @@ from torch.utils.hooks import RemovableHandle
 
 from rankwise.adapters import Handle, orientation
 from rankwise.adapters.events import Context, Event
-from rankwise.adapters.parametrizations import Diagonal
 from rankwise.adapters.parametrizations.frozen_pairs import freeze_update, merged
-from rankwise.adapters.slot import Lens, Slot
+from rankwise.adapters.slot import Lens
 from rankwise.engine.attention.dropped import masking
+from rankwise.engine.events.update_size import effective_rank, squared_norm
 from rankwise.engine.events.view import Examples, Sight
 from rankwise.engine.json_safe import finite
 from rankwise.errors import RunError, UsageError
 
+BEFORE_STEP = ("after_backward", "before_step")  # moments when gradients are there and still count
 Record = Callable[[dict[str, Any]], None]
 
 
@@ -65,7 +67,24 @@ class EventContext(Context):
         return {name: value.clone() for name, value in merged(self._handle.slots[module]).items()}
 
     def gradients(self, module: str) -> Mapping[str, Tensor]:
-        """Their gradients."""
+        """Copies of their gradients."""
+        return {name: gradient.clone() for name, gradient in self._gradients(module).items()}
+
+    def write_gradients(self, module: str, values: Mapping[str, Tensor]) -> None:
+        """Set gradients."""
+        if self._moment not in BEFORE_STEP:
+            raise RunError(
+                f"event {self.event.name!r} called write_gradients in {self._moment}, where no step follows that would "
+                f"see it; call it in {' or '.join(BEFORE_STEP)}."
+            )
+        own = self._gradients(module)
+        if absent := sorted(set(values) - set(own)):
+            raise RunError(f"event {self.event.name!r} wrote a gradient of {module}:{absent[0]}, which has none now.")
+        with torch.no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+
+    def _gradients(self, module: str) -> dict[str, Tensor]:
         trained = self._handle.slots[module].trained
         return {name: p.grad for name, p in trained.items() if p.grad is not None}
 
@@ -76,7 +95,7 @@ class EventContext(Context):
 
     def losses(self) -> Mapping[int, float]:
         """Losses of this step's examples."""
-        return self._asked().losses()
+        return dict(self._asked().losses())
 
     def curvature(self, examples: Sequence[int], *, own_labels: bool) -> dict[str, dict[str, Tensor]]:
         """Summed squared gradients."""
@@ -117,10 +136,10 @@ class EventContext(Context):
         self._record(finite(record))
 
     def _measured(self) -> dict[str, Any]:
-        squares = sum(_square(slot) for slot in self._handle.slots.values())
+        squares = sum(squared_norm(slot) for slot in self._handle.slots.values())
         return {
             "update_norm": math.sqrt(squares),
-            "ranks": {path: _rank(slot) for path, slot in self._handle.slots.items()},
+            "ranks": {path: effective_rank(slot) for path, slot in self._handle.slots.items()},
             "probe_loss": self.probe(),
         }
 
@@ -252,10 +271,11 @@ class EventContext(Context):
         if self._sight.replay is None:
             raise RunError(f"event {self.event.name!r} looks at a step's inputs, which only rankwise.train can show.")
 
-        def look(module: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-            return lambda layer, inputs: see(module, inputs[0].detach().reshape(-1, inputs[0].shape[-1]))
+        def look(module: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            see(module, inputs[0].detach().clone().reshape(-1, inputs[0].shape[-1]))
 
-        hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in self._handle.layers.items()]
+        layers = self._handle.layers.items()
+        hooks = [layer.register_forward_pre_hook(functools.partial(look, name)) for name, layer in layers]
         try:
             self._sight.replay()
         finally:
@@ -268,20 +288,3 @@ class EventContext(Context):
                 f"event {self.event.name!r} called {doing} outside of 'with ctx.firing()', where it would not be "
                 "recorded; put the change inside the block."
             )
-
-
-def _square(slot: Slot) -> float:
-    """Return the squared Frobenius norm of a layer's update, from its thin factors where it has some."""
-    pair = slot.plain()
-    if pair is None or len(pair[0]) >= min(pair[0].shape[1], pair[1].shape[0]):
-        return float(slot.delta().double().square().sum())
-    A, B = (factor.double() for factor in pair)
-    return max(0.0, float(((B.T @ B) * (A @ A.T)).sum()))  # rounding may leave a zero below zero
-
-
-def _rank(slot: Slot) -> int:
-    """Return the number of low-rank pairs, merged ones included; of a diagonal, those it does not switch off."""
-    if isinstance(slot.parametrization, Diagonal):
-        return int(slot.factors["e"].count_nonzero())
-    factors, frozen = slot.factors, merged(slot)
-    return sum(int(tensors["A"].shape[0]) for tensors in (factors, frozen) if "A" in tensors)

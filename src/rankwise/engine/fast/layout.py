@@ -8,14 +8,15 @@ does not depend on its neighbors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from rankwise.engine.batches import Batch
-from rankwise.models.attention_groups import halves
+from rankwise.models.attention_pattern import WHOLE, AttentionPattern
 
 # A sequence joins a group when it has at least this share of the group's longest.
 _ALIKE = 0.8
@@ -48,11 +49,13 @@ class Piece:
 
     Attributes:
         start, stop: its rows in the pass.
-        kinds: its layout, rows counted from ``start``: one for all heads, or one for each half of them.
+        pattern: how it attends.
+        kinds: its layout, rows counted from ``start``, for every kind of heads of the pattern.
     """
 
     start: int
     stop: int
+    pattern: AttentionPattern
     kinds: tuple[Layout, ...]
 
 
@@ -67,7 +70,8 @@ class Layout:
         next_ids: (M,) those next tokens.
         spans: (start, stop) rows of every part.
         counts: targets of every part; sums to M.
-        pieces: the parts one by one, where one has shifted groups; else empty.
+        pieces: the parts one by one, where one has a pattern; else empty.
+        hides: which keys of a group of this many tokens its queries do not see, besides later ones; None: no others.
         masks: those made so far (see :meth:`mask`); windows: those that attention asked for, None for none.
     """
 
@@ -79,6 +83,7 @@ class Layout:
     spans: tuple[tuple[int, int], ...]
     counts: tuple[int, ...]
     pieces: tuple[Piece, ...] = ()
+    hides: Callable[[int], Tensor | None] | None = None
     masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
     windows: set[int | None] = field(default_factory=set)
 
@@ -90,6 +95,8 @@ class Layout:
             hidden = at[None, :] > at[:, None]
             if window is not None:
                 hidden |= at[None, :] <= at[:, None] - window
+            if self.hides is not None and (more := self.hides(length)) is not None:
+                hidden |= more.to(like.device).fill_diagonal_(False)
             mask = like.new_zeros(length, length).masked_fill_(hidden, float("-inf"))
             self.masks[key] = mask.repeat(repeats, 1)
         return self.masks[key]
@@ -121,24 +128,26 @@ def lay_out(batches: Sequence[Batch]) -> Layout:
         spans=tuple(spans),
         counts=tuple(len(batch.next_ids) for batch in batches),
     )
-    if all(batch.group is None for batch in batches):
+    if all(batch.attention == WHOLE for batch in batches):
         return layout
-    pieces = (Piece(*span, _kinds(layout, batch)) for batch, span in zip(batches, spans, strict=True))
+    pieces = (Piece(*span, batch.attention, _kinds(layout, batch)) for batch, span in zip(batches, spans, strict=True))
     return replace(layout, pieces=tuple(pieces))
 
 
 def _kinds(layout: Layout, batch: Batch) -> tuple[Layout, ...]:
-    """Return the layout of one part; of both halves of the heads where it has shifted groups.
+    """Return the layout of one part for every kind of heads of its pattern.
 
     A group of tokens sees nothing outside itself, so to attention it is a sequence.
     """
-    device = batch.ids.device
-    if batch.group is None:
-        cuts: list[list[int]] = [batch.lengths]
-    else:
-        each = [halves(length, batch.group) for length in batch.lengths]
-        cuts = [[n for pair in each for n in pair[half]] for half in (0, 1)]
-    return tuple(replace(layout, groups=tuple(_group(cut, 0, device))) for cut in cuts)
+    device, pattern = batch.ids.device, batch.attention
+    found = []
+    for number, kind in enumerate(pattern.kinds):
+        cut = [size for length in batch.lengths for size in kind.cut(length)]
+        own = replace(layout, groups=tuple(_group(cut, 0, device)))
+        if pattern.hides:
+            own = replace(own, hides=functools.partial(pattern.hidden, number), masks={})
+        found.append(own)
+    return tuple(found)
 
 
 def _group(lengths: Sequence[int], start: int, device: torch.device) -> list[Group]:

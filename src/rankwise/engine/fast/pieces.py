@@ -1,19 +1,18 @@
 """Attention of a pass whose parts do not all attend alike: each part by itself, with the bits it has alone.
 
-Within groups (:class:`rankwise.adapters.events.ShiftedAttention`) half of the heads see another cut of the rows than
-the other half, so each half is a call of its own.
+A part with a pattern (:mod:`rankwise.models.attention_pattern`) has a call for every kind of its heads, for each sees
+another cut of the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from rankwise.engine.fast.attention import attend
 from rankwise.engine.fast.layout import Layout
-from rankwise.errors import UsageError
 
 Heads = tuple[Tensor, Tensor, Tensor]  # queries (T, H, D), keys and values (T, G, D)
 
@@ -29,30 +28,17 @@ def attend_pieces(
     parts: Iterator[Heads] = zip(q.split(sizes), k.split(sizes), v.split(sizes), strict=True)
     found = []
     for piece, rows in zip(layout.pieces, parts, strict=True):
-        kinds: tuple[Heads, ...] = (rows,) if len(piece.kinds) == 1 else _halves(*rows)
+        kinds = (rows,) if len(piece.kinds) == 1 else _by_kind(*rows, piece.pattern.heads(q.shape[1]))
         out = [attend(*own, kind, scaling, window, softcap) for own, kind in zip(kinds, piece.kinds, strict=True)]
         found.append(torch.cat(out, 1))
     return torch.cat(found)
 
 
-def still(heads: int) -> int:
-    """Return how many of ``heads`` keep their groups in place: the first half, the smaller one of an odd number.
-
-    Raises:
-        UsageError: there are not two of them.
-    """
-    if heads < 2:
-        raise UsageError(f"shifted sparse attention moves half of the heads and needs 2 or more, found {heads}.")
-    return heads // 2
-
-
-def _halves(q: Tensor, k: Tensor, v: Tensor) -> tuple[Heads, Heads]:
-    """Return both halves of the heads; where they share a key and value head, every query gets its own copies."""
-    heads = q.shape[1]
-    first, repeats = still(heads), heads // k.shape[1]
-    if first % repeats:
+def _by_kind(q: Tensor, k: Tensor, v: Tensor, sizes: Sequence[int]) -> tuple[Heads, ...]:
+    """Return the heads of every kind; where two kinds share a key and value head, every query gets its own copies."""
+    repeats = q.shape[1] // k.shape[1]
+    if any(size % repeats for size in sizes):
         k, v = (x.repeat_interleave(repeats, 1) for x in (k, v))
         repeats = 1
-    shared = [first // repeats, k.shape[1] - first // repeats]
-    one, other = zip(q.split([first, heads - first], 1), k.split(shared, 1), v.split(shared, 1), strict=True)
-    return one, other
+    shared = [size // repeats for size in sizes]
+    return tuple(zip(q.split(list(sizes), 1), k.split(shared, 1), v.split(shared, 1), strict=True))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rankwise.engine.checkpoint.state import State
 from rankwise.engine.evaluation.exact_match import Quiz
+from rankwise.engine.pack.sharing import alone, shares
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Observer
 from rankwise.engine.spec import TrainSpec
-from rankwise.engine.trainees import AdapterTrainee, Trainee, trains_alone
+from rankwise.engine.trainees import AdapterTrainee, Trainee
 from rankwise.engine.watch import Watch
 from rankwise.errors import UsageError
 
@@ -76,4 +77,8 @@ class PackJob:
     @property
     def alone(self) -> bool:
         """Whether this run cannot share a pass."""
-        return trains_alone(self.spec.target) if self.trainee is None else self.trainee.alone
+        return alone(self.spec.target) if self.trainee is None else self.trainee.alone
+
+    def shares(self, other: PackJob) -> bool:
+        """Return whether both runs can be in one pass."""
+        return not (self.alone or other.alone) and shares(self.spec.target, other.spec.target)

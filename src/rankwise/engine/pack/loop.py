@@ -4,7 +4,7 @@ In each round the next pass of every active run goes into one forward and one ba
 steps, and is scored, checkpointed or finished where its own spec says so. Runs join and leave at any round: a pack
 only schedules what each run's spec has fixed already. Unusual here:
 - one run is a pack of one: there is no second loop (:func:`rankwise.engine.train`);
-- what cannot share a pass (full fine-tuning, prompts, some events) waits for an empty pack and trains alone;
+- what cannot share a pass (``sharing.py``) waits for an empty pack and trains alone;
 - a fault is traced to its run by trying the runs of the round one by one, and ends that run only;
 - out of memory halves the number of runs in a pass. Both begin the open windows again, so no bit changes;
 - a signal that asks to stop is obeyed between two passes, when every run is written as it stands.
@@ -32,7 +32,6 @@ from rankwise.engine.pack.memory import out_of_memory
 from rankwise.engine.pack.stopping import StoppedError, Stopping
 from rankwise.engine.result import RunResult
 from rankwise.engine.run import Run
-from rankwise.engine.trainees import same_base
 from rankwise.models import Base, write_form
 
 
@@ -106,9 +105,7 @@ class Pack:
     def _has_room(self, job: PackJob) -> bool:
         if not self.seats:
             return True
-        if job.alone or any(seat.run.trainee.alone for seat in self.seats):
-            return False
-        if not all(same_base(job.spec.target, seat.job.spec.target) for seat in self.seats):
+        if not all(job.shares(seat.job) for seat in self.seats):
             return False
         if self.width is not None and len(self.seats) >= self.width:
             return False

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from rankwise.adapters import Adapter
+from rankwise.adapters.events import Event
+from rankwise.errors import UsageError
+from rankwise.methods.event_names import named_events
 from rankwise.studies.config import Arm
 
 ALPHA = 32.0  # at every rank, with scale alpha/r: the convention of "LoRA Without Regret"
@@ -30,3 +37,36 @@ def method_arm(method: str, label: str, rank: int) -> Arm:
     return Arm(
         name=f"{method.replace('_', '-')}-r{rank}", label=f"{label} r={rank}", method=method, options={"rank": rank}
     )
+
+
+def acting(arms: tuple[Arm, ...], options: Any) -> tuple[Arm, ...]:
+    """Return ``arms`` with the events of ``--set method.events=...`` in every one that trains an adapter.
+
+    Raises:
+        UsageError: other options than events, or an arm that cannot take one of them.
+    """
+    if not isinstance(options, dict) or set(options) != {"events"}:
+        found = ", ".join(sorted(options)) if isinstance(options, dict) else repr(options)
+        raise UsageError(
+            "of the options of a method, --set method.events=NAME alone is for all arms of a study; give others to an "
+            f"arm, such as arms: [{{method: lora, options: {{rank: 16}}}}]; found {found}."
+        )
+    events = named_events(options["events"])
+    return tuple(_with_events(arm, events) for arm in arms)
+
+
+def _with_events(arm: Arm, events: tuple[Event, ...]) -> Arm:
+    target, more = arm.target(), [event.to_dict() for event in events]
+    if not (events and isinstance(target, Adapter)):
+        return arm
+    label = f"{arm.label}, {', '.join(event.name for event in events)}"
+    if arm.adapter is not None:
+        changed = {"adapter": {**arm.adapter, "events": [*arm.adapter.get("events", ()), *more]}}
+    else:
+        own = [event.to_dict() for event in named_events(arm.options.get("events", ()))]
+        changed = {"options": {**arm.options, "events": [*own, *more]}}
+    try:
+        replace(target, events=(*target.events, *events))
+    except UsageError as error:
+        raise UsageError(f"arm {arm.name}: {error}") from None
+    return arm.model_copy(update={"label": label, **changed})

@@ -14,7 +14,7 @@ from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.reading import read_mapping
 from rankwise.studies.config import ARMS, MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
-from rankwise.studies.presets.arms import full_arm, lora_arm, method_arm
+from rankwise.studies.presets.arms import acting, full_arm, lora_arm, method_arm
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
@@ -151,7 +151,8 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     Args:
         changes: settings by name. ``methods`` keeps only arms whose name or method is listed (the reference stays);
             preset "methods" takes any method of the catalogue there, and a group makes it a survey.
-            ``learning_rates`` may name some arms only; ``sizes`` may name some splits only.
+            ``learning_rates`` may name some arms only; ``sizes`` may name some splits only. ``method`` may hold
+            ``events``, which every arm with an adapter gets.
 
     Raises:
         UsageError: an unknown preset, scale, method or setting.
@@ -189,6 +190,8 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
         own = _keep(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
     if changes.get("reference") == "best-rank":
         own = _best_rank_first(own)
+    if "method" in values:
+        own = acting(own, values.pop("method"))
     rates = _grids(own, preset, scale, values)
     rates.update(values.pop("learning_rates", {}))
     dumped = [arm.model_dump(mode="json") for arm in own]
