@@ -44,7 +44,7 @@ def test_packed_is_alone(base, by_itself, tiny_splits, tmp_path):
 
 
 def test_another_order_and_late_joiners(base, by_itself, tiny_splits, tmp_path):
-    """Two seats: every run but two joins when another has left, somewhere inside its neighbor's window."""
+    """Two members: every run but two joins when another has left, somewhere inside its neighbor's window."""
     backwards = dict(reversed(MIX.items()))
     same(by_itself, packed(base, tiny_splits, backwards, tmp_path, width=2))
 

@@ -68,8 +68,8 @@ def test_the_pack_has_room_for_these(tiny_base, tiny_splits):
             pack._join(0, PackJob(spec(TARGETS[first])))
             found = {name for name, target in TARGETS.items() if pack._has_room(PackJob(spec(target)))}
         finally:
-            for seat in pack.seats:
-                seat.run.close()
+            for member in pack.members:
+                member.run.close()
         assert found == {name for name in TARGETS if together(first, name)}
 
 

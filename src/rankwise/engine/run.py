@@ -27,7 +27,7 @@ from rankwise.engine.evaluation.logits import target_logits
 from rankwise.engine.evaluation.sample import sample
 from rankwise.engine.evaluation.spectrum import spectrum
 from rankwise.engine.events.driver import Events, add_penalties
-from rankwise.engine.events.run_view import Shown
+from rankwise.engine.events.run_view import RunView
 from rankwise.engine.forward import Forward
 from rankwise.engine.optim import make_optimizer, make_rate, make_schedule, precondition, renewal
 from rankwise.engine.result import RunResult
@@ -89,7 +89,7 @@ class Run:
         self.passes = 0
         self.window: Window | None = None
         self.told: list[dict[str, Any]] = []  # in a window that may yet be begun again
-        self.shown = Shown(self)
+        self.run_view = RunView(self)
         self.events = self._events()
         self.rate = self.events.reshape(lambda: make_rate(spec.schedule, spec.warmup)) if self.events else None
         if start is not None:
@@ -110,7 +110,7 @@ class Run:
             lambda: self.optimizer,
             seed=self.spec.seed,
             steps=self.spec.steps,
-            sight=self.shown.sight(self.trainee.private),
+            view=self.run_view.view(self.trainee.private),
             record=self._fired,
         )
 
@@ -251,7 +251,7 @@ class Run:
             batch = self.next_batch()
             nll = self.losses_of(batch)
             if self.reads_losses:
-                self.shown.note(nll)
+                self.run_view.note(nll)
             total = nll.sum()
             self.share(total).backward()
             self.passed(float(total.detach()))

@@ -17,7 +17,7 @@ from rankwise.adapters import Handle
 from rankwise.adapters.events import Rate
 from rankwise.adapters.events.base import Event
 from rankwise.engine.events.driver import Events, add_penalties
-from rankwise.engine.events.view import Sight
+from rankwise.engine.events.view import View
 from rankwise.engine.optim import make_rate, precondition
 from rankwise.errors import UsageError
 from rankwise.models.attention_pattern import WHOLE
@@ -64,7 +64,7 @@ class TrainerEvents:
             lambda: optimizer,
             seed=self.handle.seed,
             steps=state.max_steps,
-            sight=Sight(probe=self._measure if self.probe else None),
+            view=View(probe=self._measure if self.probe else None),
             record=record,
         )
         # The schedule itself is Trainer's; an event that shapes it needs it as a function.

@@ -18,7 +18,7 @@ from rankwise.adapters.parametrizations.frozen_pairs import freeze_update, merge
 from rankwise.adapters.slot import Lens
 from rankwise.engine.attention.dropped import masking
 from rankwise.engine.events.update_size import effective_rank, squared_norm
-from rankwise.engine.events.view import Examples, Sight
+from rankwise.engine.events.view import Examples, View
 from rankwise.engine.json_safe import finite
 from rankwise.errors import RunError, UsageError
 
@@ -35,11 +35,11 @@ class EventContext(Context):
         handle: Handle,
         optimizer: Callable[[], Any],
         seed: int,
-        sight: Sight,
+        view: View,
         record: Record,
     ) -> None:
         self.event, self._handle, self._optimizer, self._record = event, handle, optimizer, record
-        self._sight, self._private = sight, sight.private
+        self._view, self._private = view, view.private
         self.generator = torch.Generator().manual_seed(seed)
         self.state = {}
         self.step = self.steps = 0
@@ -102,11 +102,11 @@ class EventContext(Context):
         return self._asked().curvature(examples, own_labels=own_labels)
 
     def _asked(self) -> Examples:
-        if self._sight.examples is None:
+        if self._view.examples is None:
             raise UsageError(
                 f"event {self.event.name!r} reads training examples; use rankwise.train or rankwise chain."
             )
-        return self._sight.examples
+        return self._view.examples
 
     def scaling(self, module: str) -> float:
         """Return s."""
@@ -183,9 +183,9 @@ class EventContext(Context):
 
     def gradient_norms(self) -> dict[str, float]:
         """Norms of the last step's gradients, computed again."""
-        if self._sight.gradients is None:
+        if self._view.gradients is None:
             raise RunError(f"event {self.event.name!r} needs a step's examples, which only rankwise.train can show.")
-        found = {id(p): g for p, g in self._sight.gradients()}
+        found = {id(p): g for p, g in self._view.gradients()}
         return {
             f"{path}:{name}": 0.0 if (g := found.get(id(p))) is None else float(g.norm())
             for path, slot in self._handle.slots.items()
@@ -260,15 +260,15 @@ class EventContext(Context):
 
     def probe(self) -> float | None:
         """Loss per target on the fixed batch."""
-        return self._sight.probe() if self._sight.probe else None
+        return self._view.probe() if self._view.probe else None
 
     def selection(self) -> float | None:
         """NLL of the selection split."""
-        return self._sight.selection() if self._sight.selection else None
+        return self._view.selection() if self._view.selection else None
 
     def watch(self, see: Callable[[str, Tensor], None]) -> None:
         """Run the last step's examples with a hook on every adapted layer."""
-        if self._sight.replay is None:
+        if self._view.replay is None:
             raise RunError(f"event {self.event.name!r} looks at a step's inputs, which only rankwise.train can show.")
 
         def look(module: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -277,7 +277,7 @@ class EventContext(Context):
         layers = self._handle.layers.items()
         hooks = [layer.register_forward_pre_hook(functools.partial(look, name)) for name, layer in layers]
         try:
-            self._sight.replay()
+            self._view.replay()
         finally:
             for hook in hooks:
                 hook.remove()

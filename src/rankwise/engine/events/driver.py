@@ -15,7 +15,7 @@ from rankwise.adapters.events import Event, Rate
 from rankwise.adapters.parametrizations.frozen_pairs import merged
 from rankwise.adapters.slot import Slot
 from rankwise.engine.events.context import EventContext, Record
-from rankwise.engine.events.view import Sight
+from rankwise.engine.events.view import View
 
 AFTER = ("after_step", "at_interval", "at_end")  # moments when the step was taken
 
@@ -49,7 +49,7 @@ class Events:
         optimizer: returns the run's optimizer (of torch, or wrapped by accelerate).
         seed: of the run; every event gets a stream of its own.
         steps: of the whole run.
-        sight: what they may look at.
+        view: what they may look at.
         record: called with the record of every firing.
     """
 
@@ -60,12 +60,12 @@ class Events:
         *,
         seed: int,
         steps: int,
-        sight: Sight,
+        view: View,
         record: Record,
     ) -> None:
         self.handle = handle
         self.contexts = [
-            EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), sight, record)
+            EventContext(event, handle, optimizer, stream_seed(seed, "event", i, event.name), view, record)
             for i, event in enumerate(handle.adapter.events)
         ]
         for context in self.contexts:

@@ -17,7 +17,7 @@ from rankwise.engine.evaluation.curvature import squared_gradients
 from rankwise.engine.evaluation.evaluate import Score
 from rankwise.engine.evaluation.float32_compute import widened
 from rankwise.engine.evaluation.scoring import score
-from rankwise.engine.events.view import Sight
+from rankwise.engine.events.view import View
 from rankwise.engine.private import PrivateBase
 from rankwise.engine.trainees import AdapterTrainee
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 PROBE = 4  # examples on which events measure the loss
 
 
-class Shown:
-    """One run, as its events see it; the :class:`~rankwise.engine.events.view.Examples` of its :class:`Sight`."""
+class RunView:
+    """One run, as its events see it; the :class:`~rankwise.engine.events.view.Examples` of its :class:`View`."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    def sight(self, private: PrivateBase | None) -> Sight:
-        """Return this as a :class:`Sight`; ``private`` are the run's own weights, if it has them."""
-        return Sight(self.probe, self.selection, self.replay, self.gradients, private, self)
+    def view(self, private: PrivateBase | None) -> View:
+        """Return this as a :class:`View`; ``private`` are the run's own weights, if it has them."""
+        return View(self.probe, self.selection, self.replay, self.gradients, private, self)
 
     def probe(self) -> float:
         """Return the loss on a fixed batch of training examples, computed in float32 at least."""

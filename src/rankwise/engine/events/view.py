@@ -26,7 +26,7 @@ class Examples(Protocol):
 
 
 @dataclass(frozen=True)
-class Sight:
+class View:
     """What events may look at beyond their adapter; each is None where the loop at hand cannot show it.
 
     Attributes:

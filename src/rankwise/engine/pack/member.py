@@ -13,7 +13,7 @@ from rankwise.engine.run import Run
 
 
 @dataclass(eq=False)
-class Seat:
+class Member:
     """One job in the pack.
 
     Attributes:
@@ -59,10 +59,10 @@ class Seat:
         self.run.result.test = found
 
 
-def attempted(seats: list[Seat], work: Callable[[list[Seat]], None]) -> Exception | None:
-    """Do ``work`` for ``seats`` together; return what went wrong."""
+def attempted(members: list[Member], work: Callable[[list[Member]], None]) -> Exception | None:
+    """Do ``work`` for ``members`` together; return what went wrong."""
     try:
-        work(seats)
+        work(members)
     except Exception as error:
         return error
     return None
