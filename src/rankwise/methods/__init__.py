@@ -101,6 +101,7 @@ PUBLIC = (
     "card",
     "compatibility_table",
     "dora",
+    "event_names",
     "lora",
     "taxonomy",
 )
