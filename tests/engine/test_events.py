@@ -112,12 +112,12 @@ def test_merge_and_restart(tiny_base, tiny_splits):
         run.train_step()  # without the merge
         before = run.trainee.snapshot()
         delta = {m: run.trainee.handle.delta(m) for m in run.trainee.handle.layers}
-        loss = run.shown.probe()
+        loss = run.run_view.probe()
         context = run.events.contexts[0]
         context.event = plain
         context.at("at_interval", 2)
         plain.at_interval(context, 2)
-        assert run.shown.probe() == loss
+        assert run.run_view.probe() == loss
         for module, dense in delta.items():
             assert torch.equal(run.trainee.handle.delta(module), dense)
         for name, p in run.trainee.parameters.items():

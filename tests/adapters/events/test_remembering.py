@@ -40,7 +40,7 @@ def test_squared_gradients_are_those_of_single_examples(tiny_base, tiny_splits):
     run = run_of(tiny_base, tiny_splits, with_event(ElasticWeights()))
     try:
         run.train_step()
-        found = run.shown.curvature([0, 2], own_labels=True)
+        found = run.run_view.curvature([0, 2], own_labels=True)
         sums = {}
         for i in (0, 2):
             for p in run.parameters:
