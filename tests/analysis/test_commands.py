@@ -33,7 +33,10 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+LONG = {"scale", "cycles"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in RUNS])
 def test_every_analysis_runs_from_the_command_line(name, tmp_path, capsys):
     assert main(["analyze", name.split()[0], "--scale", "smoke", *RUNS[name], "--out", str(tmp_path), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -311,6 +311,7 @@ def test_cells_are_counted_on_and_never_past_their_total():
     assert told == [(10, 0), (11, 0), (11, 5), (11, 9)]
 
 
+@pytest.mark.slow
 def test_the_matrices_analysis_reads_its_study(study, tmp_path, capsys):
     out = tmp_path / "study"
     assert main(["study", "which-matrices", "--scale", "smoke", *SMALL, "--out", str(out)]) == 0

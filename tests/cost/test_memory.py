@@ -29,7 +29,7 @@ def start(target, dtype, splits):
     return base, Run(base, Forward(base.model), TrainSpec(target, lr=1e-3, steps=2, batch=4, micro_batch=4), splits)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_state_equals_what_a_run_holds(target, dtype, tiny_splits):
     quiet = target  # what is held before events change it; owners of the base do not change what there is

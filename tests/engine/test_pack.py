@@ -13,7 +13,11 @@ from .packing import MIX, alone, packed, same, spec
 pytestmark = pytest.mark.exactness
 
 
-@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module",
+    params=[torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)],
+    ids=["float32", "bfloat16"],
+)
 def base(request):
     return load_base("tiny", dtype=request.param)
 

@@ -96,7 +96,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("digest", ["kept", "none"])
+@pytest.mark.parametrize("digest", [pytest.param("kept", marks=pytest.mark.slow), "none"])  # tests/chaos/ flips it
 @pytest.mark.parametrize("name", EDITS)
 def test_a_checkpoint_that_was_changed_starts_the_run_again_and_says_so(
     name, digest, checkpoint, tiny_base, tiny_splits, tmp_path

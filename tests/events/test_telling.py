@@ -74,7 +74,10 @@ def test_a_run_measures_its_update_when_asked(tiny_base, tiny_splits):
     assert plain.losses == asked.losses
 
 
-@pytest.mark.parametrize("method", ["adalora", "relora", "xgblora", "galore", "flora_gc"])
+LONGER = [pytest.param(name, marks=pytest.mark.slow) for name in ("adalora", "xgblora", "flora_gc")]
+
+
+@pytest.mark.parametrize("method", ["relora", "galore", *LONGER])
 def test_train_says_what_its_events_did(method, tmp_path, capsys):
     command = ["train", "--method", method, "--scale", "smoke", "--steps", "17", "--out", str(tmp_path / "run")]
     command += ["--set", "sizes.train=16", "--set", "sizes.selection=4", "--set", "sizes.test=4"]
@@ -101,6 +104,7 @@ def test_dynamics_is_lora_and_every_method_with_events_or_a_step_of_its_own():
     assert resolve_study("methods", "quick", {"methods": ["dynamics"]}).steps == 16
 
 
+@pytest.mark.slow
 def test_a_survey_of_dynamics_reports_ranks_over_time_and_of_the_update(tmp_path, monkeypatch, capsys):
     from rankwise.studies.presets import method_groups
 

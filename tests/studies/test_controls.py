@@ -24,6 +24,7 @@ def splits(tiny_base):
     return load_data("word-problems", tiny_base.tokenizer, limits=Limits(64, 8, 24))
 
 
+@pytest.mark.slow
 def test_full_against_itself_does_not_fall_short_and_a_crippled_arm_does(tiny_base, splits):
     said = []
     found = run_controls(tiny_base, splits, SETTING, tell=said.append)
@@ -38,6 +39,7 @@ def test_full_against_itself_does_not_fall_short_and_a_crippled_arm_does(tiny_ba
     assert not set(SETTING.seeds) & set(SETTING.other_seeds)
 
 
+@pytest.mark.slow
 def test_a_control_that_comes_out_wrong_is_seen(tiny_base, splits):
     # What is not crippled at all cannot fall short, so the second control must fail.
     found = run_controls(tiny_base, splits, replace(SETTING, crippled=Full(), crippled_lr=3e-3, steps=6))

@@ -125,8 +125,8 @@ MORE_RATES = {**SMALL["learning_rates"], "lora-r4": [1e-3, 2e-3, 3e-3, 1e-2]}
 @pytest.mark.parametrize(
     "more",
     [
-        {"fresh_seeds": [1, 2, 3]},
-        {"learning_rates": MORE_RATES},
+        pytest.param({"fresh_seeds": [1, 2, 3]}, marks=pytest.mark.slow),
+        pytest.param({"learning_rates": MORE_RATES}, marks=pytest.mark.slow),
         {"fresh_seeds": [1, 2, 3], "learning_rates": MORE_RATES, "methods": ["lora-r4", "lora-r1", "olora"]},
     ],
     ids=["seeds", "rates", "all"],

@@ -99,7 +99,8 @@ def test_peft_builds_the_adapter_that_was_studied(method, tmp_path):
     assert trainable == sum(p.numel() for p in handle.trainable().values())
 
 
-@pytest.mark.parametrize("method", [pytest.param("rslora", marks=pytest.mark.slow), "lora_plus"])
+@pytest.mark.parametrize("method", ["rslora", "lora_plus"])
+@pytest.mark.slow
 def test_the_trl_script_runs_and_its_adapter_loads(method, tmp_path):
     model = tmp_path / "base"
     tiny_model().save_pretrained(model)
