@@ -22,7 +22,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 study: setup ## the main job: default model and data, verdict and report in runs/without-regret-quick
 	$(BIN)/rankwise study
 
-test: setup ## every quick test (about five minutes on two cores)
+test: setup ## every quick test (under seven minutes on two cores)
 	$(PYTEST) -n $(WORKERS)
 
 test-slow: setup ## the long ones: ten kills, the whole simulation, real model, a clean install from the wheel
