@@ -41,7 +41,7 @@ def holder(handle: int, places: Iterable[Path] = ()) -> str:
             times.append(place.stat().st_mtime)
     if times:
         words.append(f"last wrote {age(now - max(times))} ago")
-    if _stopped(written):
+    if _stopped(written, handle):
         words.append(f"it is suspended: kill -CONT {written} lets it go on")
     return ", ".join(words)
 
@@ -93,9 +93,19 @@ def waiting_for(path: Path, what: str, patience: float) -> Iterator[None]:
         os.close(handle)  # closing unlocks
 
 
-def _stopped(pid: str) -> bool:
-    """Whether a process of this machine was suspended (Ctrl-Z, kill -STOP)."""
+def _stopped(pid: str, handle: int) -> bool:
+    """Whether the holder is a process of this machine and was suspended (Ctrl-Z, kill -STOP)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+        suspended = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+        return suspended and _has_open(pid, handle)  # another machine's holder may have the number of one of ours
     except (OSError, IndexError):
         return False
+
+
+def _has_open(pid: str, handle: int) -> bool:
+    own = os.fstat(handle)
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.path.samestat(link.stat(), own):
+                return True
+    return False

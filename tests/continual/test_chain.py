@@ -349,7 +349,8 @@ def test_a_damaged_state_that_cannot_be_made_again_is_an_error(two_tasks, tmp_pa
     monkeypatch.setattr(restore, "train_pack", elsewhere)
     with pytest.raises(RunError, match="was changed after it was written, and trained again the run has other numbers"):
         run_chain(stream(tasks=TASKS[:2]), tmp_path / "out")
-    assert len(list((tmp_path / "out" / "runs").glob("*/state.safetensors"))) == 1
+    assert len(list((tmp_path / "out" / "runs").glob("*/state.safetensors"))) == 2, "what is there stays"
+    assert not list((tmp_path / "out").rglob("again.*"))
 
 
 def test_a_memory_that_changed_is_an_error(tmp_path):

@@ -50,6 +50,24 @@ def test_a_reference_that_diverges_costs_no_chain(tmp_path, monkeypatch):
     write_report(document, tmp_path / "out")
 
 
+def test_a_fault_of_one_run_alone_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    """Whatever it raises, as in a pack; only a disk that cannot be written is everybody's."""
+    from rankwise.execution import attempt
+
+    real = attempt.train_job
+
+    def faulty(base, job, *args, **options):
+        if job.spec.steps > 4:  # the reference has the steps of both tasks
+            raise ZeroDivisionError("division by zero")
+        return real(base, job, *args, **options)
+
+    monkeypatch.setattr(attempt, "train_job", faulty)
+    document = run_chain(stream(tasks=TASKS[:2], steps=4, references=["joint"]), tmp_path / "out")
+    (fault,) = document["results"]["faults"]
+    assert fault == {"run": "joint, seed 0", "reason": "division by zero"}
+    assert len(document["results"]["strategies"][0]["chains"][0]["R"]["nll"]) == 3
+
+
 def test_when_nothing_ends_one_sentence_says_so(tmp_path):
     with pytest.raises(RunError, match=r"no chain came to its end; the first stopped at en: .*placement without it\.$"):
         run_chain(stream(tasks=TASKS[:2], rank=80, event=BURNS), tmp_path / "out")

@@ -1,6 +1,7 @@
 """Every reader over hostile texts: one sentence that begins with where it is, and nothing that takes long."""
 
 import json
+import time
 
 import pytest
 
@@ -84,6 +85,23 @@ def test_json(case):
 def test_patterns(case):
     with pytest.raises(UsageError, match=r"^here"):
         Pattern(PATTERNS[case], "here")
+
+
+SLOW_ONCE = {
+    "a key twice among many": lambda: parse_json(
+        "{" + ", ".join(f'"k{n}": 1' for n in range(50_000)) + ', "k49999": 2}', "x"
+    ),
+    "brackets without an end": lambda: Pattern("[" * 9_999, "x"),
+    "literal brackets without an end": lambda: Pattern("[a" * 4_999, "x"),
+}
+
+
+@pytest.mark.parametrize("case", SLOW_ONCE)
+def test_what_grew_with_the_square_of_its_length_does_not(case):
+    start = time.process_time()
+    with pytest.raises(UsageError):
+        SLOW_ONCE[case]()
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize("case", COUNTED)

@@ -32,6 +32,11 @@ DAMAGED = {
     "inside brackets": (b'{"a": ' + b"[" * 500 + b"]" * 500 + b"}", {}, "nested too deeply"),
     "not UTF-8": (b'{"\xff": 1}', {}, "its header is no text"),
     "a name twice": (b'{"a": 1, "a": 2}', {}, "comes twice"),
+    "a shape without end": (
+        {"a": {"dtype": "F32", "shape": [10**80] * 8000, "data_offsets": [0, 8]}},
+        {},
+        "the shape of 'a' is not a list of whole numbers",
+    ),
     "digits": (b'{"a": ' + b"9" * 5000 + b"}", {}, "a number is too long"),
     "a tensor that is text": ({"a": "F32"}, {}, "what its header says of 'a' is text, not an object"),
     "metadata of numbers": ({"__metadata__": {"a": 1}, "a": A, "b": B}, {}, "are not all text"),

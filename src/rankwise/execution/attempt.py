@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rankwise.engine import CHECKPOINT, PackJob, RunResult, train_job
-from rankwise.errors import RankwiseError
 from rankwise.execution.job import Job
 from rankwise.ledger.metrics import MetricsLog
 
@@ -54,7 +53,9 @@ class Attempt:
                     forward=executor.forward,
                     checkpoint_seconds=executor.checkpoint_seconds,
                 )
-            except (RankwiseError, RuntimeError, MemoryError) as error:  # the other jobs go on
+            except OSError:  # a disk that cannot be written is everybody's
+                raise
+            except Exception as error:  # as in a pack: the other jobs go on
                 result = RunResult(status="failed", reason=" ".join(str(error).split()) or type(error).__name__)
         seconds = time.monotonic() - started
         self.store(result, seconds)

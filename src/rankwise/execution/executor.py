@@ -71,12 +71,14 @@ class Executor:
         """Return the results of jobs that do not wait for each other, in order; None for one that failed (recorded).
 
         What the ledger has is returned as it is, even when it goes further than asked; the rest is trained now. Jobs
-        with one key are trained once.
+        with one key are trained once, as far as the furthest asks.
         """
         groups: dict[str, dict[str, Job]] = {}
         for job in jobs:
             if self.known(job) is None:
-                groups.setdefault(job.splits.fingerprint, {}).setdefault(self.key(job), job)
+                group, key = groups.setdefault(job.splits.fingerprint, {}), self.key(job)
+                if key not in group or job.steps > group[key].steps:
+                    group[key] = job
         for group in groups.values():
             for pack, width in self._packs(list(group.values())):
                 self._train(pack, width)

@@ -11,7 +11,9 @@ MOST = 9_999  # one count; names of modules are shorter
 _COUNT = re.compile(r"\{(?:(\d+)(?:,(\d*))?|,(\d+))\}", re.ASCII)  # {3}, {3,}, {3,5}, {,5}; other braces are text
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)  # a bracket that comes first is one of its characters
 _COMMENT = re.compile(r"\(\?#[^)]*\)")
-_VERBOSE = re.compile(r"\(\?[a-zA-Z0-9-]*x")  # comments to the end of a line: what looks like a class may be none
+_VERBOSE = re.compile(
+    r"(?<!\\)\(\?[a-zA-Z0-9-]*x"
+)  # comments to the end of a line: what looks like a class may be none
 
 
 def largest_count(text: str) -> int:
@@ -55,7 +57,7 @@ def _tokens(text: str) -> list[str | re.Match[str]]:
     if _VERBOSE.search(text):  # white space means nothing there, in a count neither
         return list(_COUNT.finditer("".join(text.split())))
     found: list[str | re.Match[str]] = []
-    at = 0
+    at, last = 0, text.rfind("]")  # without an end a bracket is refused when it is compiled
     while at < len(text):
         if text[at] == "{" and (count := _COUNT.match(text, at)):
             found.append(count)
@@ -63,7 +65,7 @@ def _tokens(text: str) -> list[str | re.Match[str]]:
         elif text[at] == "\\":
             found.append(text[at : at + 2])
             at += 2
-        elif text[at] == "[" and (inside := _CLASS.match(text, at)):
+        elif text[at] == "[" and at < last and (inside := _CLASS.match(text, at)):
             found.append("[]")
             at = inside.end()
         elif text[at] == "(" and (comment := _COMMENT.match(text, at)):

@@ -24,6 +24,7 @@ BITS = {
     **{"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4},
 }
 _SHOWN = 60  # characters of a name or value in a sentence
+_DIMENSIONS, _LARGEST = 64, 2**63  # numbers of a shape, and each of them: more is damage
 
 
 class HeaderError(Exception):
@@ -119,7 +120,8 @@ def _place(name: str, about: Any, first: int) -> Place:
 
 
 def _counts(value: Any) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    few = isinstance(value, list) and len(value) <= _DIMENSIONS
+    return few and all(type(item) is int and 0 <= item < _LARGEST for item in value)
 
 
 def _check_places(tensors: Mapping[str, Place], first: int, size: int) -> None:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rankwise.digests import DamagedError, check_file
-from rankwise.errors import RunError
+from rankwise.errors import RunError, UsageError
 from rankwise.tensor_files import write_tensors
 
 _TRAINED, _EVENT = "trained/", "event/"
@@ -66,7 +66,15 @@ class State:
 
         Raises:
             RunError: the file is missing, damaged, or its tensors are not those that were written.
+            UsageError: it is there and cannot be opened.
         """
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            why = error.strerror
+            raise UsageError(f"{path} cannot be opened ({why}); mend that and run the same command.") from None
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
