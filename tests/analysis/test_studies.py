@@ -157,6 +157,7 @@ def study(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_arms_composed_by_hand_go_through_halving_like_any_other(study):
     results = json.loads((study / "results.json").read_text())["results"]
     assert results["search"]["kind"] == "halving"

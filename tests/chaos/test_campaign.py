@@ -22,7 +22,7 @@ def campaign(*options):
 
 def test_a_few_hostile_inputs():
     """A few, and those that failed once; tests/chaos/test_readers.py tries a thousand without the command around."""
-    said = campaign("--quick", "--inputs", 8, "--flips", 0)
+    said = campaign("--quick", "--inputs", 4, "--flips", 0)
     assert "0 tracebacks, 0 over their time limit, 0 other faults" in said
 
 

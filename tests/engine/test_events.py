@@ -170,7 +170,7 @@ EVENTFUL = {
 
 
 @pytest.mark.exactness
-@pytest.mark.slow  # tests/events/test_every_method.py packs every event
+@pytest.mark.slow  # tests/events/test_every_method.py packs every method's
 def test_packed_is_alone_with_events_at_different_steps(tiny_base, tiny_splits, tmp_path):
     by_itself = alone(tiny_base, tiny_splits, EVENTFUL, tmp_path / "alone")
     same(by_itself, packed(tiny_base, tiny_splits, EVENTFUL, tmp_path / "packed"))
