@@ -12,15 +12,14 @@ from rankwise.errors import UsageError, unknown
 from rankwise.methods import catalogue
 from rankwise.models.default import NAME as DEFAULT_NAME
 from rankwise.reading import read_mapping
-from rankwise.studies.config import ARMS, MEASURED, Arm, StudyConfig, parse_config
+from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
 from rankwise.studies.presets.arms import acting, full_arm, lora_arm, method_arm
+from rankwise.studies.presets.given_arms import Arms, best_rank_first, kept, parse_arms
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
-from rankwise.studies.settings import as_named, check_kinds, merged, too_many
-
-Arms = tuple[Arm, ...]
+from rankwise.studies.settings import as_named, check_kinds, merged
 
 
 @dataclass(frozen=True)
@@ -183,13 +182,13 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     own = parse_arms(arms) if arms is not None else PRESETS[preset].arms(scale, str(values["model"]))
     methods = values.pop("methods", None)
     if values.get("reference") == "best-rank" and "reference" not in changes:
-        own = _best_rank_first(own)  # the preset's own: stays whatever else is left out
+        own = best_rank_first(own)  # the preset's own: stays whatever else is left out
     if surveyed:
         own = survey_arms(list(surveyed), scale, str(values["model"]))
     elif methods:
-        own = _keep(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
+        own = kept(own + (_more(own, methods, scale) if preset == "methods" and arms is None else ()), methods)
     if changes.get("reference") == "best-rank":
-        own = _best_rank_first(own)
+        own = best_rank_first(own)
     if "method" in values:
         own = acting(own, values.pop("method"))
     rates = _grids(own, preset, scale, values)
@@ -266,52 +265,3 @@ def resolve_file(path: Path, changes: dict[str, Any] | None = None) -> StudyConf
         return resolve_study(str(preset), str(scale), values)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-
-
-def parse_arms(values: Any) -> Arms:
-    """Read arms given as a list of mappings; a missing reference is put first, missing names are made.
-
-    Raises:
-        UsageError: an arm that is not a mapping or has an unknown key, or too many of them.
-    """
-    from pydantic import ValidationError
-
-    arms = []
-    given = values if isinstance(values, list) else [values]
-    if len(given) > ARMS:
-        raise too_many("arms", len(given), ARMS)
-    for number, value in enumerate(given, 1):
-        if not isinstance(value, dict):
-            raise UsageError(f"arm {number} must be a mapping such as {{method: lora, options: {{rank: 16}}}}.")
-        name = value.get("name") or "-".join([str(value.get("method", "arm")).replace("_", "-"), str(number)])
-        try:
-            arms.append(Arm.model_validate({"label": name, **value, "name": name}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise UsageError(f"arm {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-    if not arms or arms[0].method != "full":
-        arms.insert(0, full_arm())
-    return tuple(arms)
-
-
-def _best_rank_first(arms: Arms) -> Arms:
-    """Drop full fine-tuning and put the highest rank on all linear layers first, as the reference."""
-    adapters = [arm for arm in arms if arm.method != "full"]
-    ladder = [arm for arm in adapters if arm.method == "lora" and arm.options.get("placement") == "all-linear"]
-    if not ladder or len(adapters) < 2:
-        raise UsageError("reference best-rank needs a LoRA arm on all linear layers and one more adapter arm.")
-    best = max(
-        ladder, key=lambda arm: (rank if isinstance(rank := arm.options.get("rank"), int) else 0, arm.batch is None)
-    )
-    return (best, *(arm for arm in adapters if arm is not best))
-
-
-def _keep(arms: Arms, wanted: list[str]) -> Arms:
-    names = {arm.name for arm in arms} | {arm.method for arm in arms}
-    for name in wanted:
-        if name not in names:
-            raise unknown("method in this study", name, names)
-    kept = tuple(arm for arm in arms if arm is arms[0] or arm.name in wanted or arm.method in wanted)
-    if len(kept) == 1:
-        raise UsageError("a study needs at least one arm besides full fine-tuning.")
-    return kept
