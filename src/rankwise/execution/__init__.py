@@ -1,4 +1,4 @@
-"""Runs runs: studies, streams and analyses make jobs, one executor trains them through the ledger.
+"""Runs runs: studies and streams make jobs, one executor trains them through the ledger.
 
 :class:`~.job.Job` is what to train, :class:`~.executor.Executor` what trains it, :class:`~.packing.Pack` which jobs
 share passes, :class:`~.progress.Progress` whoever watches.

@@ -1,6 +1,7 @@
 """Trains jobs through the ledger: what is done is reused, what was cut short continues, what can shares passes.
 
-None of this changes a bit of any run. Studies, streams and analyses only make jobs; nothing else trains for the ledger.
+None of this changes a bit of any run. Studies and streams only make jobs, and nothing else trains for the ledger.
+Analyses keep no ledger: analysis/bench.py asks the engine.
 """
 
 from __future__ import annotations
