@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from rankwise.stats.crossed import FEWEST_SEEDS, Estimate
+from rankwise.stats.crossed import FEWEST_SEEDS, Estimate, reach
 
 _MOST_SEEDS = 1_000  # beyond these nobody will run it: the same as never
 _MOST_EXAMPLES = 1_000_000
@@ -48,7 +48,9 @@ def needs(now: Estimate, tail: float | Level = 0.025) -> Needs:
     def decides(more_seeds: int, more_examples: int) -> bool:
         fixed = now.for_these_seeds and more_seeds == 0
         se, df = _planned(now, more_seeds, more_examples, fixed)
-        return bool(stdtrit(df, 1 - level(min(now.seeds) + more_seeds)) * se < abs(float(now.estimate)))
+        t = stdtrit(df, 1 - level(min(now.seeds) + more_seeds))
+        skew = np.sign(now.estimate) * _planned_skew(now, se, more_examples)
+        return bool(reach(t, skew) * se < abs(float(now.estimate)))
 
     first = max(1, FEWEST_SEEDS - min(now.seeds)) if now.for_these_seeds else 1
     most = _MOST_SEEDS if not callable(tail) else first + _MOST_LOOKS
@@ -71,12 +73,13 @@ def conditional_power(now: Estimate, more_seeds: int, tail: float) -> tuple[floa
     """
     se_now, _ = _planned(now, 0, 0, now.for_these_seeds)
     se, df = _planned(now, more_seeds, 0, fixed=False)
-    bound = float(stdtrit(df, 1 - tail))
+    t = stdtrit(df, 1 - tail)
     if se == 0:
         return float(now.estimate < 0), float(now.estimate > 0)
     z = float(now.estimate) / se
     left = np.sqrt(max(1 - (se / se_now) ** 2, 1e-9)) if se_now else 1.0
-    return float(ndtr((-bound - z) / left)), float(ndtr((z - bound) / left))
+    skew = _planned_skew(now, se, 0)
+    return float(ndtr((-reach(t, -skew) - z) / left)), float(ndtr((z - reach(t, skew)) / left))
 
 
 def _constant(level: float) -> Level:
@@ -109,6 +112,12 @@ def _planned(now: Estimate, more_seeds: int, more_examples: int, fixed: bool) ->
         return 0.0, n - 1.0
     spread = example_part**2 / (n - 1) + sum(part**2 / df for part, df in seed_parts)
     return float(np.sqrt(total)), total**2 / spread
+
+
+def _planned_skew(now: Estimate, se: float, more_examples: int) -> float:
+    """Skewness of the estimate with more examples and this standard error: its third cumulant falls as 1 / N^2."""
+    cumulant = float(now.skew) * float(now.se) ** 3
+    return cumulant * (now.examples / (now.examples + more_examples)) ** 2 / se**3 if se else 0.0
 
 
 def _smallest(holds: Callable[[int], bool], first: int, most: int) -> int | None:
