@@ -36,6 +36,11 @@ class Family:
     match_any: float
     short_any: float
 
+    @property
+    def setting(self) -> Setting:
+        """What was simulated."""
+        return Setting(self.noise, self.examples, self.paired)
+
 
 def family(setting: Setting, replicates: int, *, seed: int = 0) -> Family:
     """Simulate one setting."""

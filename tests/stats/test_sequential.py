@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from docs.sequential.cells import cell
 from docs.sequential.families import claimed
+from docs.sequential.grid import CELLS, FURTHER
 from docs.sequential.power import futile
 from docs.sequential.rule import BOTH, moved, picked, said
-from docs.sequential.walk import FLOOR, LOSS, SEQUENTIAL_NOISES, Setting, walks
+from docs.sequential.walk import EFFECTS, FLOOR, LOSS, SEQUENTIAL_NOISES, Setting, walks
 from docs.simulation import MARGIN, draw
 
 from rankwise.stats.looks import HORIZON, Look
@@ -14,7 +15,7 @@ from rankwise.stats.margin import Margin
 from rankwise.stats.scores import Scores
 from rankwise.stats.verdict import BEATS, FALLS_SHORT, MATCHES, UNDECIDED, chance_to_decide, judge, judge_all
 
-COUNT = 12
+COUNT = 8
 ASKED = Margin(MARGIN, LOSS, FLOOR)
 
 
@@ -100,27 +101,48 @@ def test_two_arms_share_the_error_as_the_verdict_has_it(regrets):
     assert np.isfinite([match, short]).any()
 
 
-def bound(replicates, deviations=2.0):
-    """2.5 % and the Monte-Carlo error that the issue grants."""
-    return 0.025 + deviations * np.sqrt(0.025 * 0.975 / replicates)
-
-
 def test_a_cell_does_not_depend_on_its_neighbors():
     setting = Setting("small", 48, paired=True)
     assert cell(setting, 40) == cell(setting, 40)
     assert cell(setting, 40) != cell(setting, 40, seed=1)
 
 
+def holds(found, deviations):
+    """2.5 % of each kind of false claim and 95 % coverage, but for so many standard errors."""
+    grants = [deviations * np.sqrt(p * (1 - p) / found.replicates) for p in (0.025, 0.05)]
+    wrong = max(found.match, found.short, found.short_gain_only, found.beats, found.match_extended)
+    assert wrong <= 0.025 + grants[0], found
+    assert found.covered_at_stop >= found.covered >= 0.95 - grants[1], found
+
+
+# Where each repair was needed: skewness, and seed noise that three seeds cannot know.
+WORST = (
+    Setting("small", 48, True, "left"),
+    Setting("none", 48, True, "right"),
+    Setting("ten", 48, True),
+    Setting("dominant", 48, False),
+)
+
+
 def test_looks_after_every_seed_err_as_one_reduced():
-    for setting in (
-        Setting("small", 48, True, "left"),
-        Setting("dominant", 48, False),
-        Setting("ten", 48, True),
-        Setting("none", 48, True, "right"),
-    ):
-        found = cell(setting, 600)
-        worst = max(found.match, found.short, found.short_gain_only, found.beats, found.match_extended)
-        assert worst <= bound(600, 3.3), found
-        assert found.covered >= 0.95 - 3.3 * np.sqrt(0.05 * 0.95 / 600), found
-        assert found.covered_at_stop >= found.covered
-        assert found.match_relooked >= found.match
+    for setting in WORST:
+        found = cell(setting, 500)
+        holds(found, 3.3)
+        assert found.match_relooked + found.short_relooked > found.match + found.short
+
+
+@pytest.mark.statistics
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("effects", EFFECTS)
+def test_looks_after_every_seed_err_as_one(effects):
+    """All of the grid with the fewest examples; the committed page has the rest."""
+    for setting in (s for s in CELLS if s.examples == 48 and s.effects == effects and s.seeds == HORIZON):
+        holds(cell(setting, 10_000), 2.0)
+
+
+@pytest.mark.statistics
+def test_going_on_beyond_the_plan_errs_no_more():
+    found = cell(Setting("dominant", 96, True, seeds=FURTHER), 10_000)
+    holds(found, 2.0)
+    assert found.match <= found.match_promising <= found.match_extended
+    assert found.short <= found.short_promising <= found.short_extended
