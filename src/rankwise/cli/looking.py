@@ -62,4 +62,4 @@ def _limit(text: str) -> tuple[int | None, float | None]:
         return count, None
     from rankwise.studies.budget.plan import parse_budget
 
-    return None, parse_budget(text, option="--limit")
+    return None, parse_budget(text, "--limit needs fresh seeds such as 12, or a time")

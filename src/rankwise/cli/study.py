@@ -130,8 +130,13 @@ def study(
     from rankwise.cli.looking import looking
 
     looks = looking(until, limit, seeds, first, "fresh_seeds" in values)
-    if looks and "finalists" not in values and not _resolve(preset, scale, values).finalists:
-        looks["finalists"] = 2  # the tutorial scale has none of its own
+    if looks or seed is not None:
+        plain = _resolve(preset, scale, {name: value for name, value in values.items() if name != "reference"})
+        if seed is not None and "fresh_seeds" not in values | looks:  # as many as usual, after the search's
+            after = [seed + number for number, _ in enumerate(plain.fresh_seeds, 1)]
+            looks = {"fresh_seeds": after, "until": plain.until, **looks}
+        if looks and "finalists" not in values and not plain.finalists:
+            looks["finalists"] = 2  # the tutorial scale has none of its own
     values |= looks
     why = None
     if reference == "auto":

@@ -141,8 +141,7 @@ def _decide(ended: Ended) -> NextStep | None:
     have, test = len(ended.seeds), int(ended.results["cell"]["test"])
     if seeds is not None and ended.looks_often:
         why = f"Go on to the fresh seeds it would take{_minutes(ended, seeds)}; the runs already done are kept:"
-        command = ended.typed.without("--seeds", "--until", "--set fresh_seeds").to(limit=have + seeds)
-        return NextStep(why, str(ended.here(command)))
+        return NextStep(why, str(ended.here(_allowed(ended, have + seeds))))
     if seeds is not None:
         why = f"Its look is taken. Ask again with looks that share the error{_minutes(ended, have + seeds)}:"
         return NextStep(why, str(ended.elsewhere(_deciding(ended, have + seeds), "decided")))
@@ -152,6 +151,16 @@ def _decide(ended: Ended) -> NextStep | None:
         return NextStep("Ask again with more test examples:", str(ended.elsewhere(command, "more")))
     both = _deciding(ended, 2 * max(have, ENOUGH_SEEDS)).set("sizes.test", more)
     return NextStep("Ask again with more seeds and more test examples:", str(ended.elsewhere(both, "more")))
+
+
+def _allowed(ended: Ended, count: int) -> Typed:
+    """The command with looks after every seed and ``count`` of them allowed, those there are among them."""
+    typed = ended.typed.without("--seeds", "--until", "--limit", "--set fresh_seeds", "--set until")
+    first = int(typed.get("--seed") or 0) + 1
+    if ended.seeds == list(range(first, first + len(ended.seeds))):
+        return typed.to(limit=count)
+    more = range(max(*ended.seeds, ended.study["seed"]) + 1, 10**9)
+    return typed.to(until="decided").set("fresh_seeds", [*ended.seeds, *more[: count - len(ended.seeds)]])
 
 
 def _deciding(ended: Ended, seeds: int) -> Typed:
@@ -170,7 +179,8 @@ def _judge(ended: Ended) -> NextStep | None:
     """Nothing was judged: fresh seeds."""
     if not ended.trained or ended.words != {SCREENED}:
         return None
-    command = _seeded(ended, max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS)
+    count = max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS
+    command = _allowed(ended, count) if ended.looks_often and ended.seeds else _seeded(ended, count)
     return NextStep("Add fresh seeds; the runs already done are kept:", str(ended.here(command)))
 
 

@@ -10,7 +10,7 @@ from rankwise.stats.crossed import Estimate
 from rankwise.stats.looks import ONCE, Look
 from rankwise.stats.margin import Margin
 from rankwise.stats.multiplicity import Claims, claims
-from rankwise.stats.planning import Needs, conditional_power, needs, together
+from rankwise.stats.planning import Needs, needs, predictive_power, together
 from rankwise.stats.scores import Scores
 from rankwise.stats.verdict_words import BEATS, CLAIMS, FALLS_SHORT, KEEPS, MATCHES, NO_VERDICT, UNDECIDED, Word
 
@@ -192,8 +192,8 @@ def chance_to_decide(
     """
     found = margin.contrasts(arm, reference, base, seed_bound=look.seed_bound)
     more = last.seeds - look.seeds
-    below = min(conditional_power(c, more, last.level(error))[0] for c in found)
-    above = max(conditional_power(c, more, last.level(error / len(found)))[1] for c in found)
+    below = min(predictive_power(c, more, last.level(error))[0] for c in found)
+    above = max(predictive_power(c, more, last.level(error / len(found)))[1] for c in found)
     return max(below, above)
 
 

@@ -250,7 +250,7 @@ class StudyConfig(Strict):
             raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
         if self.survey and (self.fresh_seeds or self.finalists):
             raise ValueError("a survey judges nothing; leave fresh_seeds empty and finalists 0, or name single methods")
-        if self.until == "decided":
+        if self.until == "decided" and self.fresh_seeds:
             self._looks_can_be_taken()
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option

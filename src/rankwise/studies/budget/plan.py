@@ -34,8 +34,11 @@ START = 3.0  # seconds for a fresh Python to import torch
 Cost = Callable[[StudyConfig], float]
 
 
-def parse_budget(text: str, option: str = "--budget") -> float:
+def parse_budget(text: str, needs: str = "--budget needs a time") -> float:
     """Return seconds of ``20m``, ``2h``, ``90s`` or ``1h30m``.
+
+    Args:
+        needs: how a refusal begins.
 
     Raises:
         UsageError: anything else, or nothing at all.
@@ -44,7 +47,7 @@ def parse_budget(text: str, option: str = "--budget") -> float:
     found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip().lower())
     seconds = sum(float(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
     if seconds <= 0:
-        raise UsageError(f"{option} needs a time such as 20m, 2h, 90s or 1h30m, found {text[:80]!r}.")
+        raise UsageError(f"{needs} such as 20m, 2h, 90s or 1h30m, found {text[:80]!r}.")
     return seconds
 
 

@@ -30,7 +30,6 @@ SETTINGS: dict[str, Any] = {
     "widen": 0,
     "refine": None,
     "fresh_seeds": (),
-    "until": "seeds",
     "finalists": 0,
     "measure": False,
 }

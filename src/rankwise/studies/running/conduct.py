@@ -121,7 +121,7 @@ def _finalists(config: StudyConfig, arms: dict[str, ArmOutcome], base: Score) ->
             screened.append(Screened(name, run.selection_nll, run.flops, run.trainable))
     reference_nll = reference.scores[reference.best_lr]
     assert reference_nll is not None
-    return choose_finalists(screened, reference_nll, base.mean, config.margin, config.finalists, config.cheapest_by)
+    return choose_finalists(screened, reference_nll, base.mean, config.judged_by, config.finalists, config.cheapest_by)
 
 
 class _Plan:

@@ -30,6 +30,8 @@ def continued(config: StudyConfig, folder: StudyFolder, progress: Progress) -> S
     done = seeds_looked_at(folder)
     if found.get("until", "seeds") == "decided":
         return _go_on(config, found, done, folder, progress)
+    if "until" not in found:
+        config = _as_planned_before(config, found)
     if config.until == "seeds" and done and done != config.fresh_seeds:
         raise UsageError(
             f"the study in {folder.path} planned one look, at {_seeds(len(done))}, and took it; a second one would "
@@ -84,6 +86,14 @@ def _go_on(
             f"{_seeds(len(done))}, and the looks at more go on from there"
         )
     return parse_config({**config.to_dict(), **values})
+
+
+def _as_planned_before(config: StudyConfig, found: dict[str, object]) -> StudyConfig:
+    """Return the study by the rules of an earlier rankwise, which its folder keeps: its margin, its one look."""
+    values = {**config.to_dict(), "margin_loss": None, "margin_floor": 0.0}
+    if config.until == "decided":
+        values |= {"until": "seeds", "fresh_seeds": found.get("fresh_seeds", [])}
+    return parse_config(values)
 
 
 def _seeds(count: int) -> str:

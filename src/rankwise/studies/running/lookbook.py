@@ -32,7 +32,7 @@ def noted(ledger: Ledger) -> list[Noted]:
     """Return all looks in a ledger, in the order they were taken."""
     rows = [(run.spec["look"], run.result["words"]) for run in ledger.runs() if run.label == "look" and run.result]
     return [
-        Noted(look["reference"], look["arms"], tuple(look["seeds"]), look["horizon"], words)
+        Noted(look["reference"], dict(look["arms"]), tuple(look["seeds"]), look["horizon"], words)
         for look, words in rows
         if "arms" in look
     ]
@@ -64,7 +64,7 @@ class LookBook:
 
     def keep(self, family: Sequence[str], seeds: Sequence[int], horizon: int | None, words: Mapping[str, Word]) -> None:
         """Record a look."""
-        arms = {name: self.rates[name] for name in family}
+        arms = [[name, self.rates[name]] for name in family]  # in this order: JSON keeps none of a mapping
         look = {"reference": self.reference, "arms": arms, "seeds": list(seeds), "horizon": horizon}
         self.runner.note_look({"look": look}, {"words": dict(words)})
 

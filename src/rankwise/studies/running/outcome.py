@@ -153,4 +153,4 @@ class Outcome:
     arms: dict[str, ArmOutcome]
     finalists: list[str]
     search: Search
-    decisions: Decisions
+    decisions: Decisions = field(default_factory=Decisions)
