@@ -143,7 +143,12 @@ def test_extending_trains_only_what_is_new_and_ends_as_if_asked_for_at_once(fini
     if len(more) == 1:
         return
     at_once = run_study(config(**more), tmp_path / "at-once", progress=Recorder())
-    assert dump(document) == dump(at_once)
+    assert searched(document) == searched(at_once), "but for finalists: an arm that was judged stays judged"
+
+
+def searched(document):
+    arms = document["results"]["arms"]
+    return document["results"]["search"], [(arm["name"], arm["learning_rates"], arm["best_lr"]) for arm in arms]
 
 
 def test_another_search_is_another_study(finished):
