@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rankwise.engine import RunResult, Score
+from rankwise.errors import UsageError
 from rankwise.stats.looks import nominal_level, spent_share
 from rankwise.studies.presets.resolve import resolve_study
 from rankwise.studies.results.looks import looks
@@ -101,6 +102,11 @@ def test_time_ends_it_and_the_same_command_ends_there_again():
     assert more.found.ended == "decided"
 
 
+def test_a_time_that_no_seed_fits_into_is_one_sentence():
+    with pytest.raises(UsageError, match="--limit 60s is used up before the first look, at 3 fresh seeds; give more"):
+        Made({"full": 0.30, "lora-r4": 0.322}, limit_seconds=60.0, allows=lambda trials: False)
+
+
 def test_arms_added_later_are_a_family_of_their_own():
     made = Made({"full": 0.30, "lora-r1": 0.60, "lora-r4": 0.60}, book=Book(families=[("lora-r1",)]))
     assert made.found.families == [("lora-r1",), ("lora-r4",)]
@@ -135,8 +141,6 @@ def test_no_seed_puts_a_learning_rate_inside_its_grid(monkeypatch):
     ],
 )
 def test_looks_that_cannot_be_taken_are_refused(changes, said):
-    from rankwise.errors import UsageError
-
     preset = "methods" if "methods" in changes else "without-regret"
     with pytest.raises(UsageError, match=said):
         resolve_study(preset, "smoke", {"until": "decided", "fresh_seeds": list(range(1, 13)), **changes})

@@ -40,8 +40,8 @@ def _sentence(config: StudyConfig, outcome: Outcome) -> str:
     counts = sorted({taken.seeds for taken in found.taken})
     where = f"Looked after {counts[0]} fresh seeds" + (f" and each further one up to {counts[-1]}" * (len(counts) > 1))
     spent = (
-        f"{100 * last.spent:.2g} % of the {error} that each kind of claim may be wrong is spent; this look tested at "
-        f"{100 * last.level:.2g} %"
+        f"each kind of claim may be wrong in {error} of studies over all looks; {100 * last.spent:.2g} % is spent, and "
+        f"this look tested at {100 * last.level:.2g} %"
     )
     families = len(found.families)
     apart = (

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from rankwise.engine import RunResult, Score
+from rankwise.errors import UsageError
 from rankwise.ledger.store import NOTED
+from rankwise.studies.budget.plan import words
 from rankwise.studies.config import StudyConfig
 from rankwise.studies.running.deciding import Deciding
 from rankwise.studies.running.lookbook import LookBook
@@ -73,6 +75,11 @@ def _decide(config: StudyConfig, plan: _Plan, deciding: Deciding, allows: Allows
         for trial, result in zip(wanted, plan.wave(wanted), strict=True):
             deciding.arms[trial.arm.name].fresh[trial.seed] = result
 
+    if config.limit_seconds is not None and not config.budget and not allows(trials(seeds[:done])):
+        raise UsageError(
+            f"--limit {words(config.limit_seconds)} is used up before the first look, at {done} fresh seeds; give more "
+            "time, and the same command goes on from here"
+        )
     run(seeds[:done])
     deciding.look(done, going)
     if config.until == "seeds":
@@ -102,8 +109,9 @@ def _within_limit(config: StudyConfig, runner: Runner) -> Allows:
             return True
         pending = [trial for trial in trials if runner.known(trial) is None]
         rows = runner.ledger.trained()
-        fresh = [run.seconds or 0.0 for run in rows if run.spec.get("test") and run.status == "done"]
-        each = sum(fresh) / len(fresh) if fresh else 0.0
+        ended = [run for run in rows if run.status == "done"]  # those on fresh seeds say best what one takes
+        alike = [run.seconds or 0.0 for run in ended if run.spec.get("test")] or [run.seconds or 0.0 for run in ended]
+        each = sum(alike) / max(len(alike), 1)
         return not pending or sum(run.seconds or 0.0 for run in rows) + each * len(pending) <= config.limit_seconds
 
     return allows

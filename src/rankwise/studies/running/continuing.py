@@ -82,8 +82,8 @@ def _go_on(
     if by_hand and len(asked) > len(done):
         spent = 100 * Look(len(done), stored.horizon).spent(ERROR)
         progress.note(
-            f"--seeds {len(asked)}: this study looks after every seed; {spent:.2g} % of {100 * ERROR:g} % is spent by "
-            f"{_seeds(len(done))}, and the looks at more go on from there"
+            f"--seeds {len(asked)}: this study looks after every seed; of the {100 * ERROR:g} % that claims may "
+            f"be wrong, {spent:.2g} % is spent at {_seeds(len(done))}, and the looks at more go on from there"
         )
     return parse_config({**config.to_dict(), **values})
 
