@@ -125,8 +125,10 @@ MORE_RATES = {**SMALL["learning_rates"], "lora-r4": [1e-3, 2e-3, 3e-3, 1e-2]}
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param({"learning_rates": MORE_RATES}, marks=pytest.mark.slow),
-        {"learning_rates": MORE_RATES, "methods": ["lora-r4", "lora-r1", "olora"]},
+        {"learning_rates": MORE_RATES},
+        pytest.param(
+            {"learning_rates": MORE_RATES, "methods": ["lora-r4", "lora-r1", "olora"]}, marks=pytest.mark.slow
+        ),
     ],
     ids=["rates", "all"],
 )
