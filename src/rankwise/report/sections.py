@@ -79,13 +79,17 @@ def setup(document: Document) -> list[tuple[str, str]]:
     study, cell, training = results["study"], results["cell"], results["training"]
     fresh = ", ".join(str(seed) for seed in study["fresh_seeds"]) or "none"
     batches = alternatives([str(batch) for batch in sorted({arm["batch"] for arm in arms(document)})])
+    passes = training["steps"] * training["batch"] / max(cell["train"], 1)
     schedule = f"{training['steps']} steps of batch {batches}, {training['schedule']} learning rate"
     measured = ", ".join(str(step) for step in training["eval_steps"])
     test = f"{wording.count(cell['test_targets'])} target tokens"
     return [
         ("Model", f"{cell['model']} ({cell['base_fingerprint']})"),
         ("Data", f"{cell['data']} ({cell['data_fingerprint']})"),
-        ("Examples", f"{cell['train']} train, {cell['selection']} selection, {cell['test']} test ({test})"),
+        (
+            "Examples",
+            f"{cell['train']} train ({passes:.2g} passes), {cell['selection']} selection, {cell['test']} test ({test})",
+        ),
         ("Study", f"{study['preset']} at scale {study['scale']}, margin {_margin(document)}"),
         ("Seeds", f"{study['seed']} for the search; {fresh} for the verdict"),
         ("Training", f"{schedule}, {training['optimizer']}, clip {training['clip']}, {training['dtype']}"),
