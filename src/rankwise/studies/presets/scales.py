@@ -35,6 +35,7 @@ SCALES: dict[str, dict[str, Any]] = {
     "quick": {
         **_COMMON,
         **_SEARCH,
+        "schedule": "linear",  # as trainers do by default; at a constant rate the last steps decide by chance
         "model": "default",
         "steps": 20,
         "batch": 8,
