@@ -5,6 +5,7 @@ against it, and docs/results.md is built from it. At run time they are the plain
 """
 
 from rankwise.studies.results.schema.arms import (
+    BY_HAND,
     Arm,
     ArmVerdict,
     Contrast,
@@ -83,6 +84,7 @@ from rankwise.studies.results.schema.study import (
 AnyDocument = StudyDocument | EventsDocument | StreamDocument
 
 __all__ = [
+    "BY_HAND",
     "AllMeasures",
     "Answers",
     "AnswersOf",
