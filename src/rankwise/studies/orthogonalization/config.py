@@ -111,6 +111,11 @@ class EventStudy(Strict):
         return self.model_dump(mode="json")
 
 
+def arm_labels(config: EventStudy) -> list[str]:
+    """Return its arms as people read them."""
+    return [ARMS[name][0] for name in config.arms]
+
+
 SIZES: dict[str, dict[str, Any]] = {
     # Seconds, on a random model: everything works, no more.
     "smoke": {

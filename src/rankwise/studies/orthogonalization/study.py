@@ -114,6 +114,11 @@ def design(config: EventStudy) -> list[Cell]:
     return [Cell(arm, times, rank, lr, every, seed) for times, rank, lr, every, seed, arm in product(*axes)]
 
 
+def run_labels(config: EventStudy) -> list[str]:
+    """Return the runs as people read them."""
+    return [cell.label for cell in design(config)]
+
+
 def job(config: EventStudy, cell: Cell, splits: Splits) -> Job:
     """Return one run: the order of examples depends on the seed alone, so it is the same for every arm."""
     spec = TrainSpec(

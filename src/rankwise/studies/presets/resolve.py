@@ -16,6 +16,7 @@ from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
 from rankwise.studies.presets.arms import acting, full_arm, lora_arm, method_arm
 from rankwise.studies.presets.given_arms import Arms, best_rank_first, kept, parse_arms
+from rankwise.studies.presets.other_kinds import OTHER_KINDS
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
@@ -163,7 +164,7 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
             "preset",
             str(preset),
             [*PRESETS, "smoke"],
-            hint="Or orthogonalization (by its name only), or a study in a .yaml file",
+            hint=f"Or {', '.join(OTHER_KINDS)} (by its name only), or a study in a .yaml file",
         )
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
