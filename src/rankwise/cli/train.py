@@ -70,12 +70,11 @@ def train(
     from rankwise.engine.events.summary import line, summarize
     from rankwise.methods import build
     from rankwise.studies.config import MadeBy
-    from rankwise.studies.presets.scales import DEFAULT_RATES
+    from rankwise.studies.presets.scales import default_rate
     from rankwise.studies.recipes.from_study import full_length, read_recipe
     from rankwise.studies.results.event_history import update_words
     from rankwise.studies.running.single import run_single
     from rankwise.studies.running.single_config import single_config
-    from rankwise.studies.search.lr_prior import family, on_ladder, times
 
     where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
     values = changes(setting, **where, steps=steps, batch=batch, seed=seed)
@@ -100,7 +99,7 @@ def train(
         except (TypeError, ValueError, AttributeError) as error:  # a value of another type than the option's
             options = ", ".join(f"{name}={value!r}" for name, value in own.items())
             raise UsageError(f"method {method or 'lora'!r} cannot be built with {options}: {error}.") from None
-        rate = lr if lr is not None else on_ladder(times(target) * DEFAULT_RATES[family(target)])
+        rate = lr if lr is not None else default_rate(scale or "quick", target, method or "lora")
         config, arm = single_config(target, scale or "quick", values, rate, made_by)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
     screen = console.out()

@@ -220,7 +220,8 @@ def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[
     size: dict[str, int] = {"width": _width(model)} if rule not in GRIDS else {}
     if isinstance(steps, int) and steps > 0 and not PRESETS[preset].steady:
         size["steps"] = steps
-    grids = {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+    sweep = PRESETS[preset].sweep
+    grids = {arm.name: grid(rule, arm.target(), method=arm.known_method, sweep=sweep, **size) for arm in arms}
     if scale == "quick":
         grids |= {name: (grids[name][len(grids[name]) // 2],) for name in PRESETS[preset].middle if name in grids}
     return {name: rates[:RATES] for name, rates in grids.items()} if values.get("survey") else grids
