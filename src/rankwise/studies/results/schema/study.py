@@ -29,7 +29,7 @@ class Question(TypedDict):
     budget: NotRequired[Budget | None]  # null without one
 
 
-class Cell(TypedDict):
+class StudyCell(TypedDict):
     """On which model and data."""
 
     model: str  # name
@@ -162,7 +162,7 @@ class Results(TypedDict):
 
     schema: NotRequired[int]  # version of this format
     study: Question  # what was asked
-    cell: Cell  # on what
+    cell: StudyCell  # on what
     training: Training  # how
     base: Untouched  # where training began
     arms: Filled[Arm]  # in the study's order
