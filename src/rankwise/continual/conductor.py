@@ -23,7 +23,7 @@ from rankwise.continual.joint import train_joint
 from rankwise.continual.outcome import Outcome, document, write_matrices
 from rankwise.continual.router import Region, features, region, route
 from rankwise.continual.saving import save_adapters
-from rankwise.continual.scoring import Scored, Scorer
+from rankwise.continual.scoring import Scorer, TaskScore
 from rankwise.continual.strategies.base import check_frozen
 from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, load_tasks, to_train
@@ -208,7 +208,7 @@ class Conductor:
         chain.routes.append(routes)
         chain.rows.append(
             {
-                j: Scored(
+                j: TaskScore(
                     tuple((experts[k] if k else base)[j].nll[i] for i, k in enumerate(routes[j])),
                     tuple((experts[k] if k else base)[j].right[i] for i, k in enumerate(routes[j])),
                 )

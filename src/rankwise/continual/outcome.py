@@ -14,7 +14,7 @@ from rankwise.continual.chain import Chain
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
 from rankwise.continual.metrics import METRICS, Matrix, beside_reference, change, difference, measures, values
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
 from rankwise.data.answers import gold_ids
@@ -33,7 +33,7 @@ class Outcome:
     """Every chain at its end, the base's scores, the joint reference, one per seed, and the tasks' training sizes."""
 
     chains: Sequence[Chain]
-    base: Mapping[str, Scored]
+    base: Mapping[str, TaskScore]
     joint: Sequence[Joint]
     sizes: Mapping[str, int]
 
@@ -96,7 +96,7 @@ def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: O
     }
 
 
-def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> schema.TaskOf:
+def _task(loaded: Loaded, base: TaskScore, tokens: Tokens) -> schema.TaskOf:
     name = loaded.task.id
     rows = Matrix((name,), ({name: base},))
     return {
@@ -190,7 +190,7 @@ def _joint(outcome: Outcome, tokens: Tokens) -> schema.JointOf | None:
     }
 
 
-def _last(names: tuple[str, ...], row: Mapping[str, Scored]) -> Matrix:
+def _last(names: tuple[str, ...], row: Mapping[str, TaskScore]) -> Matrix:
     """A matrix of which only the last row is read."""
     return Matrix(names, (row,) * (len(names) + 1))
 
