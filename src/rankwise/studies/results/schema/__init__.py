@@ -38,6 +38,7 @@ from rankwise.studies.results.schema.parts import (
 )
 from rankwise.studies.results.schema.stream import (
     AllMeasures,
+    BothMetrics,
     ByMetric,
     ChainOf,
     Growth,
@@ -49,7 +50,6 @@ from rankwise.studies.results.schema.stream import (
     Metric,
     Router,
     Saved,
-    Scores,
     StrategyOf,
     StreamCell,
     StreamCost,
@@ -93,6 +93,7 @@ __all__ = [
     "ArmCost",
     "ArmVerdict",
     "Asked",
+    "BothMetrics",
     "Budget",
     "ByMetric",
     "ChainOf",
@@ -130,7 +131,6 @@ __all__ = [
     "Run",
     "Rung",
     "Saved",
-    "Scores",
     "Search",
     "Spread",
     "Stopped",
