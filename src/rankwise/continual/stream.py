@@ -275,6 +275,11 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "tasks"
+        if place == "method":
+            raise UsageError(
+                f"{where}: a stream has strategies and no method, so method cannot act in it; an event in every task "
+                "is a setting of the file's own, such as event: {name: hidden-key}."
+            ) from None
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted((Task if "tasks" in place else Stream).model_fields))
             raise UsageError(f"{where}: unknown setting {place!r}; it takes {known}.") from None

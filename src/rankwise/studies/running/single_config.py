@@ -16,6 +16,7 @@ OF_A_STUDY = {
     **dict.fromkeys(("preset", "reference", "fresh_seeds", "finalists", "margin", "search", "halving", "widen"), ""),
     **dict.fromkeys(("refine", "budget", "cheapest_by", "measure", "survey"), ""),
     **dict.fromkeys(("methods", "arms"), "its method is given by itself"),
+    "method": "options and events are given to its method itself",
     "learning_rates": "its rate is lr",
     "scale": "it is given by itself",
 }
