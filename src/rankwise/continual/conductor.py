@@ -20,7 +20,7 @@ from rankwise.continual.folder import open_stream
 from rankwise.continual.fusing import within_budget
 from rankwise.continual.job_bytes import job_bytes
 from rankwise.continual.joint import train_joint
-from rankwise.continual.outcome import Outcome, document, write_matrices
+from rankwise.continual.outcome import StreamOutcome, document, write_matrices
 from rankwise.continual.router import Region, features, region, route
 from rankwise.continual.saving import save_adapters
 from rankwise.continual.scoring import Scorer, TaskScore
@@ -104,7 +104,7 @@ class Conductor:
         self._fresh: dict[int, dict[str, Tensor]] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
 
-    def conduct(self) -> Outcome:
+    def conduct(self) -> StreamOutcome:
         """Learn and score everything."""
         base = self.scorer.scores(None, self.names, "the untouched base")
         for chain in self.chains:
@@ -119,7 +119,7 @@ class Conductor:
             for chain in [chain for chain in self.chains if chain.fault is None]:
                 self._score(chain, chain.order[place])
         sizes = {name: len(loaded.train) for name, loaded in self.tasks.items()}
-        return Outcome(self.chains, base, joint, sizes)
+        return StreamOutcome(self.chains, base, joint, sizes)
 
     def seed(self, seed: int, task: str) -> int:
         """Return the seed of a task's run: the same wherever in an order the task comes, so equal starts are shared."""

@@ -29,7 +29,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StreamOutcome:
     """Every chain at its end, the base's scores, the joint reference, one per seed, and the tasks' training sizes."""
 
     chains: Sequence[Chain]
@@ -65,7 +65,7 @@ class Outcome:
         return by_strategy, joint
 
 
-def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: Outcome) -> schema.StreamResults:
+def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: StreamOutcome) -> schema.StreamResults:
     """Return the results, no adapter saved yet: plain JSON values without clocks, as :mod:`.schema` describes them.
 
     Raises:
@@ -120,7 +120,7 @@ def _commonest(loaded: Loaded) -> float:
 
 
 def _strategy(
-    label: str, chains: Sequence[Chain], tokens: Tokens, versus: schema.ByMetric | None, outcome: Outcome
+    label: str, chains: Sequence[Chain], tokens: Tokens, versus: schema.ByMetric | None, outcome: StreamOutcome
 ) -> schema.StrategyOf:
     strategy = chains[0].strategy
     return {
@@ -172,7 +172,7 @@ def _router(chains: Sequence[Chain], tokens: Tokens) -> schema.Router:
     }
 
 
-def _joint(outcome: Outcome, tokens: Tokens) -> schema.JointOf | None:
+def _joint(outcome: StreamOutcome, tokens: Tokens) -> schema.JointOf | None:
     rows = list(outcome.reference.values())
     if not rows:
         return None
@@ -195,7 +195,7 @@ def _last(names: tuple[str, ...], row: Mapping[str, TaskScore]) -> Matrix:
     return Matrix(names, (row,) * (len(names) + 1))
 
 
-def write_matrices(outcome: Outcome, path: Path) -> None:
+def write_matrices(outcome: StreamOutcome, path: Path) -> None:
     """Write R whole, per example: by strategy, order and seed."""
     chains = [
         {
