@@ -12,7 +12,7 @@ from rankwise.report.ended import Ended
 from rankwise.report.typed import Typed
 from rankwise.report.view import Document
 from rankwise.stats.verdict_words import FALLS_SHORT, NO_VERDICT, SCREENED, UNDECIDED
-from rankwise.studies.results.schema import Results
+from rankwise.studies.results.schema import BY_HAND, Results
 
 ENOUGH_SEEDS = 3
 USUAL_LIMIT = 12  # fresh seeds that --until decided allows by itself
@@ -103,7 +103,7 @@ def _train(ended: Ended) -> NextStep | None:
     typed, others = ended.typed, {name for name, _ in ended.typed.options} - SPELLED
     named = {name: chosen[name] for name in ("rank", "alpha", "placement")}
     options = chosen.get("options", named)
-    plain = chosen["method"] != "custom" and set(options) <= set(named) and options.get("placement") not in NOT_TYPED
+    plain = chosen["method"] != BY_HAND and set(options) <= set(named) and options.get("placement") not in NOT_TYPED
     if not plain or others or typed.file or ended.study["scale"] != "quick":
         command = ["rankwise", "train", "--from", ended.folder, "--steps", str(ended.steps)]
         return NextStep(why, shlex.join(command))

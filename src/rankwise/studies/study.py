@@ -14,7 +14,7 @@ from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.reading import Options, read_object
 from rankwise.studies.budget.budgeted import conduct_within, stored_plan, unstarted
-from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
+from rankwise.studies.config import GROWABLE, ORIGINS, StudyConfig, default_settings
 from rankwise.studies.recipes.write import write_recipes
 from rankwise.studies.results.costs import costs
 from rankwise.studies.results.document import results
@@ -54,7 +54,7 @@ def run_study(
         if unstarted(folder):
             folder.replace_config(config.to_dict())
         config = continued(config, folder, progress)
-        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings()) == "extended":
+        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings(), ORIGINS) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
         with Ledger(out) as ledger:
@@ -109,7 +109,7 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     staging = folder.path / ".best.tmp"
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(source, staging)
-    write_card(staging, name, document)
+    write_card(staging, name, document, arm.arm.known_method)
     staging.rename(folder.best)
     config = folder.best / "adapter_config.json"
     targets = Options(read_object(config, cure=AGAIN), str(config)).names("target_modules", or_pattern=True)
