@@ -10,10 +10,10 @@ from docs.sequential.cells import BY_HAND, Cell
 from docs.sequential.chart import EFFECT_WORDS, NOISE_WORDS
 from docs.sequential.families import ADDED_AFTER, Family
 from docs.sequential.grid import FURTHER, Found
-from docs.sequential.power import FUTILE
 from docs.sequential.walk import ONE_LOOK, Setting
 from rankwise.stats.looks import HORIZON
 from rankwise.stats.verdict import ERROR
+from rankwise.studies.running.deciding import HOPELESS
 
 WORST = 10  # cells listed
 
@@ -156,7 +156,7 @@ def _powers(found: Found) -> str:
 
 Same seeds, heavy tails, {found.powers[0].replicates:,} replicates, both bounds of the margin alike. Regret is in
 margins: at 1 both words are wrong. Share that is decided, and mean seeds until then or until it is given up.
-Obeyed: stopped where the chance to decide at {HORIZON} seeds fell below {100 * FUTILE:.0f} %; who does so says
+Obeyed: stopped where the chance to decide at {HORIZON} seeds fell below {100 * HOPELESS:.0f} %; who does so says
 nothing, so false claims can only become fewer. One look: after {_places()} seeds.
 
 """ + _table(

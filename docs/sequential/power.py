@@ -10,11 +10,11 @@ from docs.sequential.rule import BOTH, PARTS, Flags, Looks, look_at, moved, pick
 from docs.sequential.walk import ONE_LOOK, Setting, walks
 from docs.simulation import MARGIN
 from rankwise.stats.looks import HORIZON
-from rankwise.stats.planning import conditional_power
+from rankwise.stats.planning import predictive_power
 from rankwise.stats.verdict import ERROR
+from rankwise.studies.running.deciding import HOPELESS
 
 REGRETS = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0)  # in margins
-FUTILE = 0.1  # a smaller chance to decide at the last planned look is futile
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def power(setting: Setting, replicates: int, *, seed: int = 0) -> tuple[Power, .
 
 
 def futile(at: Looks, looks: list[int], regret: float, decided: np.ndarray) -> dict[int, Flags]:
-    """By look, where `chance_to_decide` at the last planned look is below ``FUTILE``. ``decided``: seeds after which
+    """By look, where `chance_to_decide` at the last planned look is below ``HOPELESS``. ``decided``: seeds after which
     nobody asks any more."""
     last = look_at(HORIZON)
     alone, shared = last.level(ERROR), last.level(ERROR / PARTS)
@@ -75,9 +75,9 @@ def futile(at: Looks, looks: list[int], regret: float, decided: np.ndarray) -> d
         stop = []
         for i in asking:
             here = [moved(picked(at[n][c], i), (regret - 1) * MARGIN) for c in BOTH]
-            below = min(conditional_power(e, HORIZON - n, alone)[0] for e in here)
-            above = max(conditional_power(e, HORIZON - n, shared)[1] for e in here)
-            stop.append(max(below, above) < FUTILE)
+            below = min(predictive_power(e, HORIZON - n, alone)[0] for e in here)
+            above = max(predictive_power(e, HORIZON - n, shared)[1] for e in here)
+            stop.append(max(below, above) < HOPELESS)
         out[n][asking[stop]] = True
         asking = asking[~np.array(stop, dtype=bool)]
     return out

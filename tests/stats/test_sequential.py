@@ -14,6 +14,7 @@ from rankwise.stats.looks import HORIZON, Look
 from rankwise.stats.margin import Margin
 from rankwise.stats.scores import Scores
 from rankwise.stats.verdict import BEATS, FALLS_SHORT, MATCHES, UNDECIDED, chance_to_decide, judge, judge_all
+from rankwise.studies.running.deciding import HOPELESS
 
 COUNT = 8
 ASKED = Margin(MARGIN, LOSS, FLOOR)
@@ -59,7 +60,7 @@ def test_the_rule_is_that_of_the_verdict(regret):
                 chance = chance_to_decide(
                     arm, reference, base, ASKED, look=Look(n, HORIZON), last=Look(HORIZON, HORIZON)
                 )
-                assert stops == (chance < 0.1)
+                assert stops == (chance < HOPELESS)
         assert found.seeds[i] == n
         assert (found.match[i], found.beats[i], found.short[i]) == (
             verdict.word in (MATCHES, BEATS),

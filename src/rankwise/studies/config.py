@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
-from rankwise.adapters import Adapter, Full
 from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
 from rankwise.errors import unknown
-from rankwise.methods import build
+from rankwise.stats.crossed import FEWEST_SEEDS
+from rankwise.stats.looks import HORIZON
+from rankwise.stats.margin import Margin
+from rankwise.studies.arm import MOST as MOST
+from rankwise.studies.arm import Arm as Arm
+from rankwise.studies.arm import Count as Count
+from rankwise.studies.arm import MadeBy as MadeBy
+from rankwise.studies.arm import Strict as Strict
 from rankwise.studies.settings import refusal
 
 # As the option spells it, or as a mapping; kept as a mapping.
@@ -32,73 +35,22 @@ CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 GROWABLE = frozenset(
     {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
     # These change no run, only how many are judged, and what is recommended and known about the runs there are.
-    | {"finalists", "cheapest_by", "measure"}
+    | {"finalists", "cheapest_by", "measure", "at_least", "limit_seconds"}
 )
+# Where in a configuration it says what a thing came from: of no run's numbers, so a folder with another one goes on.
+ORIGINS = frozenset({"made_by"})
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
-# Far beyond what anyone trains, and small enough that counting that far takes no memory worth speaking of.
-MOST = 10_000_000
 SCORES = 10_000  # of one run's selection split
 # A page of so many arms can hardly be read, and planning a run takes a twentieth of a second (all methods: 70 arms).
 ARMS = 200
 RATES = 100  # of one arm's grid
 SEEDS = 1_000
 RUNS = 10_000  # of what is crossed with what
-Count = Annotated[int, Field(ge=1, le=MOST)]
+EXPECTED_SEEDS = 5  # fresh seeds that a study with looks is reckoned to take
 Amount = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
-
-
-class Strict(BaseModel):
-    """Frozen, strict about names, and without infinities."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _option(value: Any) -> Any:
-    """A text or a number; of ``events`` also an object, or a list of names and objects."""
-    if isinstance(value, bool):
-        return int(value)
-    inner = value if isinstance(value, list | tuple) else [value] if isinstance(value, dict) else None
-    if not isinstance(value, str | int | float) and not (inner and all(isinstance(one, str | dict) for one in inner)):
-        raise ValueError(f"must be a text or a number, or what events takes, found {value!r:.60}")
-    return value
-
-
-class Arm(Strict):
-    """One thing to compare: a method with its options.
-
-    Attributes:
-        name: short and unique, used in files; ``full`` is the reference.
-        label: its name in tables and figures.
-        method, options: catalogue name and what its builder takes (rank, alpha, placement, events, ...).
-        adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
-        batch: examples per step, when it differs from the study's.
-    """
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    label: str
-    method: str = "custom"
-    options: dict[str, Annotated[Any, BeforeValidator(_option)]] = {}
-    adapter: dict[str, Any] | None = None
-    batch: Count | None = None
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _names_as_text(cls, options: Any) -> Any:
-        """A placement may be a list of module names; it is kept as the text that means the same."""
-        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
-        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
-
-    def target(self) -> Adapter | Full:
-        """Return the spec of what trains."""
-        return self.parsed
-
-    @functools.cached_property
-    def parsed(self) -> Adapter | Full:
-        """The spec of what trains, made of the names once; the names stay beside it."""
-        return Adapter.from_dict(self.adapter) if self.adapter is not None else build(self.method, **self.options)
 
 
 class Sizes(Strict):
@@ -133,7 +85,7 @@ class Budget(Strict):
     """
 
     seconds: float = Field(gt=0)
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = Field(default_factory=dict)
 
 
 class StudyConfig(Strict):
@@ -146,6 +98,13 @@ class StudyConfig(Strict):
         fresh_seeds: seeds of the runs the verdict uses; the screening seed is never among them.
         finalists: how many arms besides the reference get fresh seeds.
         margin: share of full fine-tuning's gain an arm may lose and still match.
+        margin_loss: share of full fine-tuning's own loss that it may lie above it and still match; null: not asked.
+        margin_floor: nats per token that it may lie above it besides.
+        until: ``seeds`` looks once, after all fresh seeds; ``decided`` looks after each from the third on, and stops
+            when all is decided or going on is futile (:mod:`rankwise.stats.looks`). Fresh seeds are then those allowed.
+        horizon: fresh seeds by which a study that looks often has spent nine tenths of its error.
+        at_least: fresh seeds that are run even when all is decided before.
+        limit_seconds: of training, after which no further round of fresh seeds begins; null: no limit.
         search: ``grid`` trains every learning rate to the end, ``halving`` stops the worse ones early.
         halving: how, with search ``halving``.
         widen: new learning rates an arm may get, at most, when its best one is at the edge of the grid.
@@ -187,6 +146,12 @@ class StudyConfig(Strict):
     fresh_seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), max_length=SEEDS)
     finalists: Amount = 2
     margin: float = Field(default=0.05, gt=0, lt=1)
+    margin_loss: float | None = Field(default=None, ge=0, le=10)
+    margin_floor: float = Field(default=0.0, ge=0, le=10)
+    until: Literal["seeds", "decided"] = "seeds"
+    horizon: int = Field(default=HORIZON, ge=FEWEST_SEEDS, le=100)
+    at_least: Amount = 0
+    limit_seconds: float | None = Field(default=None, gt=0)
     search: Literal["halving", "grid"] = "grid"
     halving: Halving = Halving()
     widen: Amount = 1
@@ -228,9 +193,32 @@ class StudyConfig(Strict):
             raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
         if self.survey and (self.fresh_seeds or self.finalists):
             raise ValueError("a survey judges nothing; leave fresh_seeds empty and finalists 0, or name single methods")
+        if self.until == "decided" and self.fresh_seeds:
+            self._looks_can_be_taken()
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option
         return self
+
+    def _looks_can_be_taken(self) -> None:
+        if self.survey or not self.finalists:
+            raise ValueError("until 'decided' needs finalists to decide on; a survey, or finalists 0, judges nothing")
+        if len(self.fresh_seeds) < FEWEST_SEEDS:
+            raise ValueError(
+                f"until 'decided' looks first after {FEWEST_SEEDS} fresh seeds; allow as many, found "
+                f"{len(self.fresh_seeds)}"
+            )
+        if self.at_least > len(self.fresh_seeds):
+            raise ValueError(f"at_least {self.at_least} is more than the {len(self.fresh_seeds)} fresh seeds allowed")
+
+    @property
+    def judged_by(self) -> Margin:
+        """What an arm may lose and still match."""
+        return Margin(self.margin, self.margin_loss, self.margin_floor)
+
+    @property
+    def expected_seeds(self) -> int:
+        """Fresh seeds to reckon with: those planned, or about as many as it takes to decide."""
+        return len(self.fresh_seeds) if self.until == "seeds" else min(len(self.fresh_seeds), EXPECTED_SEEDS)
 
     @property
     def reference_arm(self) -> Arm:

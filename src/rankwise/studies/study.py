@@ -14,7 +14,7 @@ from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.reading import Options, read_object
 from rankwise.studies.budget.budgeted import conduct_within, stored_plan, unstarted
-from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
+from rankwise.studies.config import GROWABLE, ORIGINS, StudyConfig, default_settings
 from rankwise.studies.recipes.write import write_recipes
 from rankwise.studies.results.costs import costs
 from rankwise.studies.results.document import results
@@ -28,6 +28,7 @@ from rankwise.studies.results.rules_of_thumb import rules
 from rankwise.studies.results.schema import Asked, StudyDocument
 from rankwise.studies.results.verdicts import judge_study
 from rankwise.studies.running.conduct import Outcome, conduct
+from rankwise.studies.running.continuing import continued
 from rankwise.studies.running.runner import Runner, Trial
 from rankwise.studies.running.setup import load_cell
 
@@ -52,7 +53,8 @@ def run_study(
     with StudyLock(out):
         if unstarted(folder):
             folder.replace_config(config.to_dict())
-        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings()) == "extended":
+        config = continued(config, folder, progress)
+        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings(), ORIGINS) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
         with Ledger(out) as ledger:
@@ -91,7 +93,9 @@ def _asked(config: StudyConfig, out: Path) -> Asked:
 
 def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: StudyDocument) -> None:
     """Put the best adapter into ``best/``, with a card of how good it is, and its ``recipes/`` for other tools."""
-    name = best_arm(outcome, document["results"]["verdict"]["recommended"])
+    concluded = document["results"]["verdict"]
+    guess = concluded.get("guess")
+    name = best_arm(outcome, concluded["recommended"] or (guess["arm"] if guess else None))
     shutil.rmtree(folder.best, ignore_errors=True)
     shutil.rmtree(folder.path / "recipes", ignore_errors=True)
     if name is None:
@@ -105,7 +109,7 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     staging = folder.path / ".best.tmp"
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(source, staging)
-    write_card(staging, name, document)
+    write_card(staging, name, document, arm.arm.known_method)
     staging.rename(folder.best)
     config = folder.best / "adapter_config.json"
     targets = Options(read_object(config, cure=AGAIN), str(config)).names("target_modules", or_pattern=True)

@@ -15,7 +15,7 @@ from rankwise.ledger.differences import first_difference
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.budget.clock import Pace, ReplannedError, calibrate
 from rankwise.studies.budget.plan import as_asked, budget_changes, plan, words
-from rankwise.studies.config import StudyConfig, parse_config
+from rankwise.studies.config import ORIGINS, StudyConfig, parse_config
 from rankwise.studies.running.conduct import Outcome, conduct
 from rankwise.studies.running.runner import Runner
 
@@ -34,7 +34,7 @@ def stored_plan(config: StudyConfig, folder: StudyFolder) -> StudyConfig:
     stored = parse_config(found)
     if config.budget is None:
         raise UsageError(f"the study in {folder.path} has a budget; repeat its --budget, or choose another --out")
-    difference = first_difference(as_asked(stored), config.to_dict(), frozenset())
+    difference = first_difference(as_asked(stored), config.to_dict(), frozenset(), ORIGINS)
     if difference is None:
         return stored
     raise UsageError(
@@ -59,7 +59,7 @@ def conduct_within(runner: Runner, loading: float) -> Outcome:
     """
     config = runner.config
     assert config.budget is not None
-    runs = [run for run in runner.ledger.runs() if run.label != "base"]
+    runs = runner.ledger.trained()
     spent = loading + sum(run.seconds or 0.0 for run in runs)
     started = time.monotonic()
     timing = calibrate(config, runner, loading)
@@ -76,7 +76,7 @@ def conduct_within(runner: Runner, loading: float) -> Outcome:
     again = False
     while True:
         try:
-            outcome = conduct(runner.config, runner, pace.watch, again=again)
+            outcome = conduct(runner.config, runner, pace.watch, allows=pace.allows, again=again)
         except ReplannedError as change:
             changed: StudyConfig | None = change.config
         else:

@@ -5,6 +5,7 @@ against it, and docs/results.md is built from it. At run time they are the plain
 """
 
 from rankwise.studies.results.schema.arms import (
+    BY_HAND,
     Arm,
     ArmVerdict,
     Contrast,
@@ -37,6 +38,7 @@ from rankwise.studies.results.schema.parts import (
 )
 from rankwise.studies.results.schema.stream import (
     AllMeasures,
+    BothMetrics,
     ByMetric,
     ChainOf,
     Growth,
@@ -48,7 +50,6 @@ from rankwise.studies.results.schema.stream import (
     Metric,
     Router,
     Saved,
-    Scores,
     StrategyOf,
     StreamCell,
     StreamCost,
@@ -59,19 +60,23 @@ from rankwise.studies.results.schema.stream import (
     TaskOf,
 )
 from rankwise.studies.results.schema.study import (
+    Allowed,
     AnswersOf,
     ArmCost,
     Budget,
-    Cell,
     Citation,
     Conclusion,
     ExactMatch,
+    Guess,
+    LooksTaken,
+    LookTaken,
     Question,
     Results,
     Rule,
     Rung,
     Search,
     Stopped,
+    StudyCell,
     StudyCost,
     StudyDocument,
     Survey,
@@ -83,7 +88,9 @@ from rankwise.studies.results.schema.study import (
 AnyDocument = StudyDocument | EventsDocument | StreamDocument
 
 __all__ = [
+    "BY_HAND",
     "AllMeasures",
+    "Allowed",
     "Answers",
     "AnswersOf",
     "AnyDocument",
@@ -91,9 +98,9 @@ __all__ = [
     "ArmCost",
     "ArmVerdict",
     "Asked",
+    "BothMetrics",
     "Budget",
     "ByMetric",
-    "Cell",
     "ChainOf",
     "Citation",
     "Conclusion",
@@ -112,9 +119,12 @@ __all__ = [
     "Fit",
     "Fresh",
     "Growth",
+    "Guess",
     "Interval",
     "JointAP",
     "JointOf",
+    "LookTaken",
+    "LooksTaken",
     "Means",
     "Measure",
     "Measures",
@@ -129,7 +139,6 @@ __all__ = [
     "Run",
     "Rung",
     "Saved",
-    "Scores",
     "Search",
     "Spread",
     "Stopped",
@@ -140,6 +149,7 @@ __all__ = [
     "StreamQuestion",
     "StreamResults",
     "StreamTask",
+    "StudyCell",
     "StudyCost",
     "StudyDocument",
     "Survey",

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from rankwise.stats.verdict_words import ArmWord
 from rankwise.studies.results.schema.parts import Interval, Point
 
+BY_HAND = "custom"  # in place of a method's name: the arm's adapter was composed by hand
 Coefficients = Annotated[list[float], Len(3, 3)]
 
 
@@ -54,6 +55,10 @@ class ArmVerdict(TypedDict):
     word: ArmWord  # the verdict's key
     sentence: str  # the verdict for a person
     contrast: Contrast | None  # null where nothing was tested
+    close: NotRequired[Interval | None]  # nats above the reference's loss with its margin; below 0 it is close
+    chance: NotRequired[float | None]  # probability that it matches, under flat priors; null where nothing was tested
+    seeds: NotRequired[int | None]  # fresh seeds of the look that this is from
+    level: NotRequired[float | None]  # one-sided level of the intervals' ends at that look
     needs: str | None  # what would decide it; null unless undecided
 
 
