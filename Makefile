@@ -63,7 +63,7 @@ bench-halving: setup ## halving against full grids: examples saved, and at what 
 simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (about a minute)
 	$(BIN)/python -m docs.coverage
 
-sequential-figure: setup ## docs/studies/sequential.*: may one look after every seed? (25 minutes; goes on after a kill)
+sequential-figure: setup ## docs/studies/sequential.*: may one look after every seed? (half an hour; goes on after a kill)
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.sequential
 
 controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)

@@ -1,6 +1,6 @@
 """What is simulated, and the command's memory of what is done: a killed run goes on at the next cell.
 
-make sequential-figure      # about 25 minutes on one thread
+make sequential-figure      # about half an hour on one thread
 """
 
 from __future__ import annotations
