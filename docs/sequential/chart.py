@@ -11,7 +11,7 @@ from rankwise.report.figures.base import data
 from rankwise.report.figures.theme import ALARM, ARMS, MUTED, SHAPES
 from rankwise.stats.verdict import ERROR
 
-NOISE_WORDS = WORDS | {"equal": "as large as the examples' at 3 seeds", "ten": "ten times the examples'"}
+NOISE_WORDS = WORDS | {"equal": "equal at 3 seeds", "ten": "ten times the examples'"}
 EFFECT_WORDS = {"heavy": "heavy tails", "right": "skewed to the right", "left": "skewed to the left"}
 EXAMPLES = (48, 96, 256, 1000)
 PLACES = {48: -0.27, 96: -0.09, 256: 0.09, 1000: 0.27}

@@ -60,7 +60,7 @@ def _claims(found: Found) -> str:
     cells = found.cells
     count = cells[0].replicates
     further = [c for c in cells if c.seeds > HORIZON]
-    most, fewest = f"at most {_percent(limit(count), 2)}", f"at least {_percent(least(count), 1)}"
+    most, fewest = f"at most {_percent(limit(count), 2)}", f"at least {_percent(least(count), 2)}"
 
     def row(claim: str, field: str, rows: Sequence[Cell] | Sequence[Family], *, covers: bool = False) -> list[str]:
         values = [getattr(c, field) for c in rows]
@@ -224,8 +224,8 @@ def _places() -> str:
 def _name(setting: Setting) -> str:
     seeds = f", to {setting.seeds} seeds" if setting.seeds > HORIZON else ""
     pairing = "same seeds" if setting.paired else "different seeds"
-    noise = NOISE_WORDS[setting.noise]
-    return f"{setting.examples:,} examples, {EFFECT_WORDS[setting.effects]}, {pairing}, seed noise {noise}{seeds}"
+    noise = "no seed noise" if setting.noise == "none" else f"seed noise {NOISE_WORDS[setting.noise]}"
+    return f"{setting.examples:,} examples, {EFFECT_WORDS[setting.effects]}, {pairing}, {noise}{seeds}"
 
 
 def _percent(share: float, digits: int = 1) -> str:

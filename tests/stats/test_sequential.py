@@ -16,7 +16,7 @@ from rankwise.stats.scores import Scores
 from rankwise.stats.verdict import BEATS, FALLS_SHORT, MATCHES, UNDECIDED, chance_to_decide, judge, judge_all
 from rankwise.studies.running.deciding import HOPELESS
 
-COUNT = 8
+COUNT = 6
 ASKED = Margin(MARGIN, LOSS, FLOOR)
 
 
@@ -127,7 +127,7 @@ WORST = (
 
 def test_looks_after_every_seed_err_as_one_reduced():
     for setting in WORST:
-        found = cell(setting, 500)
+        found = cell(setting, 400)
         holds(found, 3.3)
         assert found.match_relooked + found.short_relooked > found.match + found.short
 
