@@ -1,6 +1,7 @@
 """An adapter keeps the name of the method that made it, in ``study.yaml`` and its card, and nowhere in ``results``."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,10 @@ from rankwise.studies.budget.budgeted import stored_plan
 from rankwise.studies.config import ORIGINS, Budget, default_settings, parse_config
 from rankwise.studies.presets.arms import acting
 from rankwise.studies.presets.resolve import resolve_study
-from rankwise.studies.results.modelcard import _cards
+from rankwise.studies.results.modelcard import _cards, write_card
 from rankwise.studies.running.single_config import single_config
 
+FILES = Path(__file__).parents[1] / "written_before" / "files"
 BEFORE = ["name", "label", "method", "options", "adapter", "batch"]  # an arm's keys in files of earlier versions
 LORA = {"method": "lora", "options": {"rank": 2, "events": ["hidden-key"]}}
 WRITERS = {  # of one and the same run
@@ -111,6 +113,14 @@ def test_every_method_is_cited_by_its_card(name):
 )
 def test_what_options_bring_in_is_cited_too(method, options, cited):
     assert [found.name for found in _cards(build(method or "lora", **options), method)] == cited
+
+
+@pytest.mark.parametrize("method", ["lora", "olora", None])
+def test_the_best_arms_card_cites_its_method(method, tmp_path):
+    document = json.loads((FILES / "study" / "results.json").read_text(encoding="utf-8"))
+    write_card(tmp_path, "lora-r1", document, method)
+    said = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert [c.name for c in catalogue() if c.citation and c.citation in said] == [method] * (method is not None)
 
 
 def test_events_of_all_arms_are_among_the_options():
