@@ -60,7 +60,7 @@ def test_the_coverage_page_says_what_its_numbers_say():
 
 
 def test_the_page_of_sequential_looks_says_what_its_numbers_say():
-    """And they are within what the issue grants: 2.5 % and two standard errors in every cell."""
+    """And they are within the bounds on the page: 2.5 % and two standard errors in every cell."""
     import json
 
     from docs.sequential.grid import CELLS, FAMILIES, POWERS, Found

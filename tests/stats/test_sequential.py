@@ -1,7 +1,10 @@
 """The simulation of the sequential verdict: its rule is that of `judge_all`, and it errs as seldom as it says."""
 
+import json
+
 import numpy as np
 import pytest
+from docs.sequential import grid
 from docs.sequential.cells import cell
 from docs.sequential.families import claimed
 from docs.sequential.grid import CELLS, FURTHER
@@ -108,8 +111,29 @@ def test_a_cell_does_not_depend_on_its_neighbors():
     assert cell(setting, 40) != cell(setting, 40, seed=1)
 
 
+def test_a_killed_run_goes_on_at_the_next_cell(tmp_path, monkeypatch):
+    few = [Setting("small", 48, True), Setting("none", 48, True)]
+    for name, settings in (("CELLS", few), ("POWERS", few[:1]), ("FAMILIES", few[:1])):
+        monkeypatch.setattr(grid, name, settings)
+    monkeypatch.setattr(grid, "REPLICATES", 10)
+    monkeypatch.setattr(grid, "POWER_REPLICATES", 5)
+    memory, told = tmp_path / "memory.json", []
+
+    def killed(name):
+        told.append(name)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grid.simulate_all(memory, told=killed)
+    found = grid.simulate_all(memory, told=told.append)
+    assert len(told) == len(set(told)) == 4
+    assert found == grid.simulate_all(tmp_path / "anew.json", told=told.append)
+    assert grid.Found.from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
 def holds(found, deviations):
-    """2.5 % of each kind of false claim and 95 % coverage, but for so many standard errors."""
+    """At most 2.5 % of each kind of false claim and at least 95 % coverage, but for so many standard errors."""
     grants = [deviations * np.sqrt(p * (1 - p) / found.replicates) for p in (0.025, 0.05)]
     wrong = max(found.match, found.short, found.short_gain_only, found.beats, found.match_extended)
     assert wrong <= 0.025 + grants[0], found
