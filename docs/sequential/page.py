@@ -156,7 +156,7 @@ def _powers(found: Found) -> str:
 
 Same seeds, heavy tails, {found.powers[0].replicates:,} replicates, both bounds of the margin alike. Regret is in
 margins: at 1 both words are wrong. Share that is decided, and mean seeds until then or until it is given up.
-Obeyed: stopped where the chance to decide at {HORIZON} seeds fell below {100 * HOPELESS:.0f} %; who does so says
+Obeyed: stopped where the chance to decide by {HORIZON} seeds fell below {100 * HOPELESS:.0f} %; who does so says
 nothing, so false claims can only become fewer. One look: after {_places()} seeds.
 
 """ + _table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from docs.sequential.rule import BOTH, PARTS, Flags, Looks, look_at, moved, picked, said
 from docs.sequential.walk import ONE_LOOK, Setting, walks
 from docs.simulation import MARGIN
+from rankwise.stats.crossed import Estimate
 from rankwise.stats.looks import HORIZON
 from rankwise.stats.planning import predictive_power
 from rankwise.stats.verdict import ERROR
@@ -64,20 +66,25 @@ def power(setting: Setting, replicates: int, *, seed: int = 0) -> tuple[Power, .
 
 
 def futile(at: Looks, looks: list[int], regret: float, decided: np.ndarray) -> dict[int, Flags]:
-    """By look, where `chance_to_decide` at the last planned look is below ``HOPELESS``. ``decided``: seeds after which
-    nobody asks any more."""
-    last = look_at(HORIZON)
-    alone, shared = last.level(ERROR), last.level(ERROR / PARTS)
+    """By look, where `chance_to_decide` up to the last planned look is below ``HOPELESS``. ``decided``: seeds after
+    which nobody asks any more."""
     out = {n: np.zeros(len(decided), dtype=bool) for n in looks}
     asking = np.arange(len(decided))
     for n in (n for n in looks if n < HORIZON):
         asking = asking[decided[asking] > n]
-        stop = []
-        for i in asking:
-            here = [moved(picked(at[n][c], i), (regret - 1) * MARGIN) for c in BOTH]
-            below = min(predictive_power(e, HORIZON - n, alone)[0] for e in here)
-            above = max(predictive_power(e, HORIZON - n, shared)[1] for e in here)
-            stop.append(max(below, above) < HOPELESS)
+        here = [moved(at[n][c], (regret - 1) * MARGIN) for c in BOTH]
+        stop = np.array([_hopeless([picked(e, i) for e in here], n) for i in asking], dtype=bool)
         out[n][asking[stop]] = True
-        asking = asking[~np.array(stop, dtype=bool)]
+        asking = asking[~stop]
     return out
+
+
+def _hopeless(here: Sequence[Estimate], seeds: int) -> bool:
+    """No later look is likely to decide; the last one, which usually is the likeliest, is asked first."""
+    for n in range(HORIZON, seeds, -1):
+        look = look_at(n)
+        below = min(predictive_power(e, n - seeds, look.level(ERROR))[0] for e in here)
+        above = max(predictive_power(e, n - seeds, look.level(ERROR / PARTS))[1] for e in here)
+        if below + above >= HOPELESS:
+            return False
+    return True

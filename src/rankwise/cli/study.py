@@ -107,7 +107,7 @@ def study(
         unfit = {"--methods": methods, "--reference": reference, "--budget": budget, "--cheapest-by": cheapest_by}
         own = {"model": model, "data": data, "columns": columns, "max_length": max_length}
         own |= {"steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
-        unfit |= {"--report-to": report_to}
+        unfit |= {"--until": until, "--limit": limit, "--report-to": report_to}
         return study_another_kind(preset, own, unfit, scale, setting, out, json_=json_, dry_run=dry_run)
     from rankwise.studies.cells import study_cells
 
@@ -132,7 +132,7 @@ def study(
         values["budget"] = {"seconds": parse_budget(budget)}
     from rankwise.cli.looking import looking
 
-    looks = looking(until, limit, seeds, first, "fresh_seeds" in values)
+    looks = looking(until, limit, seeds, first, values)
     if looks or seed is not None:
         plain = _resolve(preset, scale, {name: value for name, value in values.items() if name != "reference"})
         if seed is not None and "fresh_seeds" not in values | looks:  # as many as usual, after the search's

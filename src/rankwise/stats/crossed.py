@@ -148,7 +148,7 @@ def crossed(
     )
 
 
-def reach(t: FloatArray, skew: FloatArray | float) -> FloatArray:
+def reach(t: FloatArray | float, skew: FloatArray | float) -> FloatArray:
     """How many standard errors below the estimate its lower bound lies, when it would be ``t`` without skewness."""
     small = np.abs(skew) < 1e-9
     k = np.where(small, 1.0, skew)

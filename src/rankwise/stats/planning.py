@@ -12,7 +12,7 @@ from rankwise.stats.crossed import FEWEST_SEEDS, Estimate, reach
 
 _MOST_SEEDS = 1_000  # beyond these nobody will run it: the same as never
 _MOST_EXAMPLES = 1_000_000
-_MOST_LOOKS = 60  # the level of a look takes a step of integration for each look before it
+MOST_LOOKS = 60  # the level of a look takes a step of integration for each look before it
 Level = Callable[[int], float]  # one-sided level of a look at so many seeds
 
 
@@ -53,11 +53,15 @@ def needs(now: Estimate, tail: float | Level = 0.025) -> Needs:
         return bool(reach(t, skew) * se < abs(float(now.estimate)))
 
     first = max(1, FEWEST_SEEDS - min(now.seeds)) if now.for_these_seeds else 1
-    most = _MOST_SEEDS if not callable(tail) else first + _MOST_LOOKS
-    return Needs(
-        _smallest(lambda k: decides(k, 0), first, most) if _knows_seeds(now) else None,
-        _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES),
-    )
+    most = _MOST_SEEDS if not callable(tail) else first + MOST_LOOKS
+    seeds: int | None = None
+    if _knows_seeds(now):
+        seeds = (
+            next((k for k in range(first, most + 1) if decides(k, 0)), None)  # levels fall behind the horizon
+            if callable(tail)
+            else _smallest(lambda k: decides(k, 0), first, most)
+        )
+    return Needs(seeds, _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES))
 
 
 def together(several: Sequence[Needs]) -> Needs:

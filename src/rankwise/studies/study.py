@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rankwise.data.columns import spelled
 from rankwise.errors import RunError
+from rankwise.execution.executor import row_key
 from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
@@ -53,7 +54,7 @@ def run_study(
     with StudyLock(out):
         if unstarted(folder):
             folder.replace_config(config.to_dict())
-        config = continued(config, folder, progress)
+        config = continued(config, folder, progress, lambda row: row_key(row, base, splits.fingerprint))
         if folder.open_or_create(config.to_dict(), GROWABLE, default_settings(), ORIGINS) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
@@ -64,6 +65,7 @@ def run_study(
             else:
                 outcome = conduct_within(runner, loading)
                 config = runner.config
+            runner.note_looks()
             judgement = judge_study(config, outcome)
             answers = exact_match(config, outcome, runner.quiz, runner.base_right())
             cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
