@@ -141,6 +141,8 @@ def _decide(ended: Ended) -> NextStep | None:
     have, test = arm["verdict"].get("seeds") or len(ended.seeds), int(ended.results["cell"]["test"])
     if seeds is not None and ended.looks_often:
         why = f"Go on to the fresh seeds it would take{_minutes(ended, seeds)}; the runs already done are kept:"
+        if ended.study.get("budget"):  # it has fixed the plan in this folder
+            why = "Ask again without the budget, a new study with an error of its own:"
         return NextStep(why, str(ended.here(_allowed(ended, have + seeds))))
     if seeds is not None:
         why = f"Its one look is taken. A new study, with an error of its own, can go on{_minutes(ended, have + seeds)}:"
