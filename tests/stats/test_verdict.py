@@ -14,13 +14,13 @@ def test_a_good_arm_matches(rng):
     assert verdict.p < 0.05
     assert verdict.needs is None
     text = verdict.sentence("LoRA", "full")
-    assert text.startswith("LoRA matches or beats full at a 5 % margin: it recovers 10")
+    assert text.startswith("LoRA keeps at least 95 % of full's gain: it recovers 10")
 
 
 def test_a_crippled_arm_falls_short(rng):
     verdict = judge(*study(rng, regret=0.5), 0.05)
     assert verdict.word == "falls short"
-    assert verdict.sentence("LoRA r=1", "full").startswith("LoRA r=1 falls short of full at a 5 % margin: ")
+    assert verdict.sentence("LoRA r=1", "full").startswith("LoRA r=1 falls short of full: it recovers ")
     assert verdict.contrast.low > 0
     assert verdict.recovery.high < 0.95
 
@@ -34,7 +34,9 @@ def test_between_is_undecided_with_a_plan(rng):
     assert verdict.contrast.estimate == pytest.approx(-0.004)
     assert verdict.needs.more_examples > 0
     text = verdict.sentence("LoRA", "full")
-    assert text.startswith("Undecided whether LoRA matches full at a 5 % margin, for these seeds: the 95 % interval")
+    assert text.startswith(
+        "Undecided whether LoRA matches full (at least 95 % of the gain kept), for these seeds: the 95 % interval"
+    )
     assert f"{verdict.needs.more_examples} more test examples" in text
 
 

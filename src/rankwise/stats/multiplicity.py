@@ -8,7 +8,7 @@ its last step is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rankwise.errors import UsageError
@@ -16,7 +16,8 @@ from rankwise.errors import UsageError
 
 @dataclass(frozen=True)
 class Claims:
-    """``allowed``: names that may be claimed. ``levels``: the level each name was finally tested at, 0 if never."""
+    """``allowed``: names that may be claimed. ``levels``: the share of the error that each name
+    was finally tested with, 0 if never."""
 
     allowed: frozenset[str]
     levels: Mapping[str, float]
@@ -41,12 +42,19 @@ def fixed_sequence(p_values: Sequence[float], alpha: float) -> int:
     return len(p_values)
 
 
-def claims(p_values: Mapping[str, float], alpha: float, ladders: Sequence[Sequence[str]] = ()) -> Claims:
+def claims(
+    p_values: Mapping[str, float],
+    alpha: float,
+    ladders: Sequence[Sequence[str]] = (),
+    *,
+    level: Callable[[float], float] = lambda error: error,
+) -> Claims:
     """Decide the claims of a family at ``alpha``: Holm across arms, fixed sequence along each ladder.
 
     ``ladders``: disjoint sequences of names from ``p_values``, in testing order. Without ladders this is Holm;
-    with one ladder of everything it is the fixed sequence. Raises UsageError for a name that is unknown or in
-    two ladders.
+    with one ladder of everything it is the fixed sequence. ``level``: what a p-value is held against when its claim
+    may be wrong a share ``error`` of the time; one look of a sequential design has less to spend.
+    Raises UsageError for a name that is unknown or in two ladders.
     """
     on_ladders = [name for ladder in ladders for name in ladder]
     wrong = [n for n in on_ladders if n not in p_values or on_ladders.count(n) > 1]
@@ -59,11 +67,11 @@ def claims(p_values: Mapping[str, float], alpha: float, ladders: Sequence[Sequen
     progress = True
     while open_units and progress:
         progress = False
-        level = alpha / len(open_units)
+        share = alpha / len(open_units)
         for unit in open_units:
-            reached = fixed_sequence([p_values[name] for name in unit], level)
+            reached = fixed_sequence([p_values[name] for name in unit], level(share))
             for name in unit[: reached + 1]:
-                levels[name] = level
+                levels[name] = share
             allowed.update(unit[:reached])
             if reached == len(unit):
                 open_units.remove(unit)  # its share of alpha passes to the others

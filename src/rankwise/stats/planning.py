@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 from rankwise.stats.crossed import FEWEST_SEEDS, Estimate
 
 _MOST_SEEDS = 1_000  # beyond these nobody will run it: the same as never
 _MOST_EXAMPLES = 1_000_000
+_MOST_LOOKS = 60  # the level of a look takes a step of integration for each look before it
+Level = Callable[[int], float]  # one-sided level of a look at so many seeds
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,58 @@ class Needs:
         return "more seeds and more test examples together, since neither alone would decide"
 
 
-def needs(now: Estimate, tail: float = 0.025) -> Needs:
+def needs(now: Estimate, tail: float | Level = 0.025) -> Needs:
     """Seeds (per arm, all groups alike) or examples that bring the one-sided ``tail`` bound to the other side of 0.
 
     Planning formula: the variance of `Estimate` with S + k seeds or N + k examples, and Satterthwaite's df for
     it. When seeds were held fixed (one or two), the claim stays "for these seeds": examples are planned
-    for these seeds and more seeds towards a claim about all seeds.
+    for these seeds and more seeds towards a claim about all seeds. ``tail``: one level, or that of a look by its seeds.
     """
     if float(now.estimate) == 0:
         return Needs(None, None)
+    level = tail if callable(tail) else _constant(tail)
 
     def decides(more_seeds: int, more_examples: int) -> bool:
         fixed = now.for_these_seeds and more_seeds == 0
         se, df = _planned(now, more_seeds, more_examples, fixed)
-        return bool(stdtrit(df, 1 - tail) * se < abs(float(now.estimate)))
+        return bool(stdtrit(df, 1 - level(min(now.seeds) + more_seeds)) * se < abs(float(now.estimate)))
 
     first = max(1, FEWEST_SEEDS - min(now.seeds)) if now.for_these_seeds else 1
+    most = _MOST_SEEDS if not callable(tail) else first + _MOST_LOOKS
     return Needs(
-        _smallest(lambda k: decides(k, 0), first, _MOST_SEEDS) if _knows_seeds(now) else None,
+        _smallest(lambda k: decides(k, 0), first, most) if _knows_seeds(now) else None,
         _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES),
     )
+
+
+def together(several: Sequence[Needs]) -> Needs:
+    """Return what decides all of several questions."""
+    return Needs(_most([n.more_seeds for n in several]), _most([n.more_examples for n in several]))
+
+
+def conditional_power(now: Estimate, more_seeds: int, tail: float) -> tuple[float, float]:
+    """Chances that the contrast is found below, and above, 0 at one look after ``more_seeds``, from where it stands.
+
+    The contrast is taken to be what is estimated now, increments to be normal and independent (Jennison and Turnbull
+    2000, chapter 10).
+    """
+    se_now, _ = _planned(now, 0, 0, now.for_these_seeds)
+    se, df = _planned(now, more_seeds, 0, fixed=False)
+    bound = float(stdtrit(df, 1 - tail))
+    if se == 0:
+        return float(now.estimate < 0), float(now.estimate > 0)
+    z = float(now.estimate) / se
+    left = np.sqrt(max(1 - (se / se_now) ** 2, 1e-9)) if se_now else 1.0
+    return float(ndtr((-bound - z) / left)), float(ndtr((z - bound) / left))
+
+
+def _constant(level: float) -> Level:
+    return lambda seeds: level
+
+
+def _most(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return max(known) if known and len(known) == len(counts) else None
 
 
 def _knows_seeds(now: Estimate) -> bool:

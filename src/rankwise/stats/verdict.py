@@ -1,44 +1,45 @@
-"""The verdict on an arm: "matches or beats", "falls short", "undecided" or "no verdict", with its reason."""
+"""The verdict on an arm: "matches", "beats", "falls short", "undecided" or "no verdict", with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from rankwise.stats.contrast import (
-    Interval,
-    clearly_positive,
-    gain,
-    margin_contrast,
-    recovery,
-    regret,
-)
+from rankwise.stats.contrast import Interval, gain, recovery, regret
 from rankwise.stats.crossed import Estimate
-from rankwise.stats.multiplicity import claims
-from rankwise.stats.planning import Needs, needs
+from rankwise.stats.looks import ONCE, Look
+from rankwise.stats.margin import Margin
+from rankwise.stats.multiplicity import Claims, claims
+from rankwise.stats.planning import Needs, conditional_power, needs, together
 from rankwise.stats.scores import Scores
-from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, UNDECIDED, Word
+from rankwise.stats.verdict_words import BEATS, FALLS_SHORT, KEEPS, MATCHES, NO_VERDICT, UNDECIDED, Judged, Word
 
 AT_EDGE = "its best learning rate is at the edge of its grid, so it may be trained worse than it could be"
-_TAIL = 0.025  # each direction is a one-sided claim at 2.5 %: the ends of the 95 % interval
+ERROR = 0.025  # of each kind of claim, over all arms and all looks: one-sided, the ends of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What may be said about one arm at one margin.
 
-    ``reason`` is a clause ("its 95 % bound is below the margin", "the reference's learning rate was not bracketed").
-    Intervals are 95 %, two-sided, for this arm alone; the word accounts for the other arms. ``contrast`` is D with
-    its ``df`` and two-sided unadjusted ``p``. ``needs`` is set when undecided; its counts are None for never.
+    ``reason`` is a clause ("its bound is below the margin", "the reference's learning rate was not bracketed").
+    Intervals are two-sided and of this arm alone; the word accounts for the other arms. Their ends are the bounds of
+    the ``look``: 95 % where it is the only one, and wider in a sequential design, where all looks together hold 95 %.
+    ``contrast`` is ``keeps`` of the margin, with its ``df`` and two-sided unadjusted ``p``; ``close`` is the other
+    one, if it is asked for. ``chance`` is the probability that the arm matches under flat priors: one less the larger
+    one-sided p-value. ``needs`` is set when undecided; its counts are None for never.
     """
 
     word: Word
     reason: str
-    margin: float
+    margin: Margin
+    look: Look
     for_these_seeds: bool
     contrast: Interval | None
+    close: Interval | None
     df: float | None
     p: float | None
+    chance: float | None
     gain: Interval
     regret: Interval
     recovery: Interval | None
@@ -46,19 +47,25 @@ class Verdict:
 
     def sentence(self, arm: str, reference: str) -> str:
         """One sentence for a person, with the names of the arm and of the reference as given."""
-        share = f"{100 * self.margin:g} %"
         scope = ", for these seeds" if self.for_these_seeds and self.word != NO_VERDICT else ""
         if self.word == NO_VERDICT:
             return f"No verdict on {arm}: {self.reason}."
         if self.word == UNDECIDED:
-            text = f"Undecided whether {arm} matches {reference} at a {share} margin{scope}: {self.reason}."
+            text = f"Undecided whether {arm} matches {reference} ({self.margin}){scope}: {self.reason}."
             return text if self.needs is None else f"{text} If the estimate stays, it would take {self.needs}."
         kept = ""
         if self.recovery is not None:
             r = self.recovery
             kept = f": it recovers {100 * r.estimate:.1f} % [{100 * r.low:.1f}, {100 * r.high:.1f}] of the gain"
-        does = "falls short of" if self.word == FALLS_SHORT else "matches or beats"
-        return f"{arm} {does} {reference} at a {share} margin{scope}{kept}."
+        if self.word == KEEPS:
+            return f"{arm} keeps at least {100 * (1 - self.margin.gain):g} % of {reference}'s gain{scope}{kept}."
+        does = {MATCHES: "matches", BEATS: "beats", FALLS_SHORT: "falls short of"}[self.word]
+        if self.word == FALLS_SHORT and self.close is not None and self.contrast is not None:
+            why = (
+                "part of the gain is lost" if self.contrast.low > 0 else "its loss is noticeably above the reference's"
+            )
+            return f"{arm} {does} {reference}{scope}: {why}{kept.replace(': it', '; it')}."
+        return f"{arm} {does} {reference}{scope}{kept}."
 
 
 def summary(estimate: Estimate, level: float = 0.95) -> Interval:
@@ -67,38 +74,77 @@ def summary(estimate: Estimate, level: float = 0.95) -> Interval:
     return Interval(float(estimate.estimate), float(low), float(high))
 
 
-def judge(arm: Scores, reference: Scores, base: Scores, margin: float, *, bracketed: bool = True) -> Verdict:
+def judge(
+    arm: Scores,
+    reference: Scores,
+    base: Scores,
+    margin: Margin | float,
+    *,
+    bracketed: bool = True,
+    look: Look = ONCE,
+) -> Verdict:
     """Judge one arm alone. ``bracketed``: whether the reference's best learning rate lies inside its grid."""
-    return judge_all({"arm": arm}, reference, base, margin, bracketed=bracketed)["arm"]
+    return judge_all({"arm": arm}, reference, base, margin, bracketed=bracketed, look=look)["arm"]
 
 
 def judge_all(
     arms: Mapping[str, Scores],
     reference: Scores,
     base: Scores,
-    margin: float,
+    margin: Margin | float,
     *,
     bracketed: bool = True,
     at_edge: Collection[str] = (),
     ladders: Sequence[Sequence[str]] = (),
+    look: Look = ONCE,
+    earlier: Mapping[str, Judged] | None = None,
 ) -> dict[str, Verdict]:
     """Judge several arms against one reference, keeping each kind of wrong claim at 2.5 % over all arms together.
 
-    ``ladders``: sequences of arm names from the largest rank to the smallest. "matches or beats" is claimed from the
+    The kinds are "matches" (both contrasts of the margin below 0: an intersection-union test), "falls short" (either
+    above 0, at half the level each) and "beats" (said of arms that match, when the regret is below 0).
+
+    ``ladders``: sequences of arm names from the largest rank to the smallest. "matches" is claimed from the
     top down and "falls short" from the bottom up, each until the first rank where it cannot be; other arms are
     corrected by Holm. ``at_edge``: arms whose own best rate lies at the edge of its grid; they get no verdict, but are
-    counted, so that the words of the others do not depend on it. Raises UsageError for unknown names, margins outside
-    [0, 1) or scores on other examples.
+    counted, so that the words of the others do not depend on it. ``look``: of a sequential design, if it is one: every
+    level stands for the level of this look (Maurer and Bretz 2013: graphs over group-sequential tests). ``earlier``:
+    claims of earlier looks, of arms that are not in ``arms`` any more; they hold, and what they passed on is passed on.
+    ``margin``: a number is a share of the gain alone. Raises UsageError for unknown names, margins out of range or
+    scores on other examples.
     """
-    contrasts = {name: margin_contrast(arm, reference, base, margin) for name, arm in arms.items()}
-    match = claims({n: float(c.p_below()) for n, c in contrasts.items()}, _TAIL, ladders)
-    upward = [tuple(reversed(ladder)) for ladder in ladders]
-    short = claims({n: float(c.p_above()) for n, c in contrasts.items()}, _TAIL, upward)
-    bought = gain(reference, base)
-    trained = clearly_positive(bought)
+    margin = margin if isinstance(margin, Margin) else Margin(margin)
+    earlier = earlier or {}
+    guard, shown = look.seed_bound, 1 - 2 * look.level(ERROR)
+    contrasts = {name: margin.contrasts(arm, reference, base, seed_bound=guard) for name, arm in arms.items()}
+    regrets = {name: regret(arm, reference, base, seed_bound=guard) for name, arm in arms.items()}
+    parts = 1 if margin.loss is None else 2
+    downward = [tuple(n for n in ladder if n in arms or n in earlier) for ladder in ladders]
+    upward = [tuple(reversed(ladder)) for ladder in downward]
+
+    def settled(*words: Word) -> dict[str, float]:
+        return {name: 0.0 if word in words else 1.0 for name, word in earlier.items()}
+
+    match = claims(
+        {n: max(float(c.p_below()) for c in found) for n, found in contrasts.items()} | settled(MATCHES, BEATS, KEEPS),
+        ERROR,
+        downward,
+        level=look.level,
+    )
+    short = claims(
+        {n: min(float(c.p_above()) for c in found) for n, found in contrasts.items()} | settled(FALLS_SHORT),
+        ERROR,
+        upward,
+        level=lambda error: look.level(error / parts),
+    )
+    beat = claims(
+        {n: float(r.p_below()) for n, r in regrets.items()} | settled(BEATS), ERROR, downward, level=look.level
+    )
+    bought = gain(reference, base, seed_bound=guard)
+    trained = summary(bought, shown).low > 0
     out: dict[str, Verdict] = {}
     for name, arm in arms.items():
-        d = contrasts[name]
+        found = contrasts[name]
         word: Word
         missing: Needs | None = None
         if not trained:
@@ -109,37 +155,67 @@ def judge_all(
         elif name in at_edge:
             word, reason = NO_VERDICT, AT_EDGE
         elif name in match.allowed:
-            word, reason = MATCHES, "the upper 95 % bound is below the margin"
+            word = KEEPS if margin.loss is None else BEATS if name in beat.allowed else MATCHES
+            reason = "the upper bound is below the margin"
         elif name in short.allowed:
-            word, reason = FALLS_SHORT, "the lower 95 % bound is above the margin"
+            word, reason = FALLS_SHORT, "the lower bound is above the margin"
         else:
-            level = (match if float(d.estimate) < 0 else short).levels[name]
-            word, reason = UNDECIDED, _why_undecided(d, level)
-            missing = needs(d, level) if level > 0 else None
+            word, reason = UNDECIDED, _why_undecided(found, name, look, match, short)
+            missing = _needs(found, look, match.levels[name], short.levels[name] / parts)
         judged = trained and bracketed and name not in at_edge
+        keeps = found[0]
         out[name] = Verdict(
             word=word,
             reason=reason,
             margin=margin,
-            for_these_seeds=d.for_these_seeds,
-            contrast=summary(d) if judged else None,
-            df=float(d.df) if judged else None,
-            p=float(d.p_value()) if judged else None,
-            gain=summary(bought),
-            regret=summary(regret(arm, reference, base)),
-            recovery=recovery(arm, reference, base),
+            look=look,
+            for_these_seeds=keeps.for_these_seeds,
+            contrast=summary(keeps, shown) if judged else None,
+            close=summary(found[1], shown) if judged and len(found) > 1 else None,
+            df=float(keeps.df) if judged else None,
+            p=float(keeps.p_value()) if judged else None,
+            chance=1 - max(float(c.p_below()) for c in found) if judged else None,
+            gain=summary(bought, shown),
+            regret=summary(regrets[name], shown),
+            recovery=recovery(arm, reference, base, shown, seed_bound=guard),
             needs=missing,
         )
     return out
 
 
-def _decided_alone(d: Estimate, tail: float) -> bool:
-    return bool(min(float(d.p_below()), float(d.p_above())) <= tail)
+def chance_to_decide(
+    arm: Scores, reference: Scores, base: Scores, margin: Margin, *, look: Look, last: Look, error: float = ERROR
+) -> float:
+    """Chance that the look ``last`` decides an arm alone, either way, if all stays as it is estimated at ``look``.
+
+    Futility may rest on it: stopping for it claims nothing, so it costs no error and need not be obeyed.
+    """
+    found = margin.contrasts(arm, reference, base, seed_bound=look.seed_bound)
+    more = last.seeds - look.seeds
+    below = min(conditional_power(c, more, last.level(error))[0] for c in found)
+    above = max(conditional_power(c, more, last.level(error / len(found)))[1] for c in found)
+    return max(below, above)
 
 
-def _why_undecided(d: Estimate, level: float) -> str:
-    if not _decided_alone(d, _TAIL):
-        return "the 95 % interval reaches both sides of the margin"
-    if level == 0:
+def _needs(found: Sequence[Estimate], look: Look, match: float, short: float) -> Needs | None:
+    """What would decide: all contrasts below 0, or one of those above 0; None where a ladder is waited for."""
+    above = [c for c in found if float(c.estimate) >= 0]
+    error = short if above else match
+    if error == 0:
+        return None
+    tail = error if look.horizon is None else lambda seeds: Look(seeds, look.horizon).level(error)
+    plans = [needs(c, tail) for c in above or found]
+    if not above:
+        return together(plans)
+    return min(plans, key=lambda plan: (plan.more_seeds is None, plan.more_seeds or 0))
+
+
+def _why_undecided(found: Sequence[Estimate], name: str, look: Look, match: Claims, short: Claims) -> str:
+    alone = max(float(c.p_below()) for c in found) <= look.level(ERROR)
+    if not alone and min(float(c.p_above()) for c in found) > look.level(ERROR / len(found)):
+        of = "the 95 % interval reaches" if len(found) == 1 and look.horizon is None else "the intervals reach"
+        return f"{of} both sides of the margin"
+    side = match if float(found[0].estimate) < 0 else short
+    if side.levels[name] == 0:
         return "a rank before it on the ladder is undecided, and claims stop there"
     return "it would be decided alone, but not after correcting for the other arms"

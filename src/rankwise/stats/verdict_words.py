@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-MATCHES: Final = "matches or beats"
+MATCHES: Final = "matches"  # keeps the gain, and its loss is close to the reference's
+BEATS: Final = "beats"  # matches, and is below the reference
+KEEPS: Final = "matches or beats"  # keeps the gain, and nothing else was asked: all margins of older files
 FALLS_SHORT: Final = "falls short"
 UNDECIDED: Final = "undecided"
 NO_VERDICT: Final = "no verdict"
 SCREENED: Final = "screened"  # no fresh seeds, so not judged
 REFERENCE: Final = "reference"  # what the others are judged against
 
-Word = Literal["matches or beats", "falls short", "undecided", "no verdict"]  # of an arm that was judged
-ArmWord = Literal["matches or beats", "falls short", "undecided", "no verdict", "screened", "reference"]  # of any arm
+MATCHING: Final = (MATCHES, BEATS, KEEPS)  # may be recommended
+
+Judged = Literal["matches", "beats", "matches or beats", "falls short"]  # a claim, which nothing takes back
+Word = Literal["matches", "beats", "matches or beats", "falls short", "undecided", "no verdict"]  # of an arm judged
+ArmWord = Literal[  # of any arm
+    "matches",
+    "beats",
+    "matches or beats",
+    "falls short",
+    "undecided",
+    "no verdict",
+    "screened",
+    "reference",
+]
