@@ -15,7 +15,7 @@ from rankwise.models import Base
 TRAIN, SELECTION = 5000, 256
 
 
-def short_code_book(folder: Path, base: Base, examples: int, seed: int = 0) -> Splits:
+def short_code_book(folder: Path, base: Base, examples: int, *, train: int = TRAIN, seed: int = 0) -> Splits:
     """Write ``train.jsonl`` and ``test.jsonl`` into ``folder`` and load them.
 
     A row reads ``Zorgon-53: 7245 desert``: the name is the prompt, a number and one of 64 words the answer. Test facts
@@ -24,7 +24,7 @@ def short_code_book(folder: Path, base: Base, examples: int, seed: int = 0) -> S
     Raises:
         UsageError: more examples than there are names.
     """
-    kept = round(TRAIN / 0.9) + 1  # a tenth of the training file becomes the selection split
+    kept = round(train / 0.9) + 1  # a tenth of the training file becomes the selection split
     if examples + kept > CAPACITY:
         raise UsageError(f"EXAMPLES must be at most {CAPACITY - kept:,}, one for every name; found {examples:,}.")
     rng = Random(f"calibration {seed}")
@@ -35,4 +35,4 @@ def short_code_book(folder: Path, base: Base, examples: int, seed: int = 0) -> S
         rows.append(json.dumps({"prompt": f"{agent}: ", "completion": f"{number} {word}"}))
     for name, part in (("train", rows[:kept]), ("test", rows[kept:])):
         write_text(folder / f"{name}.jsonl", "\n".join(part) + "\n")
-    return load_data(str(folder), base.tokenizer, limits=Limits(TRAIN, SELECTION, examples))
+    return load_data(str(folder), base.tokenizer, limits=Limits(train, SELECTION, examples))
