@@ -19,7 +19,7 @@ from rankwise.errors import RunError
 from rankwise.models import Base
 from rankwise.stats.scores import Scores
 from rankwise.stats.verdict import Verdict, judge_all
-from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, UNDECIDED
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHING, UNDECIDED
 
 AGAIN, CRIPPLED = "full fine-tuning again", "crippled adapter"
 
@@ -79,7 +79,7 @@ def run_controls(
     untrained = Scores.without_seed(before.nll, before.targets)
     verdicts = judge_all(arms, reference, untrained, setting.margin, bracketed=True)
     again, crippled = (_facts(verdicts[name], name) for name in (AGAIN, CRIPPLED))
-    again["passed"] = again["word"] in (MATCHES, UNDECIDED)
+    again["passed"] = again["word"] in (*MATCHING, UNDECIDED)
     crippled["passed"] = crippled["word"] == FALLS_SHORT
     return {
         "base_test_nll": before.mean,

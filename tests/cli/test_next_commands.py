@@ -82,7 +82,7 @@ def ended(command, config, folder):
     budget = config["budget"] and {"seconds": config["budget"]["seconds"], "changes": []}
     rows = [{"name": arm["name"], "lr": arm["best_lr"], "nll": 1.0, "below": True} for arm in arms]
     survey = {"arms": rows, "methods": config["survey"], "base_nll": 2.0, "left_out": {}}
-    asked = {name: config[name] for name in ("preset", "scale", "seed", "fresh_seeds", "margin")}
+    asked = {name: config[name] for name in ("preset", "scale", "seed", "fresh_seeds", "margin", "until")}
     return {
         "results": {
             **other["results"],

@@ -11,8 +11,8 @@ import typer
 from rankwise.cli.main import app, main
 
 SURFACE = {
-    "study": "preset model data columns max-length scale methods steps batch seeds seed reference budget cheapest-by "
-    "out report-to set json dry-run",
+    "study": "preset model data columns max-length scale methods steps batch until limit seeds seed reference budget "
+    "cheapest-by out report-to set json dry-run",
     "train": "method from arm rank alpha placement lr model data columns max-length scale steps batch seed out "
     "report-to set json dry-run",
     "chain": "stream model scale references seeds out set json dry-run",

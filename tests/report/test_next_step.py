@@ -36,8 +36,8 @@ def smoke() -> dict[str, Any]:
         (documents.quick(), RECIPE),
         (smoke(), "rankwise study rank --scale quick --data ../shared/data/gsm8k"),
         (documents.screened(), "rankwise study --seeds 3"),
-        (documents.gone_wrong(), "rankwise study --seeds 9"),
-        (documents.no_verdict(), "rankwise study --seeds 5"),
+        (documents.gone_wrong(), "rankwise study --until decided --out runs/without-regret-quick-decided"),
+        (documents.no_verdict(), "rankwise study --until decided --out runs/without-regret-quick-decided"),
         (falls_short(), "rankwise study rank --scale quick"),
         (documents.all_diverged(), "rankwise study --set 'learning_rates.full=[1e-06, 1e-05, 0.0001, 0.0003, 0.001]'"),
     ],
@@ -111,7 +111,10 @@ def test_an_arm_is_trained_at_its_own_batch_size() -> None:
 def test_seeds_are_replaced_not_repeated() -> None:
     document = documents.gone_wrong()
     document["provenance"]["command"] = "rankwise study rank --seeds 3 --out runs/x"
-    assert next_step(document).command == "rankwise study rank --out runs/x --seeds 9"
+    once = "rankwise study rank --until decided --out runs/x-decided"
+    assert next_step(document).command == once, "its one look is taken"
+    document["results"]["study"]["until"] = "decided"
+    assert next_step(document).command == "rankwise study rank --out runs/x --limit 9"
 
 
 @pytest.mark.parametrize("found", [(23, 210), (1, None), (None, 1), (None, None)])
@@ -121,10 +124,14 @@ def test_what_a_verdict_needs_is_what_the_command_adds(found: tuple[int | None, 
     arm = next(arm for arm in document["results"]["arms"] if arm["verdict"]["word"] == "undecided")
     arm["verdict"]["needs"] = str(Needs(*found))
     seeds, examples = found
-    words = shlex.split(next_step(document).command)
-    if seeds is not None:
-        assert words[words.index("--seeds") + 1] == str(3 + seeds)
-    elif examples is not None:
-        assert f"sizes.test={96 + examples}" in words
-    else:
-        assert {"--seeds", "sizes.test=192"} <= set(words), "both together"
+    for until in ("decided", "seeds"):
+        document["results"]["study"]["until"] = until
+        words = shlex.split(next_step(document).command)
+        if seeds is not None and (until == "decided" or 3 + seeds > 12):
+            assert words[words.index("--limit") + 1] == str(3 + seeds)
+        elif seeds is not None:
+            assert words[words.index("--until") + 1] == "decided"
+        elif examples is not None:
+            assert f"sizes.test={96 + examples}" in words
+        else:
+            assert {"--until", "sizes.test=192"} <= set(words), "both together"

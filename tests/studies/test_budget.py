@@ -50,7 +50,9 @@ TIMING = Timing(reference_step=3.0, adapter_step=2.0, selection=1.5, test=4.5, l
 
 
 def study(seconds=1e9, **changes):
-    return resolve_study("without-regret", "quick", {"budget": {"seconds": seconds}, **changes})
+    """One look at three seeds, unless ``changes`` say otherwise."""
+    usual = {"fresh_seeds": [1, 2, 3], "until": "seeds", "budget": {"seconds": seconds}}
+    return resolve_study("without-regret", "quick", {**usual, **changes})
 
 
 def test_a_study_that_fits_is_left_alone():
@@ -145,7 +147,7 @@ class Clock:
 def paced(config, rows=(), spent=0.0):
     clock, notes = Clock(), []
     runner = SimpleNamespace(
-        config=config, ledger=SimpleNamespace(runs=lambda: list(rows)), progress=SimpleNamespace(note=notes.append)
+        config=config, ledger=SimpleNamespace(trained=lambda: list(rows)), progress=SimpleNamespace(note=notes.append)
     )
     return Pace(runner, TIMING, spent, clock), clock, notes
 

@@ -5,6 +5,7 @@ import pytest
 from rankwise.engine import RunResult, TrainSpec
 from rankwise.engine.batches import window
 from rankwise.methods import lora
+from rankwise.stats.margin import Margin
 from rankwise.studies.search.halving import cut, examples_until, keep_arms, keep_rates, rung_steps, score_at
 
 
@@ -58,14 +59,16 @@ TRAINABLE = {"r1": 1, "r4": 4, "r16": 16, "r64": 64}
     ],
 )
 def test_arms_that_go_on(best, finalists, kept):
-    found = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=0.05, eta=3, finalists=finalists, first=False)
+    found = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=Margin(0.05), eta=3, finalists=finalists, first=False)
     assert set(found) == kept
-    more = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=0.05, eta=3, finalists=finalists - 1, first=True)
+    more = keep_arms(best, TRAINABLE, 0.60, 1.60, margin=Margin(0.05), eta=3, finalists=finalists - 1, first=True)
     assert more == found
 
 
 def test_without_a_reference_no_arm_is_stopped():
-    assert keep_arms({"r1": 0.9, "r4": 0.1}, TRAINABLE, None, 1.6, margin=0.05, eta=3, finalists=1, first=True) == [
+    assert keep_arms(
+        {"r1": 0.9, "r4": 0.1}, TRAINABLE, None, 1.6, margin=Margin(0.05), eta=3, finalists=1, first=True
+    ) == [
         "r1",
         "r4",
     ]

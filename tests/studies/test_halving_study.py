@@ -116,7 +116,7 @@ def test_repeating_trains_nothing(finished):
 def steps_in(folder):
     """Training steps each run has made, by key."""
     with Ledger(folder, read_only=True) as ledger:
-        return {run.key: len(run.result["losses"]) for run in ledger.runs() if run.result and run.label != "base"}
+        return {run.key: len(run.result["losses"]) for run in ledger.trained() if run.result}
 
 
 MORE_RATES = {**SMALL["learning_rates"], "lora-r4": [1e-3, 2e-3, 3e-3, 1e-2]}
@@ -125,11 +125,12 @@ MORE_RATES = {**SMALL["learning_rates"], "lora-r4": [1e-3, 2e-3, 3e-3, 1e-2]}
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param({"fresh_seeds": [1, 2, 3]}, marks=pytest.mark.slow),
-        pytest.param({"learning_rates": MORE_RATES}, marks=pytest.mark.slow),
-        {"fresh_seeds": [1, 2, 3], "learning_rates": MORE_RATES, "methods": ["lora-r4", "lora-r1", "olora"]},
+        {"learning_rates": MORE_RATES},
+        pytest.param(
+            {"learning_rates": MORE_RATES, "methods": ["lora-r4", "lora-r1", "olora"]}, marks=pytest.mark.slow
+        ),
     ],
-    ids=["seeds", "rates", "all"],
+    ids=["rates", "all"],
 )
 def test_extending_trains_only_what_is_new_and_ends_as_if_asked_for_at_once(finished, more, tmp_path):
     out = tmp_path / "s"
@@ -144,7 +145,12 @@ def test_extending_trains_only_what_is_new_and_ends_as_if_asked_for_at_once(fini
     if len(more) == 1:
         return
     at_once = run_study(config(**more), tmp_path / "at-once", progress=Recorder())
-    assert dump(document) == dump(at_once)
+    assert searched(document) == searched(at_once), "but for finalists: an arm that was judged stays judged"
+
+
+def searched(document):
+    arms = document["results"]["arms"]
+    return document["results"]["search"], [(arm["name"], arm["learning_rates"], arm["best_lr"]) for arm in arms]
 
 
 def test_another_search_is_another_study(finished):
@@ -185,7 +191,7 @@ def test_runs_cut_short_together_are_told_together(steps, said):
     progress = Told()
     cut = [SimpleNamespace(label="run", key=step) for step in steps]
     paused = SimpleNamespace(label="run", result={}, status="paused")
-    ledger = SimpleNamespace(runs=lambda: [paused], interrupted=lambda: cut)
+    ledger = SimpleNamespace(trained=lambda: [paused], interrupted=lambda: cut)
     plan = _Plan(
         config(),
         SimpleNamespace(ledger=ledger, progress=progress, executor=SimpleNamespace(restart_step=int)),

@@ -6,6 +6,7 @@ import pytest
 
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
+from rankwise.stats.margin import Margin
 from rankwise.studies.config import GROWABLE, default_settings
 from rankwise.studies.presets.resolve import resolve_study
 from rankwise.studies.results.recommend import recommend
@@ -79,5 +80,5 @@ def test_a_finished_folder_may_be_asked_again_by_another_cost(tmp_path):
 
 def test_finalists_are_the_cheapest_by_what_is_asked():
     arms = [Screened("best", 1.0, 9, 9), Screened("few-flops", 1.01, 1, 8), Screened("few-params", 1.01, 8, 1)]
-    assert choose_finalists(arms, 1.0, 2.0, 0.05, 2) == ["best", "few-flops"]
-    assert choose_finalists(arms, 1.0, 2.0, 0.05, 2, "params") == ["best", "few-params"]
+    assert choose_finalists(arms, 1.0, 2.0, Margin(0.05), 2) == ["best", "few-flops"]
+    assert choose_finalists(arms, 1.0, 2.0, Margin(0.05), 2, "params") == ["best", "few-params"]

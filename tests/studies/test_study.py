@@ -145,17 +145,13 @@ def test_repeating_changes_nothing_and_trains_nothing(finished):
     assert note.endswith("done, none to go")
 
 
-def test_more_seeds_extend_and_another_setting_is_refused(finished, tmp_path):
+def test_one_planned_look_has_no_second_and_another_setting_is_refused(finished, tmp_path):
     out = tmp_path / "copy"
     shutil.copytree(finished[0], out)
-    more = {**SMALL, "fresh_seeds": [1, 2, 3, 4]}
-    progress = Recorder()
-    document = run_study(resolve_study("without-regret", "smoke", more), out, progress=progress)
-    assert all("seed=4" in label for label in progress.runs)
-    assert len(progress.runs) == 3
-    assert len(document["results"]["arms"][0]["fresh"]) == 4
+    with pytest.raises(UsageError, match=r"planned one look, at 3 fresh seeds, and took it.* --until decided"):
+        run_study(resolve_study("without-regret", "smoke", {**SMALL, "fresh_seeds": [1, 2, 3, 4]}), out)
     with pytest.raises(UsageError, match="steps"):
-        run_study(resolve_study("without-regret", "smoke", {**more, "steps": 7}), out)
+        run_study(resolve_study("without-regret", "smoke", {**SMALL, "steps": 7}), out)
 
 
 def test_more_arms_and_rates_extend(finished, tmp_path):

@@ -12,6 +12,9 @@ from rankwise.cli import console
 from rankwise.cli.options import say_json
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
+from rankwise.stats.crossed import FEWEST_SEEDS
+from rankwise.stats.looks import Look
+from rankwise.stats.verdict import ERROR
 from rankwise.studies.budget.forecast import Forecast, forecast
 from rankwise.studies.budget.plan import words
 from rankwise.studies.cells import Cell
@@ -41,9 +44,7 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
         table.add_row(escape(arm.label), escape(repr(arm.target())), rates)
     stops = ", most of them stopped early" if config.search == "halving" else ""
     screening = sum(len(grid) for own in studies for grid in own.learning_rates.values())
-    fresh = sum((1 + min(own.finalists, len(own.arms) - 1)) * len(own.fresh_seeds) for own in studies)
-    seeds = ", ".join(map(str, config.fresh_seeds))
-    then = f"{fresh} on fresh seeds {seeds}" if fresh else "none on fresh seeds (no verdict; --seeds 3 adds one)"
+    then = _fresh(config, studies)
     screen = console.out()
     screen.print(table)
     screen.print(
@@ -71,6 +72,22 @@ def show_plan(config: StudyConfig, folder: Path, *, as_json: bool, cells: list[C
             f"{words(config.budget.seconds)} and says so.",
             highlight=False,
         )
+
+
+def _fresh(config: StudyConfig, studies: list[StudyConfig]) -> str:
+    """What comes after the search."""
+    each = sum(1 + min(own.finalists, len(own.arms) - 1) for own in studies if own.fresh_seeds)
+    if not each:
+        return "none on fresh seeds (no verdict; --seeds 3 adds one)"
+    if config.until == "seeds":
+        seeds = ", ".join(map(str, config.fresh_seeds))
+        return f"{each * len(config.fresh_seeds)} on fresh seeds {seeds}, and one look"
+    first, limit = Look(FEWEST_SEEDS, config.horizon), len(config.fresh_seeds)
+    time = f" or {words(config.limit_seconds)} of training" if config.limit_seconds else ""
+    return (
+        f"{each} on each of {FEWEST_SEEDS} to {limit} fresh seeds{time}, with a look after each from the third on (its "
+        f"level there {100 * first.level(ERROR):.2g} % of {100 * ERROR:g} %), until all is decided"
+    )
 
 
 def _estimates(studies: list[StudyConfig]) -> tuple[list[Forecast], str | None]:

@@ -47,8 +47,19 @@ def study(
     ] = None,
     steps: Steps = None,
     batch: Batch = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="decided: add fresh seeds one by one, look after each, stop when all is decided or going on is futile "
+            "(the usual way). seeds: one look, after --seeds of them."
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(help="Where to stop undecided: fresh seeds (12, or '12 seeds') or a time of training (30m)."),
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Fresh seeds the verdict uses (3 or more to generalize).")
+        int | None, typer.Option(min=1, help="Look exactly once, at so many fresh seeds (3 or more to generalize).")
     ] = None,
     seed: Seed = None,
     reference: Annotated[
@@ -116,8 +127,17 @@ def study(
         from rankwise.studies.budget.plan import parse_budget
 
         values["budget"] = {"seconds": parse_budget(budget)}
-    if seeds is not None or seed is not None:
-        values["fresh_seeds"] = list(range(first + 1, first + 1 + (seeds or 3)))
+    from rankwise.cli.looking import looking
+
+    looks = looking(until, limit, seeds, first, "fresh_seeds" in values)
+    if looks or seed is not None:
+        plain = _resolve(preset, scale, {name: value for name, value in values.items() if name != "reference"})
+        if seed is not None and "fresh_seeds" not in values | looks:  # as many as usual, after the search's
+            after = [seed + number for number, _ in enumerate(plain.fresh_seeds, 1)]
+            looks = {"fresh_seeds": after, "until": plain.until, **looks}
+        if looks and "finalists" not in values and not plain.finalists:
+            looks["finalists"] = 2  # the tutorial scale has none of its own
+    values |= looks
     why = None
     if reference == "auto":
         from rankwise.studies.results.reference import choose_reference
@@ -126,8 +146,6 @@ def study(
         choice = choose_reference(size.model, size.dtype, size.batch, size.max_length)
         values["reference"], why = choice.reference, choice.why
     config = _resolve(preset, scale, values)
-    if seeds is not None and not config.finalists:  # the tutorial scale has none of its own
-        config = _resolve(preset, scale, {**values, "finalists": 2})
     name = Path(preset).stem if _is_file(preset) else f"{config.preset}-{config.scale}"
     folder = out or Path("runs") / name
     if _is_file(preset) and not datasets:  # the file names its data

@@ -59,7 +59,7 @@ def _runs(folder: Path, note: Callable[[str], None]) -> list[Run]:
         with Ledger(folder, read_only=True) as ledger:
             for text in ledger.notes:
                 note(text)
-            return ledger.runs()
+            return [run for run in ledger.runs() if run.label != "look"]
     except RunError:
         runs, unsure = salvage(folder / NAME)
         if not runs:

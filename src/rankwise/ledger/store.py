@@ -34,6 +34,7 @@ from rankwise.ledger.rows import (
 __all__ = ["NAME", "Ledger", "Run", "Status"]
 
 NAME = "ledger.sqlite"
+NOTED = ("base", "look")  # labels of rows that are no training runs
 _HEADER_BYTES = 100
 _UPGRADE = f"""
 BEGIN IMMEDIATE;
@@ -154,6 +155,10 @@ class Ledger:
     def runs(self) -> list[Run]:
         """List all runs, in the order they were queued."""
         return self._select("ORDER BY rowid", ())
+
+    def trained(self) -> list[Run]:
+        """List the runs that train something: not the untouched model's scores, nor looks at the results."""
+        return [run for run in self.runs() if run.label not in NOTED]
 
     def interrupted(self) -> list[Run]:
         """List the runs that were running when this ledger was opened: their process died."""

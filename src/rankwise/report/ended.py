@@ -24,7 +24,7 @@ class Ended:
     """
 
     def __init__(self, document: Document) -> None:
-        self.results = document["results"]
+        self.results, self.cost = document["results"], document["cost"]
         self.typed = Typed.read(document["provenance"]["command"])
         self.asked: Asked = document["provenance"].get("asked") or {}
         self.study, self.arms = self.results["study"], self.results["arms"]
@@ -35,6 +35,16 @@ class Ended:
         self.trained = any(arm["best_lr"] is not None for arm in self.arms)
         # Python's studies are continued on the command line by the resolved study in their own folder.
         self.from_python = self.typed.file and Path(self.typed.preset) == Path(self.whole) / "study.yaml"
+
+    @property
+    def looks_often(self) -> bool:
+        """Whether it looks after every fresh seed, so that more of them can be added."""
+        return self.study.get("until") == "decided"
+
+    @property
+    def seed_seconds(self) -> float | None:
+        """What a fresh seed took, of the reference and every arm with fresh runs."""
+        return self.cost.get("seed_seconds")
 
     @property
     def reference(self) -> Arm | None:

@@ -15,6 +15,7 @@ from rankwise.stats.verdict_words import FALLS_SHORT, NO_VERDICT, SCREENED, UNDE
 from rankwise.studies.results.schema import Results
 
 ENOUGH_SEEDS = 3
+USUAL_LIMIT = 12  # fresh seeds that --until decided allows by itself
 ANALYZED = ("olora", "which-matrices")  # presets whose question `rankwise analyze` answers
 NOT_TYPED = ("regex", "suffixes", "layers")  # placements whose name is not what --placement takes
 # Options of `rankwise study` beside which the recipe can be spelled out; with others its study says what it is.
@@ -138,22 +139,48 @@ def _decide(ended: Ended) -> NextStep | None:
     needs = next((arm["verdict"]["needs"] for arm in undecided if arm["verdict"]["needs"]), None)
     seeds, examples = needed(needs or f"{ENOUGH_SEEDS} more seeds")
     have, test = len(ended.seeds), int(ended.results["cell"]["test"])
+    if seeds is not None and ended.looks_often:
+        why = f"Go on to the fresh seeds it would take{_minutes(ended, seeds)}; the runs already done are kept:"
+        return NextStep(why, str(ended.here(_allowed(ended, have + seeds))))
     if seeds is not None:
-        why = "Add the fresh seeds it would take; the runs already done are kept:"
-        return NextStep(why, str(ended.here(_seeded(ended, max(have + seeds, ENOUGH_SEEDS)))))
+        why = f"Its look is taken. Ask again with looks that share the error{_minutes(ended, have + seeds)}:"
+        return NextStep(why, str(ended.elsewhere(_deciding(ended, have + seeds), "decided")))
     more = test + examples if examples is not None else 2 * test
     if examples is not None and int(ended.asked.get("test", test)) <= test:
         command = ended.typed.set("sizes.test", more)
         return NextStep("Ask again with more test examples:", str(ended.elsewhere(command, "more")))
-    both = _seeded(ended, 2 * max(have, ENOUGH_SEEDS)).set("sizes.test", more)
+    both = _deciding(ended, 2 * max(have, ENOUGH_SEEDS)).set("sizes.test", more)
     return NextStep("Ask again with more seeds and more test examples:", str(ended.elsewhere(both, "more")))
+
+
+def _allowed(ended: Ended, count: int) -> Typed:
+    """The command with looks after every seed and ``count`` of them allowed, those there are among them."""
+    typed = ended.typed.without("--seeds", "--until", "--limit", "--set fresh_seeds", "--set until")
+    first = int(typed.get("--seed") or 0) + 1
+    if ended.seeds == list(range(first, first + len(ended.seeds))):
+        return typed.to(limit=count)
+    more = range(max(*ended.seeds, ended.study["seed"]) + 1, 10**9)
+    return typed.to(until="decided").set("fresh_seeds", [*ended.seeds, *more[: count - len(ended.seeds)]])
+
+
+def _deciding(ended: Ended, seeds: int) -> Typed:
+    """The command with looks after every seed, and ``seeds`` allowed where the usual limit is lower."""
+    command = ended.typed.without("--seeds", "--set fresh_seeds").to(until="decided")
+    return command.to(limit=seeds) if seeds > USUAL_LIMIT else command
+
+
+def _minutes(ended: Ended, seeds: int) -> str:
+    """What so many seeds take, as a clause; empty where it is not known."""
+    each = ended.seed_seconds
+    return f", about {wording.duration(each * seeds)}" if each else ""
 
 
 def _judge(ended: Ended) -> NextStep | None:
     """Nothing was judged: fresh seeds."""
     if not ended.trained or ended.words != {SCREENED}:
         return None
-    command = _seeded(ended, max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS)
+    count = max(len(ended.seeds) + 3, ENOUGH_SEEDS) if ended.seeds else ENOUGH_SEEDS
+    command = _allowed(ended, count) if ended.looks_often and ended.seeds else _seeded(ended, count)
     return NextStep("Add fresh seeds; the runs already done are kept:", str(ended.here(command)))
 
 
@@ -180,8 +207,7 @@ def _gain_nothing(ended: Ended) -> NextStep | None:
     if not judged:
         return None
     if len(ended.seeds) < ENOUGH_SEEDS:
-        command = ended.here(_seeded(ended, len(ended.seeds) + 3))
-        return NextStep("Add fresh seeds; the runs already done are kept:", str(command))
+        return NextStep("Ask again with more seeds:", str(ended.elsewhere(_deciding(ended, ENOUGH_SEEDS), "decided")))
     return NextStep("Train longer, so that the reference learns something:", str(_longer(ended)))
 
 

@@ -58,6 +58,7 @@ def render_page(
         tone=sections.tone(arms, chosen),
         reference=view.reference_label(document),
         tiles=sections.tiles(chosen),
+        decided=sections.decided(document),
         remarks=sections.remarks(arms),
         gain=sections.gain(document),
         setup=sections.setup(document),

@@ -79,17 +79,18 @@ def setup(document: Document) -> list[tuple[str, str]]:
     study, cell, training = results["study"], results["cell"], results["training"]
     fresh = ", ".join(str(seed) for seed in study["fresh_seeds"]) or "none"
     batches = alternatives([str(batch) for batch in sorted({arm["batch"] for arm in arms(document)})])
+    passes = training["steps"] * training["batch"] / max(cell["train"], 1)
     schedule = f"{training['steps']} steps of batch {batches}, {training['schedule']} learning rate"
     measured = ", ".join(str(step) for step in training["eval_steps"])
     test = f"{wording.count(cell['test_targets'])} target tokens"
     return [
         ("Model", f"{cell['model']} ({cell['base_fingerprint']})"),
         ("Data", f"{cell['data']} ({cell['data_fingerprint']})"),
-        ("Examples", f"{cell['train']} train, {cell['selection']} selection, {cell['test']} test ({test})"),
         (
-            "Study",
-            f"{study['preset']} at scale {study['scale']}, margin {wording.percent(study['margin'])} of the gain",
+            "Examples",
+            f"{cell['train']} train ({passes:.2g} passes), {cell['selection']} selection, {cell['test']} test ({test})",
         ),
+        ("Study", f"{study['preset']} at scale {study['scale']}, margin {_margin(document)}"),
         ("Seeds", f"{study['seed']} for the search; {fresh} for the verdict"),
         ("Training", f"{schedule}, {training['optimizer']}, clip {training['clip']}, {training['dtype']}"),
         ("Measured at steps", measured),
@@ -97,6 +98,23 @@ def setup(document: Document) -> list[tuple[str, str]]:
         ("Runs", f"{document['cost']['runs']} in {wording.duration(document['cost']['study_seconds'])}"),
         ("Command", provenance["command"]),
     ]
+
+
+def _margin(document: Document) -> str:
+    study = document["results"]["study"]
+    of_gain = f"{wording.percent(study['margin'])} of the gain"
+    if (loss := study.get("margin_loss")) is None:
+        return of_gain
+    return (
+        f"{of_gain}, and {wording.percent(loss)} of the reference's loss plus {study.get('margin_floor', 0.0):g} nats"
+    )
+
+
+def decided(document: Document) -> list[str]:
+    """How the verdict came about: what to use meanwhile if there is none, the margin in nats, the looks."""
+    results = document["results"]
+    guess, allowed, looks = results["verdict"].get("guess"), results.get("allowed"), results.get("looks")
+    return [found["sentence"] for found in (guess, allowed, looks) if found]
 
 
 def versions(document: Document) -> list[tuple[str, str]]:

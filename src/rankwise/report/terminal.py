@@ -10,7 +10,7 @@ from rankwise.report.aligned import aligned
 from rankwise.report.clean import clean
 from rankwise.report.columns import Line, lines, of_terminal
 from rankwise.report.next_step import next_step
-from rankwise.report.sections import cost_sentence
+from rankwise.report.sections import cost_sentence, decided
 from rankwise.report.view import ArmView, Document
 from rankwise.stats.verdict_words import REFERENCE, SCREENED
 
@@ -49,6 +49,8 @@ def render_study(document: Document, console: Console, *, page: Path | None = No
             say(cost)
     else:
         say(f"No recommendation: {_clause(results['verdict']['reason'])}.")
+    for text in decided(document):
+        say(text)
     say("")
     surveyed = survey.rows(document)
     if surveyed:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rankwise.report import wording
-from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, REFERENCE, SCREENED, UNDECIDED, ArmWord
+from rankwise.stats.verdict_words import (
+    BEATS,
+    FALLS_SHORT,
+    KEEPS,
+    MATCHES,
+    NO_VERDICT,
+    REFERENCE,
+    SCREENED,
+    UNDECIDED,
+    ArmWord,
+)
 from rankwise.studies.results.schema import Arm as Arm  # readers take arms and documents from here
 from rankwise.studies.results.schema import ArmCost, Fresh, Run, StudyDocument, Trend
 
@@ -31,6 +41,8 @@ class Badge:
 
 LOOKS: dict[ArmWord, tuple[str, str]] = {
     MATCHES: ("✓", "good"),
+    BEATS: ("✓", "good"),
+    KEEPS: ("✓", "good"),
     FALLS_SHORT: ("✗", "bad"),
     UNDECIDED: ("?", "unsure"),
     NO_VERDICT: ("–", "quiet"),

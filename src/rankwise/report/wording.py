@@ -6,12 +6,24 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, REFERENCE, SCREENED, UNDECIDED, ArmWord
+from rankwise.stats.verdict_words import (
+    BEATS,
+    FALLS_SHORT,
+    KEEPS,
+    MATCHES,
+    NO_VERDICT,
+    REFERENCE,
+    SCREENED,
+    UNDECIDED,
+    ArmWord,
+)
 
 MISSING = "–"
 # What people read for a verdict's word, on badges and in tables. Sentences are the verdict's own (stats/verdict.py).
 VERDICTS: dict[ArmWord, str] = {
-    MATCHES: "matches or beats",
+    MATCHES: "matches",
+    BEATS: "beats",
+    KEEPS: "matches or beats",
     FALLS_SHORT: "falls short",
     UNDECIDED: "undecided",
     NO_VERDICT: "no verdict",

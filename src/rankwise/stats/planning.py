@@ -63,20 +63,21 @@ def together(several: Sequence[Needs]) -> Needs:
     return Needs(_most([n.more_seeds for n in several]), _most([n.more_examples for n in several]))
 
 
-def conditional_power(now: Estimate, more_seeds: int, tail: float) -> tuple[float, float]:
+def predictive_power(now: Estimate, more_seeds: int, tail: float) -> tuple[float, float]:
     """Chances that the contrast is found below, and above, 0 at one look after ``more_seeds``, from where it stands.
 
-    The contrast is taken to be what is estimated now, increments to be normal and independent (Jennison and Turnbull
-    2000, chapter 10).
+    Increments are taken to be normal and independent, and nothing is known of the contrast but its estimate: a flat
+    prior (Spiegelhalter, Freedman and Blackburn 1986; Jennison and Turnbull 2000, chapter 10). Conditional power, which
+    takes the estimate for the truth, gives up after three seeds where it should not.
     """
     se_now, _ = _planned(now, 0, 0, now.for_these_seeds)
     se, df = _planned(now, more_seeds, 0, fixed=False)
     bound = float(stdtrit(df, 1 - tail))
     if se == 0:
         return float(now.estimate < 0), float(now.estimate > 0)
-    z = float(now.estimate) / se
-    left = np.sqrt(max(1 - (se / se_now) ** 2, 1e-9)) if se_now else 1.0
-    return float(ndtr((-bound - z) / left)), float(ndtr((z - bound) / left))
+    left = np.sqrt(max(se_now**2 - se**2, 1e-9 * se**2))
+    here, far = float(now.estimate), bound * se
+    return float(ndtr((-far - here) / left)), float(ndtr((here - far) / left))
 
 
 def _constant(level: float) -> Level:

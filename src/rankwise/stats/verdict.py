@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from rankwise.stats.contrast import Interval, gain, recovery, regret
+from rankwise.stats.contrast import Interval, clearly_positive, gain, recovery, regret
 from rankwise.stats.crossed import Estimate
 from rankwise.stats.looks import ONCE, Look
 from rankwise.stats.margin import Margin
 from rankwise.stats.multiplicity import Claims, claims
-from rankwise.stats.planning import Needs, conditional_power, needs, together
+from rankwise.stats.planning import Needs, needs, predictive_power, together
 from rankwise.stats.scores import Scores
-from rankwise.stats.verdict_words import BEATS, FALLS_SHORT, KEEPS, MATCHES, NO_VERDICT, UNDECIDED, Judged, Word
+from rankwise.stats.verdict_words import BEATS, CLAIMS, FALLS_SHORT, KEEPS, MATCHES, NO_VERDICT, UNDECIDED, Word
 
 AT_EDGE = "its best learning rate is at the edge of its grid, so it may be trained worse than it could be"
 ERROR = 0.025  # of each kind of claim, over all arms and all looks: one-sided, the ends of a 95 % interval
@@ -97,7 +97,7 @@ def judge_all(
     at_edge: Collection[str] = (),
     ladders: Sequence[Sequence[str]] = (),
     look: Look = ONCE,
-    earlier: Mapping[str, Judged] | None = None,
+    earlier: Mapping[str, Word] | None = None,
 ) -> dict[str, Verdict]:
     """Judge several arms against one reference, keeping each kind of wrong claim at 2.5 % over all arms together.
 
@@ -109,7 +109,8 @@ def judge_all(
     corrected by Holm. ``at_edge``: arms whose own best rate lies at the edge of its grid; they get no verdict, but are
     counted, so that the words of the others do not depend on it. ``look``: of a sequential design, if it is one: every
     level stands for the level of this look (Maurer and Bretz 2013: graphs over group-sequential tests). ``earlier``:
-    claims of earlier looks, of arms that are not in ``arms`` any more; they hold, and what they passed on is passed on.
+    words of earlier looks. Claims hold, and what they passed on is passed on; of an arm that is not in ``arms`` any
+    more, nothing else can be claimed.
     ``margin``: a number is a share of the gain alone. Raises UsageError for unknown names, margins out of range or
     scores on other examples.
     """
@@ -122,26 +123,25 @@ def judge_all(
     downward = [tuple(n for n in ladder if n in arms or n in earlier) for ladder in ladders]
     upward = [tuple(reversed(ladder)) for ladder in downward]
 
-    def settled(*words: Word) -> dict[str, float]:
-        return {name: 0.0 if word in words else 1.0 for name, word in earlier.items()}
+    def held(*words: Word) -> dict[str, float]:
+        settled = {n: word for n, word in earlier.items() if n not in arms or word in CLAIMS}
+        return {name: 0.0 if word in words else 1.0 for name, word in settled.items()}
 
     match = claims(
-        {n: max(float(c.p_below()) for c in found) for n, found in contrasts.items()} | settled(MATCHES, BEATS, KEEPS),
+        {n: max(float(c.p_below()) for c in found) for n, found in contrasts.items()} | held(MATCHES, BEATS, KEEPS),
         ERROR,
         downward,
         level=look.level,
     )
     short = claims(
-        {n: min(float(c.p_above()) for c in found) for n, found in contrasts.items()} | settled(FALLS_SHORT),
+        {n: min(float(c.p_above()) for c in found) for n, found in contrasts.items()} | held(FALLS_SHORT),
         ERROR,
         upward,
         level=lambda error: look.level(error / parts),
     )
-    beat = claims(
-        {n: float(r.p_below()) for n, r in regrets.items()} | settled(BEATS), ERROR, downward, level=look.level
-    )
+    beat = claims({n: float(r.p_below()) for n, r in regrets.items()} | held(BEATS), ERROR, downward, level=look.level)
     bought = gain(reference, base, seed_bound=guard)
-    trained = summary(bought, shown).low > 0
+    trained = clearly_positive(bought)
     out: dict[str, Verdict] = {}
     for name, arm in arms.items():
         found = contrasts[name]
@@ -192,8 +192,8 @@ def chance_to_decide(
     """
     found = margin.contrasts(arm, reference, base, seed_bound=look.seed_bound)
     more = last.seeds - look.seeds
-    below = min(conditional_power(c, more, last.level(error))[0] for c in found)
-    above = max(conditional_power(c, more, last.level(error / len(found)))[1] for c in found)
+    below = min(predictive_power(c, more, last.level(error))[0] for c in found)
+    above = max(predictive_power(c, more, last.level(error / len(found)))[1] for c in found)
     return max(below, above)
 
 

@@ -18,8 +18,8 @@ SCREENED: Final = "screened"  # no fresh seeds, so not judged
 REFERENCE: Final = "reference"  # what the others are judged against
 
 MATCHING: Final = (MATCHES, BEATS, KEEPS)  # may be recommended
+CLAIMS: Final = (*MATCHING, FALLS_SHORT)  # nothing takes them back
 
-Judged = Literal["matches", "beats", "matches or beats", "falls short"]  # a claim, which nothing takes back
 Word = Literal["matches", "beats", "matches or beats", "falls short", "undecided", "no verdict"]  # of an arm judged
 ArmWord = Literal[  # of any arm
     "matches",

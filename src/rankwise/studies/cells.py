@@ -37,12 +37,14 @@ class Cell:
         return "--".join(parts)
 
     def study(self, config: StudyConfig, cells: int = 1) -> StudyConfig:
-        """Return the study of this cell, one of ``cells`` that share a budget evenly."""
+        """Return the study of this cell, one of ``cells`` that share a budget and a limit of time evenly."""
         arms = tuple(arm for arm in config.arms if arm is config.reference_arm or arm.name not in self.without)
         rates = {arm.name: config.learning_rates[arm.name] for arm in arms}
         columns = None if cells > 1 and is_generated(self.data) else config.columns
         own = {"model": self.model, "data": self.data, "columns": columns, "arms": arms, "learning_rates": rates}
-        budget = {"budget": Budget(seconds=config.budget.seconds / cells)} if config.budget else {}
+        budget: dict[str, Any] = {"budget": Budget(seconds=config.budget.seconds / cells)} if config.budget else {}
+        if config.limit_seconds is not None:
+            budget["limit_seconds"] = config.limit_seconds / cells
         return config.model_copy(update={**own, **budget})
 
 

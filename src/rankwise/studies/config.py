@@ -20,6 +20,9 @@ from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
 from rankwise.errors import unknown
 from rankwise.methods import build
+from rankwise.stats.crossed import FEWEST_SEEDS
+from rankwise.stats.looks import HORIZON
+from rankwise.stats.margin import Margin
 from rankwise.studies.settings import refusal
 
 # As the option spells it, or as a mapping; kept as a mapping.
@@ -32,7 +35,7 @@ CheapestBy = Literal["flops", "memory", "time", "params", "bytes"]
 GROWABLE = frozenset(
     {"arms", "learning_rates", "learning_rates.*", "fresh_seeds"}
     # These change no run, only how many are judged, and what is recommended and known about the runs there are.
-    | {"finalists", "cheapest_by", "measure"}
+    | {"finalists", "cheapest_by", "measure", "at_least", "limit_seconds"}
 )
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
@@ -45,6 +48,7 @@ ARMS = 200
 RATES = 100  # of one arm's grid
 SEEDS = 1_000
 RUNS = 10_000  # of what is crossed with what
+EXPECTED_SEEDS = 5  # fresh seeds that a study with looks is reckoned to take
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Amount = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
@@ -90,6 +94,11 @@ class Arm(Strict):
         """A placement may be a list of module names; it is kept as the text that means the same."""
         named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
         return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
+
+    @property
+    def is_rung(self) -> bool:
+        """Whether it is LoRA on all linear layers: one of a ladder of ranks."""
+        return self.method == "lora" and self.options.get("placement", "all-linear") == "all-linear"
 
     def target(self) -> Adapter | Full:
         """Return the spec of what trains."""
@@ -146,6 +155,13 @@ class StudyConfig(Strict):
         fresh_seeds: seeds of the runs the verdict uses; the screening seed is never among them.
         finalists: how many arms besides the reference get fresh seeds.
         margin: share of full fine-tuning's gain an arm may lose and still match.
+        margin_loss: share of full fine-tuning's own loss that it may lie above it and still match; null: not asked.
+        margin_floor: nats per token that it may lie above it besides.
+        until: ``seeds`` looks once, after all fresh seeds; ``decided`` looks after each from the third on, and stops
+            when all is decided or going on is futile (:mod:`rankwise.stats.looks`). Fresh seeds are then those allowed.
+        horizon: fresh seeds by which a study that looks often has spent nine tenths of its error.
+        at_least: fresh seeds that are run even when all is decided before.
+        limit_seconds: of training, after which no further round of fresh seeds begins; null: no limit.
         search: ``grid`` trains every learning rate to the end, ``halving`` stops the worse ones early.
         halving: how, with search ``halving``.
         widen: new learning rates an arm may get, at most, when its best one is at the edge of the grid.
@@ -187,6 +203,12 @@ class StudyConfig(Strict):
     fresh_seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), max_length=SEEDS)
     finalists: Amount = 2
     margin: float = Field(default=0.05, gt=0, lt=1)
+    margin_loss: float | None = Field(default=None, ge=0, le=10)
+    margin_floor: float = Field(default=0.0, ge=0, le=10)
+    until: Literal["seeds", "decided"] = "seeds"
+    horizon: int = Field(default=HORIZON, ge=FEWEST_SEEDS, le=100)
+    at_least: Amount = 0
+    limit_seconds: float | None = Field(default=None, gt=0)
     search: Literal["halving", "grid"] = "grid"
     halving: Halving = Halving()
     widen: Amount = 1
@@ -228,9 +250,32 @@ class StudyConfig(Strict):
             raise ValueError(f"cheapest_by {self.cheapest_by} needs measure: true")
         if self.survey and (self.fresh_seeds or self.finalists):
             raise ValueError("a survey judges nothing; leave fresh_seeds empty and finalists 0, or name single methods")
+        if self.until == "decided" and self.fresh_seeds:
+            self._looks_can_be_taken()
         for arm in self.arms:
             arm.target()  # raises UsageError for an unknown method or an illegal option
         return self
+
+    def _looks_can_be_taken(self) -> None:
+        if self.survey or not self.finalists:
+            raise ValueError("until 'decided' needs finalists to decide on; a survey, or finalists 0, judges nothing")
+        if len(self.fresh_seeds) < FEWEST_SEEDS:
+            raise ValueError(
+                f"until 'decided' looks first after {FEWEST_SEEDS} fresh seeds; allow as many, found "
+                f"{len(self.fresh_seeds)}"
+            )
+        if self.at_least > len(self.fresh_seeds):
+            raise ValueError(f"at_least {self.at_least} is more than the {len(self.fresh_seeds)} fresh seeds allowed")
+
+    @property
+    def judged_by(self) -> Margin:
+        """What an arm may lose and still match."""
+        return Margin(self.margin, self.margin_loss, self.margin_floor)
+
+    @property
+    def expected_seeds(self) -> int:
+        """Fresh seeds to reckon with: those planned, or about as many as it takes to decide."""
+        return len(self.fresh_seeds) if self.until == "seeds" else min(len(self.fresh_seeds), EXPECTED_SEEDS)
 
     @property
     def reference_arm(self) -> Arm:

@@ -28,6 +28,7 @@ from rankwise.studies.results.rules_of_thumb import rules
 from rankwise.studies.results.schema import Asked, StudyDocument
 from rankwise.studies.results.verdicts import judge_study
 from rankwise.studies.running.conduct import Outcome, conduct
+from rankwise.studies.running.continuing import continued
 from rankwise.studies.running.runner import Runner, Trial
 from rankwise.studies.running.setup import load_cell
 
@@ -52,6 +53,7 @@ def run_study(
     with StudyLock(out):
         if unstarted(folder):
             folder.replace_config(config.to_dict())
+        config = continued(config, folder, progress)
         if folder.open_or_create(config.to_dict(), GROWABLE, default_settings()) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
@@ -91,7 +93,9 @@ def _asked(config: StudyConfig, out: Path) -> Asked:
 
 def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: StudyDocument) -> None:
     """Put the best adapter into ``best/``, with a card of how good it is, and its ``recipes/`` for other tools."""
-    name = best_arm(outcome, document["results"]["verdict"]["recommended"])
+    concluded = document["results"]["verdict"]
+    guess = concluded.get("guess")
+    name = best_arm(outcome, concluded["recommended"] or (guess["arm"] if guess else None))
     shutil.rmtree(folder.best, ignore_errors=True)
     shutil.rmtree(folder.path / "recipes", ignore_errors=True)
     if name is None:

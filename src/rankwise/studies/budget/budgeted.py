@@ -59,7 +59,7 @@ def conduct_within(runner: Runner, loading: float) -> Outcome:
     """
     config = runner.config
     assert config.budget is not None
-    runs = [run for run in runner.ledger.runs() if run.label != "base"]
+    runs = runner.ledger.trained()
     spent = loading + sum(run.seconds or 0.0 for run in runs)
     started = time.monotonic()
     timing = calibrate(config, runner, loading)
@@ -76,7 +76,7 @@ def conduct_within(runner: Runner, loading: float) -> Outcome:
     again = False
     while True:
         try:
-            outcome = conduct(runner.config, runner, pace.watch, again=again)
+            outcome = conduct(runner.config, runner, pace.watch, allows=pace.allows, again=again)
         except ReplannedError as change:
             changed: StudyConfig | None = change.config
         else:

@@ -108,7 +108,7 @@ class Pace:
         else:
 
             def cost(config: StudyConfig) -> float:
-                runs = self.timing.search(config) + len(config.fresh_seeds) * self.timing.seed(config)
+                runs = self.timing.search(config) + config.expected_seeds * self.timing.seed(config)
                 return max(runs - done, 0.0) * slowness + self.timing.tail(config)
 
         if cost(self.config) > self.left:
@@ -122,9 +122,18 @@ class Pace:
                     f"has {words(max(self.left, 0.0))} left"
                 )
 
+    def allows(self, trials: Sequence[Trial]) -> bool:
+        """Return whether a further round of fresh seeds, and what comes after the last run, fit into the budget."""
+        pending = [trial for trial in trials if self.runner.known(trial) is None]
+        _, slowness = self._progress()
+        runs = sum(self._seconds(trial) for trial in pending) * slowness
+        return not pending or runs + self.timing.tail(self.config) <= self.left
+
     def more(self) -> StudyConfig | None:
         """Return the study with what the time left allows on top, once its runs are done; None when it is used up."""
         assert self.config.budget is not None
+        if self.config.until == "decided":
+            return None
         _, slowness = self._progress()
         seed = self.timing.seed(self.config) * slowness
         left = USE * self.seconds - (self.seconds - self.left) - self.timing.tail(self.config)
@@ -145,7 +154,7 @@ class Pace:
         """Return the estimated seconds of what is done, and how many times longer it really took."""
         names = {arm.name: arm for arm in self.config.arms}
         foreseen = real = 0.0
-        for run in self.runner.ledger.runs():
+        for run in self.runner.ledger.trained():
             arm = names.get(run.label.partition(" ")[0])
             if arm is not None and run.result is not None and run.seconds:
                 steps = min(len(run.result["losses"]), self.config.steps)

@@ -102,5 +102,5 @@ def forecast(config: StudyConfig, progress: Progress) -> Forecast:
     other = next((spec for spec in reversed(specs) if not isinstance(spec.target, Full)), full)
     own, selected, tested = operations(other)
     counted = Timing(operations(full)[0], own, selected, tested, load=0.0)
-    flops = counted.search(config) + len(config.fresh_seeds) * counted.seed(config)
+    flops = counted.search(config) + config.expected_seeds * counted.seed(config)
     return Forecast(describe(packs), timing, loading + timing.study(config), flops, budget)

@@ -6,7 +6,8 @@ The order, each step only while the estimate is too long:
 3. finalists beyond one;
 4. learning rates of an adapter beyond three, those furthest from the middle first;
 5. the fitted optimum;
-6. the third fresh seed: the verdict then holds for two seeds, and says so;
+6. the third fresh seed: the verdict then holds for two seeds, and says so (not where seeds are added until all is
+   decided: then the clock says when the last round of seeds begins, and points 1 and 6 do not apply);
 7. adapter arms down to two: those that are not LoRA on all linear layers, the last one first, then the lowest rank;
 8. steps, by halves, down to half of those asked for;
 9. the second adapter arm; then steps again, down to a quarter.
@@ -33,8 +34,11 @@ START = 3.0  # seconds for a fresh Python to import torch
 Cost = Callable[[StudyConfig], float]
 
 
-def parse_budget(text: str) -> float:
+def parse_budget(text: str, needs: str = "--budget needs a time") -> float:
     """Return seconds of ``20m``, ``2h``, ``90s`` or ``1h30m``.
+
+    Args:
+        needs: how a refusal begins.
 
     Raises:
         UsageError: anything else, or nothing at all.
@@ -43,7 +47,7 @@ def parse_budget(text: str) -> float:
     found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip().lower())
     seconds = sum(float(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
     if seconds <= 0:
-        raise UsageError(f"--budget needs a time such as 20m, 2h, 90s or 1h30m, found {text[:80]!r}.")
+        raise UsageError(f"{needs} such as 20m, 2h, 90s or 1h30m, found {text[:80]!r}.")
     return seconds
 
 
@@ -112,7 +116,7 @@ class Timing:
 
     def study(self, config: StudyConfig) -> float:
         """Return seconds of everything after loading."""
-        return self.search(config) + len(config.fresh_seeds) * self.seed(config) + self.tail(config)
+        return self.search(config) + config.expected_seeds * self.seed(config) + self.tail(config)
 
 
 def plan(config: StudyConfig, seconds: float, cost: Cost) -> StudyConfig:
@@ -135,7 +139,7 @@ def plan(config: StudyConfig, seconds: float, cost: Cost) -> StudyConfig:
     if cost(planned) > USE * seconds:
         what = f"{planned.reference_words} and {planned.arms[-1].label} at {planned.steps} steps"
         raise UsageError(
-            f"--budget is too short: the smallest study with a verdict here ({what}, {len(planned.fresh_seeds)} fresh "
+            f"--budget is too short: the smallest study with a verdict here ({what}, {planned.expected_seeds} fresh "
             f"seeds) takes about {words(cost(planned) / USE)}; allow that, or give a smaller model, batch or --steps."
         )
     return planned
@@ -152,7 +156,7 @@ def replan(config: StudyConfig, seconds: float, cost: Cost) -> StudyConfig:
 
 def more_seeds(config: StudyConfig, seconds: float, seed: float, most: int = MOST_SEEDS) -> StudyConfig | None:
     """Return the study with as many further fresh seeds as fit in ``seconds`` at ``seed`` seconds each, or None."""
-    if not config.fresh_seeds or not config.finalists:
+    if not config.fresh_seeds or not config.finalists or config.until == "decided":
         return None
     count = min(int(seconds // seed) if seed > 0 else 0, most - len(config.fresh_seeds))
     if count < 1:
@@ -209,12 +213,12 @@ Cut = Callable[[StudyConfig, StudyConfig], StudyConfig | None]  # (as asked, as 
 
 def _three_seeds(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
     seeds = now.fresh_seeds
-    return changed(now, fresh_seeds=seeds[:-1]) if len(seeds) > SEEDS else None
+    return changed(now, fresh_seeds=seeds[:-1]) if len(seeds) > SEEDS and now.until == "seeds" else None
 
 
 def _two_seeds(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
     seeds = now.fresh_seeds
-    return changed(now, fresh_seeds=seeds[:-1]) if len(seeds) > FEWEST_SEEDS else None
+    return changed(now, fresh_seeds=seeds[:-1]) if len(seeds) > FEWEST_SEEDS and now.until == "seeds" else None
 
 
 def _stop_arms(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
@@ -242,17 +246,12 @@ def _no_refinement(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
     return changed(now, refine=None) if now.refine is not None else None
 
 
-def is_rung(arm: Arm) -> bool:
-    """Whether an arm is LoRA on all linear layers: one of a ladder of ranks."""
-    return arm.method == "lora" and arm.options.get("placement", "all-linear") == "all-linear"
-
-
 def _fewer_arms(least: int) -> Cut:
     def cut(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
         if len(now.arms) - 1 <= least:
             return None
-        ladder = [arm for arm in now.arms[1:] if is_rung(arm)]
-        others = [arm for arm in now.arms[1:] if not is_rung(arm)]
+        ladder = [arm for arm in now.arms[1:] if arm.is_rung]
+        others = [arm for arm in now.arms[1:] if not arm.is_rung]
         gone = others[-1] if others else min(ladder, key=lambda arm: int(arm.options.get("rank", 0)))
         arms = [arm for arm in now.arms if arm is not gone]
         rates = {arm.name: now.learning_rates[arm.name] for arm in arms}

@@ -55,7 +55,7 @@ def design(scale: str) -> dict[str, Any]:
     """Grids trained to the end at every scale; the quick study short, on one seed, and without full fine-tuning."""
     if scale != "quick":
         return {"search": "grid"}
-    screening = {"fresh_seeds": (), "finalists": 0, "measure": False, "refine": None}
+    screening = {"schedule": "constant", "fresh_seeds": (), "finalists": 0, "measure": False, "refine": None}
     return {"search": "grid", "steps": 8, "eval_every": 2, "reference": "best-rank", **screening}
 
 

@@ -176,6 +176,8 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
     values = merged(merged(SCALES[scale], {**designed, **kind}), changes)
     if values.get("cheapest_by") in MEASURED and "measure" not in changes:
         values["measure"] = True  # asked for, so measured, at scales that leave it out too
+    if "fresh_seeds" in changes and "until" not in changes:  # so many, and one look
+        values["until"] = "seeds"
     if "fresh_seeds" not in changes and values["seed"] in values["fresh_seeds"]:  # as with --seed: those after it
         values["fresh_seeds"] = tuple(values["seed"] + 1 + number for number in range(len(values["fresh_seeds"])))
     arms: Any = values.pop("arms", None)

@@ -26,6 +26,7 @@ SMOKE_RANK = 4
 SETTINGS: dict[str, Any] = {
     "steps": 8,
     "eval_every": 4,
+    "schedule": "constant",  # losses along the way are compared, not ends
     "search": "grid",
     "widen": 0,
     "refine": None,

@@ -46,7 +46,14 @@ def design(scale: str) -> dict[str, Any]:
     """The quick study is short, on one seed, and stops the worse rates early."""
     if scale != "quick":
         return {}
-    screening = {"fresh_seeds": (), "finalists": 0, "measure": False, "refine": None, "widen": 0}
+    screening = {
+        "schedule": "constant",
+        "fresh_seeds": (),
+        "finalists": 0,
+        "measure": False,
+        "refine": None,
+        "widen": 0,
+    }
     return {"steps": 8, "eval_every": 2, "sizes": {"train": 160, "selection": 24, "test": 96}, **screening}
 
 

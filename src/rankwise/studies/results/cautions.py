@@ -34,7 +34,7 @@ def traps(config: StudyConfig, outcome: Outcome) -> list[str]:
     if any(run.best_step == config.steps and _still_falling(run.curve) for run in reference.values()):
         found.append(
             f"{config.reference_arm.label} was still improving at step {config.steps}: a longer study may rank arms "
-            "differently."
+            f"differently (--steps {2 * config.steps}, in another --out)."
         )
     batches = {arm.batch or config.batch for arm in config.arms}
     if len(batches) > 1:

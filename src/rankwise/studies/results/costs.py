@@ -30,14 +30,26 @@ def costs(
         keys = [runner.key(Trial(arm.arm, lr, config.seed, fresh=False)) for lr in arm.screening]
         found = [run for run in map(ledger.get, keys) if run is not None]
         arms[name]["search_seconds"] = sum(run.seconds or 0.0 for run in found)
-    runs = [run for run in ledger.runs() if run.label != "base" and run.result is not None]
+    runs = [run for run in ledger.trained() if run.result is not None]
     spent = sum(run.seconds or 0.0 for run in runs)
     return {
         "arms": arms,
         "study_seconds": max(seconds, spent),
         "training_seconds": spent,
+        "seed_seconds": _seed_seconds(ledger, runner, config, outcome),
         "runs": len(runs),
     }, faults
+
+
+def _seed_seconds(ledger: Ledger, runner: Runner, config: StudyConfig, outcome: Outcome) -> float:
+    """What a fresh seed takes: the mean run of the reference and of every arm with fresh runs."""
+    total = 0.0
+    for name in (config.reference_arm.name, *outcome.finalists):
+        arm = outcome.arms[name]
+        trials = [Trial(arm.arm, arm.best_lr, seed, fresh=True) for seed in arm.fresh if arm.best_lr is not None]
+        rows = [row for row in (ledger.get(runner.key(trial)) for trial in trials) if row is not None]
+        total += sum(row.seconds or 0.0 for row in rows) / max(len(rows), 1)
+    return total
 
 
 def _measured(

@@ -10,7 +10,7 @@ from rankwise.engine import RunResult
 from rankwise.methods import card
 from rankwise.models import Base
 from rankwise.stats.contrast import Interval
-from rankwise.stats.verdict import Verdict
+from rankwise.stats.verdict import ERROR, Verdict
 from rankwise.stats.verdict_words import NO_VERDICT, REFERENCE, SCREENED, ArmWord
 from rankwise.studies.budget.plan import budget_changes
 from rankwise.studies.config import Arm, StudyConfig
@@ -19,12 +19,13 @@ from rankwise.studies.presets.survey import survey
 from rankwise.studies.results import schema
 from rankwise.studies.results.cautions import traps
 from rankwise.studies.results.event_history import dynamics
+from rankwise.studies.results.looks import allowed, looks
 from rankwise.studies.results.recommend import recommend
 from rankwise.studies.results.verdicts import Judgement, finished
 from rankwise.studies.running.conduct import ArmOutcome, Outcome
 from rankwise.studies.running.outcome import Search
 
-SCHEMA = 1
+SCHEMA = 2  # 1: no margin of the loss, one look, and the word "matches or beats"
 
 
 def results(
@@ -45,8 +46,11 @@ def results(
             "scale": config.scale,
             "question": question(config.preset),
             "margin": config.margin,
+            "margin_loss": config.margin_loss,
+            "margin_floor": config.margin_floor,
             "seed": config.seed,
-            "fresh_seeds": list(config.fresh_seeds),
+            "fresh_seeds": _seeds_run(config, outcome),
+            "until": config.until,
             "budget": {"seconds": config.budget.seconds, "changes": budget_changes(config)} if config.budget else None,
         },
         "cell": {
@@ -73,6 +77,8 @@ def results(
         "arms": arms,
         "search": _search(config, outcome.search),
         "verdict": recommend(config, outcome, judgement, costs),
+        "allowed": allowed(config, outcome, sum(e.targets for e in splits.test)),
+        "looks": looks(config, outcome),
         "traps": traps(config, outcome),
         "faults": faults,
         "citations": _citations(config),
@@ -80,6 +86,14 @@ def results(
     if surveyed := survey(config, outcome):
         found["survey"] = surveyed
     return found
+
+
+def _seeds_run(config: StudyConfig, outcome: Outcome) -> list[int]:
+    """Return the fresh seeds that the reference was given: of those allowed, as many as it took."""
+    given = outcome.arms[config.reference_arm.name].fresh
+    return (
+        [seed for seed in config.fresh_seeds if seed in given] if config.until == "decided" else [*config.fresh_seeds]
+    )
 
 
 def _arm(outcome: ArmOutcome, judgement: Judgement, study: Outcome, config: StudyConfig) -> schema.Arm:
@@ -208,6 +222,10 @@ def _verdict(arm: Arm, verdict: Verdict | None, study: Outcome, config: StudyCon
         "word": verdict.word,
         "sentence": verdict.sentence(arm.label, config.reference_words),
         "contrast": contrast,
+        "close": _interval(verdict.close),
+        "chance": verdict.chance,
+        "seeds": verdict.look.seeds,
+        "level": verdict.look.level(ERROR),
         "needs": str(verdict.needs) if verdict.needs else None,
     }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from rankwise.stats.verdict_words import FALLS_SHORT, MATCHES, NO_VERDICT, UNDECIDED
+from rankwise.stats.verdict_words import FALLS_SHORT, MATCHING, NO_VERDICT, UNDECIDED
 from rankwise.studies.config import CheapestBy, StudyConfig
 from rankwise.studies.presets.survey import survey
-from rankwise.studies.results.schema import ArmCost, Conclusion
+from rankwise.studies.results.schema import ArmCost, Conclusion, Guess
 from rankwise.studies.results.verdicts import Judgement
 from rankwise.studies.running.conduct import Outcome
 
@@ -26,6 +26,9 @@ _MEASURED: dict[CheapestBy, Literal["peak_memory_bytes", "seconds_per_step", "ad
 }
 
 
+_NOTE = "That is a guess under flat priors, one less the p-value of the claim, and no verdict."
+
+
 def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, ArmCost]) -> Conclusion:
     """Return headline, recommended arm (or None), reason and the cost it was chosen by.
 
@@ -34,7 +37,25 @@ def recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, costs
     Args:
         costs: the ``arms`` of the cost document, for what was measured.
     """
-    return {**_recommend(config, outcome, judgement, costs), "cheapest_by": config.cheapest_by}
+    found = _recommend(config, outcome, judgement, costs)
+    guess = None if found["recommended"] else _guess(config, judgement)
+    return {**found, "cheapest_by": config.cheapest_by, "guess": guess}
+
+
+def _guess(config: StudyConfig, judgement: Judgement) -> Guess | None:
+    """Return the undecided arm that is likeliest to match, to be used meanwhile; None when no arm is undecided."""
+    chances = {n: v.chance for n, v in judgement.verdicts.items() if v.word == UNDECIDED and v.chance is not None}
+    if not chances:
+        return None
+    name = max(chances, key=lambda arm: (chances[arm], arm))
+    percent = 100 * chances[name]
+    said = f"{percent:.0f} %" if 1 <= percent < 99.5 else "under 1 %" if percent < 1 else "over 99 %"
+    label, reference = config.arm(name).label, config.reference_words
+    if percent < 50:
+        other = f"Meanwhile {reference} is the safer choice: {label}, the likeliest arm, matches it"
+        return {"arm": name, "chance": chances[name], "sentence": f"{other} with a probability of {said} only. {_NOTE}"}
+    sentence = f"Meanwhile use {label}: it matches {reference} with a probability of {said}. {_NOTE}"
+    return {"arm": name, "chance": chances[name], "sentence": sentence}
 
 
 def _recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, costs: Mapping[str, ArmCost]) -> Conclusion:
@@ -48,7 +69,7 @@ def _recommend(config: StudyConfig, outcome: Outcome, judgement: Judgement, cost
         reason = f"every learning rate of {reference} diverged or failed; lower its grid"
         return {"headline": f"No verdict: {reference} never finished.", "recommended": None, "reason": reason}
     verdicts = judgement.verdicts
-    matching = [name for name, verdict in verdicts.items() if verdict.word == MATCHES]
+    matching = [name for name, verdict in verdicts.items() if verdict.word in MATCHING]
     if matching:
         chosen, reason = _cheapest(matching, config.cheapest_by, outcome, costs)
         sentence = verdicts[chosen].sentence(config.arm(chosen).label, reference)

@@ -23,6 +23,7 @@ _NEEDS = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
+    "literal_error": "is no word that this rankwise knows",
 }
 
 

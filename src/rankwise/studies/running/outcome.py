@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
 
 from rankwise.engine import RunResult, Score
+from rankwise.stats.scores import Scores
+from rankwise.stats.verdict import Verdict
+from rankwise.stats.verdict_words import Word
 from rankwise.studies.config import Arm
 from rankwise.studies.search.halving import Rung, Stop, score_at
 from rankwise.studies.search.rates import Fit, best_rate, edge, fit_rate
@@ -70,6 +77,19 @@ class ArmOutcome:
         return [run for run in self.screening.values() if run is not None and run.status != "diverged"]
 
 
+def finished(outcome: ArmOutcome) -> dict[int, RunResult]:
+    """Return the fresh runs that ended well, by seed."""
+    return {seed: r for seed, r in outcome.fresh.items() if r is not None and r.status == "done" and r.test}
+
+
+def arm_scores(outcome: ArmOutcome, tokens: tuple[int, ...], seeds: Collection[int] | None = None) -> Scores | None:
+    """Return the test scores of an arm's finished fresh runs (of ``seeds`` alone, if given); None without any."""
+    runs = {seed: run for seed, run in finished(outcome).items() if seeds is None or seed in seeds}
+    if not runs:
+        return None
+    return Scores(np.array([r.test.nll for r in runs.values() if r.test]), np.array(tokens), tuple(runs))
+
+
 @dataclass(frozen=True)
 class Search:
     """How learning rates were searched, and its price in training examples.
@@ -85,6 +105,45 @@ class Search:
     full_grid: int
 
 
+End = Literal["decided", "futile", "limit", "time"]  # why no further seed was run
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One look at a family of arms.
+
+    Attributes:
+        family: its number, from 1. Arms that were added after a look are a family of their own.
+        seeds: fresh seeds it rests on.
+        level: one-sided level of a single claim at this look.
+        spent: share of all trials in which a claim of one kind may be wrong, up to and with this look.
+        words: by arm.
+    """
+
+    family: int
+    seeds: int
+    level: float
+    spent: float
+    words: dict[str, Word]
+
+
+@dataclass
+class Decisions:
+    """What the looks at the fresh runs said.
+
+    Attributes:
+        verdicts: by arm, of the look that decided it, else of its last one.
+        taken: in order.
+        ended: why no further seed was run; None where one look was planned.
+        families: the arms that share one error.
+    """
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    taken: list[Taken] = field(default_factory=list)
+    ended: End | None = None
+    families: list[tuple[str, ...]] = field(default_factory=list)
+
+
 @dataclass
 class Outcome:
     """Everything a study measured."""
@@ -94,3 +153,4 @@ class Outcome:
     arms: dict[str, ArmOutcome]
     finalists: list[str]
     search: Search
+    decisions: Decisions = field(default_factory=Decisions)

@@ -122,6 +122,10 @@ class Runner:
 
         return tuple(self.remember({"base": True, **self.asked}, answered)["right"])
 
+    def note_look(self, identity: dict[str, Any], said: dict[str, Any]) -> None:
+        """Record a look at the results; one that is recorded stays as it is."""
+        self.executor.remember("look", identity, self.splits.fingerprint, lambda: said)
+
     def remember(self, identity: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what ``make()`` says of the untouched model, from the ledger when it was made before."""
         return self.executor.remember("base", identity, self.splits.fingerprint, make)

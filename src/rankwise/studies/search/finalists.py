@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rankwise.stats.margin import Margin
+
 
 @dataclass(frozen=True)
 class Screened:
@@ -28,7 +30,7 @@ def choose_finalists(
     arms: Sequence[Screened],
     reference_nll: float,
     base_nll: float,
-    margin: float,
+    margin: Margin,
     count: int,
     by: str = "flops",
 ) -> list[str]:
@@ -39,7 +41,7 @@ def choose_finalists(
     if count == 0 or not arms:
         return []
     by_score = sorted(arms, key=lambda a: (a.nll, a.price(by)))
-    limit = (1 - margin) * reference_nll + margin * base_nll
+    limit = reference_nll + margin.nats(reference_nll, base_nll)
     cheap = sorted((a for a in arms if a.nll <= limit), key=lambda a: a.price(by))
     ordered = [by_score[0], *cheap, *by_score[1:]]
     return list(dict.fromkeys(a.name for a in ordered))[:count]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rankwise.engine import RunResult
+from rankwise.stats.margin import Margin
 from rankwise.studies.search.finalists import Screened, choose_finalists
 from rankwise.studies.search.rates import Scores
 
@@ -77,7 +78,7 @@ def keep_arms(
     reference: float | None,
     start: float,
     *,
-    margin: float,
+    margin: Margin,
     eta: float,
     finalists: int,
     first: bool,

@@ -155,7 +155,7 @@ class Screening:
             trainable,
             lowest[reference.name],
             self.start,
-            margin=config.margin,
+            margin=config.judged_by,
             eta=config.halving.eta,
             finalists=config.finalists,
             first=first,

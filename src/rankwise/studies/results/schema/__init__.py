@@ -59,6 +59,7 @@ from rankwise.studies.results.schema.stream import (
     TaskOf,
 )
 from rankwise.studies.results.schema.study import (
+    Allowed,
     AnswersOf,
     ArmCost,
     Budget,
@@ -66,6 +67,9 @@ from rankwise.studies.results.schema.study import (
     Citation,
     Conclusion,
     ExactMatch,
+    Guess,
+    LooksTaken,
+    LookTaken,
     Question,
     Results,
     Rule,
@@ -84,6 +88,7 @@ AnyDocument = StudyDocument | EventsDocument | StreamDocument
 
 __all__ = [
     "AllMeasures",
+    "Allowed",
     "Answers",
     "AnswersOf",
     "AnyDocument",
@@ -112,9 +117,12 @@ __all__ = [
     "Fit",
     "Fresh",
     "Growth",
+    "Guess",
     "Interval",
     "JointAP",
     "JointOf",
+    "LookTaken",
+    "LooksTaken",
     "Means",
     "Measure",
     "Measures",

@@ -54,6 +54,10 @@ class ArmVerdict(TypedDict):
     word: ArmWord  # the verdict's key
     sentence: str  # the verdict for a person
     contrast: Contrast | None  # null where nothing was tested
+    close: NotRequired[Interval | None]  # nats above the reference's loss with its margin; below 0 it is close
+    chance: NotRequired[float | None]  # probability that it matches, under flat priors; null where nothing was tested
+    seeds: NotRequired[int | None]  # fresh seeds of the look that this is from
+    level: NotRequired[float | None]  # one-sided level of the intervals' ends at that look
     needs: str | None  # what would decide it; null unless undecided
 
 

@@ -24,9 +24,23 @@ class Question(TypedDict):
     scale: str  # smoke, quick or tutorial
     question: str  # as a sentence; empty for a study of one's own
     margin: float  # share of the gain that an arm may lose and still match
+    margin_loss: NotRequired[float | None]  # share of the reference's own loss it may lie above it; null: not asked
+    margin_floor: NotRequired[float]  # nats per token that it may lie above it besides
     seed: int  # of the search
     fresh_seeds: list[int]  # of the verdict
+    until: NotRequired[str]  # seeds: one look after all of them; decided: one after each from the third on
     budget: NotRequired[Budget | None]  # null without one
+
+
+class Allowed(TypedDict):
+    """How far above the reference's loss an arm may lie and still match, in words and numbers."""
+
+    nats: float  # per target token
+    per_answer: float  # nats per test example, on average
+    perplexity: float  # factor on the reference's perplexity
+    early_step: int | None  # first step at which the reference was scored
+    early_share: float | None  # share of its gain, on the selection set, that was there already: the form of answers
+    sentence: str  # for a person
 
 
 class Cell(TypedDict):
@@ -89,6 +103,14 @@ class Search(TypedDict, total=False):
     stopped: list[Stopped]  # in order
 
 
+class Guess(TypedDict):
+    """What to use while nothing is decided. Not a verdict."""
+
+    arm: str  # name of the likeliest arm to match
+    chance: float  # probability that it does, under flat priors: one less its larger one-sided p-value
+    sentence: str  # for a person
+
+
 class Conclusion(TypedDict):
     """The study's own verdict."""
 
@@ -96,6 +118,28 @@ class Conclusion(TypedDict):
     recommended: str | None  # name of the cheapest arm that matches; null when none does
     reason: str  # why this one, or why none
     cheapest_by: NotRequired[str]  # cost that decides: flops, memory, time, params or bytes
+    guess: NotRequired[Guess | None]  # only where an arm is undecided and none matches
+
+
+class LookTaken(TypedDict):
+    """One look at the fresh runs of a family of arms."""
+
+    family: int  # number of the family, from 1; arms added after a look are a family of their own
+    seeds: int  # fresh seeds it rests on
+    level: float  # one-sided level of a single claim at this look
+    spent: float  # share of trials in which a claim of one kind may be wrong, up to and with this look
+    words: dict[str, str]  # verdict by arm
+
+
+class LooksTaken(TypedDict):
+    """When the fresh runs were looked at, and what of the error is spent."""
+
+    error: float  # share of trials in which a claim of one kind may be wrong, over all looks and arms of a family
+    horizon: int | None  # seeds by which nine tenths of it are spent; null: one look
+    limit: int  # fresh seeds allowed
+    ended: str | None  # why no further seed was run: decided, futile, limit or time; null: one look was planned
+    sentence: str  # for a person
+    taken: list[LookTaken]  # in order
 
 
 class SurveyArm(TypedDict):
@@ -168,6 +212,8 @@ class Results(TypedDict):
     arms: Filled[Arm]  # in the study's order
     search: NotRequired[Search]  # price of the search
     verdict: Conclusion  # the answer
+    allowed: NotRequired[Allowed | None]  # the margin in nats; null without fresh seeds
+    looks: NotRequired[LooksTaken | None]  # null without fresh seeds
     traps: list[str]  # what could mislead, as sentences
     faults: list[Fault]  # what failed
     survey: NotRequired[Survey]  # only of a survey
@@ -196,6 +242,7 @@ class StudyCost(TypedDict):
     arms: dict[str, ArmCost]  # by name
     study_seconds: float  # wall time, all sessions
     training_seconds: NotRequired[float]  # of all runs
+    seed_seconds: NotRequired[float]  # of one fresh seed, the reference and all arms that are judged
     runs: int  # in the ledger
 
 

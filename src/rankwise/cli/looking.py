@@ -1,0 +1,65 @@
+"""``--until``, ``--limit`` and ``--seeds``: how often a study looks at its fresh runs, as settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rankwise.errors import UsageError, unknown
+
+UNTIL = ("decided", "seeds")
+HORIZON = 12  # fresh seeds, as stats/looks.py has it: not imported, so that --help stays fast
+
+
+def looking(until: str | None, limit: str | None, seeds: int | None, seed: int, given: bool) -> dict[str, Any]:
+    """Return the settings that these options ask for; none that was not typed.
+
+    Args:
+        until, limit, seeds: as typed.
+        seed: of the search; fresh seeds follow it.
+        given: whether ``--set`` names the fresh seeds.
+
+    Raises:
+        UsageError: options that do not go together, or no number or time.
+    """
+    if until is not None and until not in UNTIL:
+        raise unknown("--until", until, UNTIL)
+    if seeds is not None and (until == "decided" or limit is not None):
+        other = "--until decided" if until else "--limit"
+        raise UsageError(
+            f"--seeds {seeds} looks once, at {seeds}; {other} adds seeds until all is decided. Leave one of them out."
+        )
+    if until == "seeds" and limit is not None:
+        raise UsageError("--limit says where --until decided stops; with --until seeds give --seeds instead.")
+    if given and seeds is not None:
+        raise UsageError("--seeds and --set fresh_seeds=... say the same; leave one of them out.")
+    count, seconds = _limit(limit) if limit is not None else (None, None)
+    values: dict[str, Any] = {}
+    if until == "decided" or limit is not None:
+        values["until"] = "decided"
+        if count is None and not given:
+            count = HORIZON
+    elif until == "seeds" or seeds is not None:
+        values["until"] = "seeds"
+        if not given:
+            values["fresh_seeds"] = _after(seed, seeds or 3)
+    if count is not None:
+        values["fresh_seeds"] = _after(seed, count)
+    if seconds is not None:
+        values["limit_seconds"] = seconds
+    return values
+
+
+def _after(seed: int, count: int) -> list[int]:
+    return list(range(seed + 1, seed + 1 + count))
+
+
+def _limit(text: str) -> tuple[int | None, float | None]:
+    """Return fresh seeds, or seconds."""
+    if found := re.fullmatch(r"\s*(\d{1,4})(?:\s*seeds?)?\s*", text):
+        if (count := int(found[1])) < 3:
+            raise UsageError(f"--limit {count} is below the first look, which takes 3 fresh seeds; give 3 or more.")
+        return count, None
+    from rankwise.studies.budget.plan import parse_budget
+
+    return None, parse_budget(text, "--limit needs fresh seeds such as 12, or a time")

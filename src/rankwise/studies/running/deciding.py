@@ -1,0 +1,141 @@
+"""Looks at a study's fresh runs: once, or after every seed from the third on until no further one is worth its time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from rankwise.engine import Score
+from rankwise.stats.crossed import FEWEST_SEEDS
+from rankwise.stats.looks import Look
+from rankwise.stats.scores import Scores
+from rankwise.stats.verdict import ERROR, chance_to_decide, judge_all
+from rankwise.stats.verdict_words import CLAIMS, NO_VERDICT, UNDECIDED
+from rankwise.studies.config import StudyConfig
+from rankwise.studies.running.lookbook import LookBook
+from rankwise.studies.running.outcome import ArmOutcome, Decisions, Taken, arm_scores
+
+HOPELESS = 0.1  # chance of a decision at the limit below which further seeds are futile
+
+
+class Deciding:
+    """The looks at the finalists of one study.
+
+    Args:
+        arms: outcomes by name; their fresh runs are read at each look.
+        base_test: the untouched model's scores.
+        book: the record of looks.
+
+    Attributes:
+        found: what was said so far.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        arms: Mapping[str, ArmOutcome],
+        finalists: Iterable[str],
+        base_test: Score,
+        book: LookBook,
+    ) -> None:
+        self.config, self.arms, self.book = config, arms, book
+        self.tokens, self.base = base_test.targets, Scores.without_seed(base_test.nll, base_test.targets)
+        self.reference = arms[config.reference_arm.name]
+        self.found = Decisions(families=book.families(list(finalists)))
+        self.futile: set[str] = set()
+
+    @property
+    def finalists(self) -> list[str]:
+        """Every arm that is judged, those of earlier commands too."""
+        return [name for family in self.found.families for name in family]
+
+    def look(self, count: int, going: Collection[str]) -> None:
+        """Judge the arms ``going`` by their first ``count`` fresh seeds."""
+        seeds = self.config.fresh_seeds[:count]
+        reference = arm_scores(self.reference, self.tokens, seeds)
+        if reference is None:
+            return
+        look = self._at(count)
+        for number, family in enumerate(self.found.families, 1):
+            scored = {n: arm_scores(self.arms[n], self.tokens, seeds) for n in family if n in going}
+            arms = {name: scores for name, scores in scored.items() if scores is not None}
+            if arms:
+                self._judge(number, family, arms, reference, look, seeds)
+
+    def _judge(
+        self,
+        number: int,
+        family: tuple[str, ...],
+        arms: dict[str, Scores],
+        reference: Scores,
+        look: Look,
+        seeds: tuple[int, ...],
+    ) -> None:
+        config, verdicts = self.config, self.found.verdicts
+        ladder = _ladder(config, family)
+        told = {name: verdicts[name].word if name in verdicts else UNDECIDED for name in family if name not in arms}
+        told |= {name: verdicts[name].word for name in arms if name in verdicts}
+        # Words of an earlier command hold, even if it went on with other arms than this one and had more to spend.
+        told |= {name: word for name, word in self.book.words(family, seeds).items() if word in CLAIMS}
+        found = judge_all(
+            arms,
+            reference,
+            self.base,
+            config.judged_by,
+            bracketed=self.reference.bracketed,
+            at_edge=[name for name in arms if not self.arms[name].bracketed],
+            ladders=[ladder] if len(ladder) > 1 else [],
+            look=look,
+            earlier=told,
+        )
+        for name, verdict in found.items():
+            verdicts[name] = verdict
+            if look.horizon is None or verdict.word != UNDECIDED or look.seeds == len(config.fresh_seeds):
+                continue
+            last = self._at(len(config.fresh_seeds))
+            chance = chance_to_decide(arms[name], reference, self.base, config.judged_by, look=look, last=last)
+            self.futile.discard(name)
+            if chance < HOPELESS:
+                self.futile.add(name)
+                why = f"going on to {last.seeds} seeds would decide it with a chance of {100 * chance:.0f} % only"
+                verdicts[name] = replace(verdict, reason=why)
+        words = {name: verdicts[name].word for name in family if name in verdicts}
+        self.found.taken.append(Taken(number, look.seeds, look.level(ERROR), look.spent(ERROR), words))
+        self.book.keep(family, seeds, look.horizon, words)
+
+    def open(self) -> list[str]:
+        """Return the arms that another seed may decide."""
+        return [name for name in self.finalists if self._is_open(name) and name not in self.futile]
+
+    def _is_open(self, name: str) -> bool:
+        verdict = self.found.verdicts.get(name)
+        if verdict is None:  # all its runs failed
+            return False
+        hopeful = self.reference.bracketed and self.arms[name].bracketed  # no seed puts a rate inside its grid
+        return verdict.word == UNDECIDED or (verdict.word == NO_VERDICT and hopeful)
+
+    def may_go_on(self, count: int, allowed: bool) -> bool:
+        """Return whether the time limit lets a round begin after ``count`` seeds; the same command ends there again."""
+        budget = self.config.budget
+        seconds = budget.seconds if budget else self.config.limit_seconds
+        if seconds is None:
+            return True
+        if self.book.stopped(count, seconds):
+            return False
+        if not allowed:
+            self.book.stop(count, seconds)
+        return allowed
+
+    def _at(self, count: int) -> Look:
+        return Look(count, self.config.horizon if self.config.until == "decided" else None)
+
+    @property
+    def first(self) -> int:
+        """Seeds before the first look."""
+        return FEWEST_SEEDS if self.config.until == "decided" else len(self.config.fresh_seeds)
+
+
+def _ladder(config: StudyConfig, names: Collection[str]) -> list[str]:
+    """Return LoRA arms on all linear layers from the largest rank down: one fixed sequence, no price per rank."""
+    ranks = {arm.name: int(arm.options.get("rank", 16)) for arm in config.arms if arm.name in names and arm.is_rung}
+    return sorted(ranks, key=lambda name: -ranks[name])
