@@ -44,12 +44,11 @@ def main() -> int:
         print(text, flush=True)
 
     try:
-        if args.runs < FEWEST_RUNS and not args.fill_only:
-            raise UsageError(f"RUNS must be at least {FEWEST_RUNS}, for studies of disjoint seeds; found {args.runs}.")
+        plan = Plan(studies=args.studies, resamples=args.resamples)
+        _check(args.runs, args.examples, plan)
         fill(args.folder, args.model or None, runs=args.runs, examples=args.examples, steps=args.steps, tell=tell)
         if args.fill_only:
             return 0
-        plan = Plan(studies=args.studies, resamples=args.resamples)
         write_json(args.out, calibrate(args.folder, args.runs, plan, tell))
         if args.out == RESULTS:
             from docs.calibration import write
@@ -59,6 +58,17 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _check(runs: int, examples: int, plan: Plan) -> None:
+    if runs < FEWEST_RUNS:
+        raise UsageError(f"RUNS must be at least {FEWEST_RUNS}, for studies of disjoint seeds; found {runs}.")
+    if examples < max(plan.examples):
+        raise UsageError(f"EXAMPLES must be at least {max(plan.examples)}, the largest test split; found {examples}.")
+    if plan.studies < 1 or plan.resamples < 2:
+        raise UsageError(
+            f"--studies must be at least 1 and --resamples at least 2; found {plan.studies}, {plan.resamples}."
+        )
 
 
 if __name__ == "__main__":

@@ -52,26 +52,28 @@ def margins(pool: Pool) -> dict[str, float]:
     return {name: -still[name] for name in (KEEPS, CLOSE)}
 
 
-def table(pool: Pool, draw: Draw, looks: Iterable[int], once: Iterable[int]) -> Table:
-    """Estimate every contrast after each number of seeds in ``looks`` (guarded) and ``once`` (as a planned look)."""
+def table(
+    pool: Pool, draw: Draw, looks: Iterable[int], once: Iterable[int], names: Sequence[str] = tuple(CONTRASTS)
+) -> Table:
+    """Estimate contrasts after each number of seeds in ``looks`` (guarded) and in ``once`` (as a planned look)."""
     truth = truths(pool, draw.condition)
     looks, once = tuple(looks), tuple(once)
     size = max(1, _CHUNK // (draw.arm.shape[1] * draw.examples.shape[1]))
-    parts = [_estimates(pool, part, looks, once, truth) for part in draw.chunks(size)]
+    parts = [_estimates(pool, part, looks, once, names, truth) for part in draw.chunks(size)]
 
     def joined(index: int, seeds: int, name: str) -> Estimate:
         return _joined([part[index][seeds][name] for part in parts])
 
     return Table(
-        {n: {name: joined(0, n, name) for name in CONTRASTS} for n in looks},
-        {n: {name: joined(1, n, name) for name in CONTRASTS} for n in once},
+        {n: {name: joined(0, n, name) for name in names} for n in looks},
+        {n: {name: joined(1, n, name) for name in names} for n in once},
         truth,
         len(draw.arm),
     )
 
 
 def _estimates(
-    pool: Pool, draw: Draw, looks: Sequence[int], once: Sequence[int], truth: dict[str, float]
+    pool: Pool, draw: Draw, looks: Sequence[int], once: Sequence[int], names: Sequence[str], truth: dict[str, float]
 ) -> tuple[dict[int, dict[str, Estimate]], dict[int, dict[str, Estimate]]]:
     columns = draw.examples[:, None, :]
     arm = pool.runs[draw.condition][draw.arm[:, :, None], columns]
@@ -84,7 +86,7 @@ def _estimates(
                 arm[:, :seeds], reference[:, :seeds], base, tokens,
                 weights=weights, paired=draw.paired, offset=by - truth[name], seed_bound=bound,
             )
-            for name, (weights, by) in CONTRASTS.items()
+            for name, (weights, by) in ((name, CONTRASTS[name]) for name in names)
         }  # fmt: skip
 
     return {n: seen(n, SEQUENTIAL_BOUND) for n in looks}, {n: seen(n, SEED_BOUND) for n in once}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ class Plan:
 
     examples: tuple[int, ...] = (96, 256, 1000)
     studies: int = 1200
-    resamples: int = 100
-    resample_studies: int = 400
+    resamples: int = 60
+    resample_studies: int = 300
     seed: int = 0
 
     def stream(self, *more: int) -> np.random.Generator:
@@ -56,10 +56,17 @@ BOUNDARY: dict[str, tuple[Rule, Callable[[Mapping[str, float]], Shift]]] = {
 }
 
 
-def tables(pool: Pool, rng: np.random.Generator, studies: int, examples: int, same: bool) -> dict[str, Table]:
+def tables(
+    pool: Pool,
+    rng: np.random.Generator,
+    studies: int,
+    examples: int,
+    same: bool,
+    names: Sequence[str] = tuple(CONTRASTS),
+) -> dict[str, Table]:
     """Draw studies of all four arms against one reference and estimate what they see."""
     drawn = draw(pool, ARMS, rng, studies=studies, seeds=LOOKS[-1], examples=examples, same=same)
-    return {arm: table(pool, own, LOOKS, ONCE) for arm, own in drawn.items()}
+    return {arm: table(pool, own, LOOKS, ONCE, names) for arm, own in drawn.items()}
 
 
 def counted(found: Mapping[str, Table]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -78,7 +85,7 @@ def boundary_rates(pool: Pool, plan: Plan, tell: Callable[[str], None] = print) 
     rows = []
     for same in (True, False):
         for examples in plan.examples:
-            here = counted(tables(pool, plan.stream(1, same, examples), plan.studies, examples, same))
+            here = counted(tables(pool, plan.stream(1, same, examples), plan.studies, examples, same, BOTH))
             again = _resampled_rates(pool, plan, examples, same)
             for (arm, rule), rates in here.items():
                 if arm == AGAIN and not same:
@@ -124,7 +131,7 @@ def _resampled_rates(
     found = []
     for b in range(plan.resamples):
         rng = plan.stream(3, same, examples, b)
-        found.append(counted(tables(resampled(pool, rng), rng, plan.resample_studies, examples, same)))
+        found.append(counted(tables(resampled(pool, rng), rng, plan.resample_studies, examples, same, BOTH)))
     return found
 
 

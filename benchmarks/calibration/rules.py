@@ -69,7 +69,8 @@ def _follow(
         above = running & ~below & (np.min([e.p_above() for e in here], axis=0) <= look.level(ERROR / len(binding)))
         matches |= below
         short |= above
-        beats |= below & (moved(at[n][REGRET], shift[REGRET]).p_below() <= look.level(ERROR))
+        if REGRET in at[n]:
+            beats |= below & (moved(at[n][REGRET], shift[REGRET]).p_below() <= look.level(ERROR))
         seeds[below | above] = n
         running &= ~(below | above)
     return Said(matches, short, beats, seeds)

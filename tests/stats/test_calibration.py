@@ -53,11 +53,12 @@ def word(pool, drawn, study, seeds, look, margin, by):
 
 
 @pytest.mark.parametrize("binding", [ONE, BOTH], ids=["gain", "gain and loss"])
-@pytest.mark.parametrize("arm", [AGAIN, EARLY])
 @pytest.mark.parametrize("same", [True, False], ids=["same seeds", "other seeds"])
-def test_rules_over_many_studies_say_what_the_verdict_says_of_each(binding, arm, same):
-    pool, studies = made_up(), 3
-    drawn = draw(pool, (arm,), np.random.default_rng(1), studies=studies, seeds=HORIZON, examples=24, same=same)[arm]
+def test_rules_over_many_studies_say_what_the_verdict_says_of_each(binding, same):
+    pool, studies = made_up(), 2
+    drawn = draw(pool, (EARLY,), np.random.default_rng(1), studies=studies, seeds=HORIZON, examples=24, same=same)[
+        EARLY
+    ]
     found = table(pool, drawn, LOOKS, ONCE)
     for regret in (0.6, 1.0, 1.4):
         shift = placed(found.truth, binding, regret)
@@ -96,7 +97,7 @@ def test_a_resampled_pool_has_its_own_truth_and_keeps_pairs():
 
 
 def test_rates_of_a_small_plan_have_intervals_around_them():
-    plan = Plan(examples=(24,), studies=40, resamples=3, resample_studies=10)
+    plan = Plan(examples=(24,), studies=30, resamples=2, resample_studies=10)
     rows = boundary_rates(made_up(), plan, tell=lambda text: None)
     assert {row["arm"] for row in rows} == {*ARMS, "any arm"}
     for row in rows:
