@@ -87,12 +87,13 @@ def _summary(found: Found, rules: tuple[str, ...], arms: tuple[str, ...]) -> str
 def _pool(found: Found) -> str:
     setup, pool = found["setup"], found["pool"]
     recipe, margin = setup["recipe"], pool["margin"]
+    tried = len(recipe["search"]["selection_nll"]["full"])
     length = f"{setup['mean_tokens']:.1f} tokens, {setup['mean_targets']:.1f} of them targets"
     lines = [
         f"""## The runs
 
 Data: the code book in a short form (`Zorgon-53: 7245 desert`; {length}),
-test facts that no run has read. {recipe["steps"]} steps of {recipe["batch"]} examples, at the best of six rates on
+test facts that no run has read. {recipe["steps"]} steps of {recipe["batch"]} examples, at the best of {tried} rates on
 three other seeds. Untouched model: {pool["base_nll"]:.3f} nats per token. 5 % of the gain is {margin["keeps"]:.3f}
 nats, 10 % of full fine-tuning's loss and 0.01 are {margin["close"]:.3f}; the tighter one counts as the margin below.
 

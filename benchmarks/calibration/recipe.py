@@ -19,9 +19,9 @@ FULL, RANK_4, RANK_16, EARLY = "full", "lora-r4", "lora-r16", "full-early"
 CONDITIONS = (FULL, RANK_4, RANK_16, EARLY)
 TARGETS: dict[str, Adapter | Full] = {FULL: Full(), RANK_4: lora(rank=4), RANK_16: lora(rank=16)}
 RATES = {
-    FULL: (5e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3),
-    RANK_4: (1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3),
-    RANK_16: (1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3),
+    FULL: (5e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3),
+    RANK_4: (1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3, 1.2e-2),
+    RANK_16: (1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3, 1.2e-2),
 }
 SEARCH_SEEDS = (1_000_001, 1_000_002, 1_000_003)  # no run of a pool has one of these
 EARLY_SEEDS = tuple(range(1_000_011, 1_000_019))
