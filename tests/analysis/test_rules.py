@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rankwise.analysis import asymmetry, forgetting, intrinsic_dim, kernel, scale, spectrum_trained, subspace, weights
-from rankwise.analysis.bench import Trial
+from rankwise.analysis.bench import WatchedRun
 from rankwise.analysis.intrinsic_dim import Dimension, Sweep
 from rankwise.analysis.measures.projection import crossing
 
@@ -33,8 +33,8 @@ def test_scale(plain, stable, word):
 
 def test_scale_judges_the_whole_run():
     done = SimpleNamespace(status="done", curve=[(5, 1.0), (10, 0.5)])
-    assert scale.average(Trial(done, 2.0, {})) == 1.25
-    assert scale.average(Trial(SimpleNamespace(status="diverged", curve=[(5, 1.0)]), 2.0, {})) == -INF
+    assert scale.average(WatchedRun(done, 2.0, {})) == 1.25
+    assert scale.average(WatchedRun(SimpleNamespace(status="diverged", curve=[(5, 1.0)]), 2.0, {})) == -INF
 
 
 def _dimension(gains, full=1.0, size=10_000):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from rankwise.cli.main import main
+from rankwise.methods import card
 
 SMALL = ["--model", "tiny", "--steps", "2", "--set", "eval_every=1", "--set", "sizes={train: 8, selection: 2, test: 3}"]
 
@@ -50,6 +51,7 @@ def test_it_is_where_out_says_and_the_next_command_scores_it(method, options, fi
     assert scored["examples"] == 3
     assert scored["value"] == pytest.approx(trained, abs=0.02), "bfloat16 or float32, the same examples"
     if method != "full":
+        assert card(method).citation in (out / "README.md").read_text(encoding="utf-8")
         assert found["base"]["nll"]["value"] == pytest.approx(base, abs=0.02)
     for name in files:  # edited, it is not edited in the run's own folder
         assert all(not path.samefile(out / name) for path in out.glob(f"runs/*/adapter/{name}"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rankwise.continual.metrics import MEASURES, Matrix, beside_reference, difference, measures, values
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 
 ORDERS = [("a", "b", "c"), ("c", "a", "b")]
 TOKENS = {"a": [2, 3, 4, 1], "b": [5, 1], "c": [2, 2, 2]}
@@ -17,7 +17,7 @@ def matrix(order, seed):
         row = {}
         for name, tokens in TOKENS.items():
             nll = tuple(float(x) for x in rng.gamma(2.0, 1.0, len(tokens)) * tokens)
-            row[name] = Scored(nll, tuple(bool(b) for b in rng.integers(0, 2, len(tokens))))
+            row[name] = TaskScore(nll, tuple(bool(b) for b in rng.integers(0, 2, len(tokens))))
         rows.append(row)
     return Matrix(order, tuple(rows))
 
@@ -62,7 +62,7 @@ def test_tasks_are_fixed():
     """Tasks that differ a lot add nothing to the interval; examples that differ inside a task do."""
 
     def ap(levels):
-        row = {n: Scored(tuple(map(float, nll)), (False,) * len(nll)) for n, nll in levels.items()}
+        row = {n: TaskScore(tuple(map(float, nll)), (False,) * len(nll)) for n, nll in levels.items()}
         tokens = {n: [1] * len(nll) for n, nll in levels.items()}
         return measures([Matrix(ORDERS[0], (row,) * 4)], tokens)["nll"]["AP"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from rankwise.continual.metrics import Matrix, beside_reference, difference, measures
 from rankwise.continual.proportions import balanced
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 from rankwise.stats.single import share
 
 SIZES = {"a": 30, "b": 30, "c": 30}
@@ -23,7 +23,7 @@ def chain(sizes, right, seed=0, order=None):
     rows = []
     for row in range(len(names) + 1):
         answers = {n: tuple(bool(x < right(row, n)) for x in np.arange(size) / size) for n, size in sizes.items()}
-        rows.append({n: Scored(tuple(map(float, rng.gamma(2, 1, len(a)))), a) for n, a in answers.items()})
+        rows.append({n: TaskScore(tuple(map(float, rng.gamma(2, 1, len(a)))), a) for n, a in answers.items()})
     return Matrix(tuple(names), tuple(rows))
 
 

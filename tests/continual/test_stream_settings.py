@@ -59,6 +59,15 @@ def test_a_warm_up_longer_than_the_examples_make_a_task(small, tiny_base):
         ({"kind": "polar_fold", "every": 3}, "an event every 3 steps does not fall inside"),
         ({"kind": "polar_fold", "every": 3, "at_the_end": False}, None),
         ({"kind": "polar_fold", "every": 2}, None),
+        ({"name": "input-pruning", "every": 3}, None),
+        (
+            {"name": "input-pruning", "every": 4},
+            "an event every 4 steps does not fall inside this task of 3: it never comes",
+        ),
+        (
+            {"name": "boosting", "every": 3},
+            "an event every 3 steps does not fall inside this task of 3: it never comes",
+        ),
         (
             {"kind": "polar_fold", "every": 8, "micro_batches": True},
             "an event every 8 micro-batches does not fall inside",

@@ -113,12 +113,12 @@ def test_a_run_that_is_judged_by_more_ends_has_a_key_of_its_own(folders, tiny_ba
     from rankwise.execution.progress import Progress
     from rankwise.ledger.folder import StudyFolder
     from rankwise.ledger.store import Ledger
-    from rankwise.studies.presets.scales import DEFAULT_RATES
+    from rankwise.studies.presets.scales import default_rate
     from rankwise.studies.running.runner import Runner, Trial
     from rankwise.studies.running.single_config import single_config
 
     folder, example = folders
-    config, arm = single_config(lora(4), "smoke", {"exact_match": 1}, DEFAULT_RATES["lora"])
+    config, arm = single_config(lora(4), "smoke", {"exact_match": 1}, default_rate("smoke", lora(4)))
     own = encode(Example((*ASKED, Message("assistant", "7"))), tiny_base.tokenizer)
     live = open_live(folder / "adapter", dtype=None)
     asked = []

@@ -50,6 +50,21 @@ def test_growable_lists_extend(tmp_path, grown):
     assert folder.open_or_create(changed(**grown), GROWABLE) == "resumed"
 
 
+@pytest.mark.parametrize("before", [{}, {"from": "lora"}, {"from": {"method": "lora"}}])
+@pytest.mark.parametrize("after", [{}, {"from": "dora"}])
+def test_a_key_set_aside_is_no_difference_at_any_depth(tmp_path, before, after):
+    def config(more, lr=1e-5):
+        return changed(arms=[{"name": "full", "lr": lr, **more}], seeds={"fresh": [1, 2], **more}, **more)
+
+    folder = StudyFolder(tmp_path)
+    folder.open_or_create(config(before), GROWABLE, aside={"from"})
+    content_before = content(tmp_path)
+    assert folder.open_or_create(config(after), GROWABLE, aside={"from"}) == "resumed"
+    assert content(tmp_path) == content_before
+    with pytest.raises(UsageError, match="has arms = "):
+        folder.open_or_create(config(after, lr=1e-4), GROWABLE, aside={"from"})
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "old", "new"),
     [

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from rankwise.errors import UsageError
-from rankwise.stats.crossed import crossed
+from rankwise.stats.crossed import SEQUENTIAL_BOUND, crossed
 
 
 def anova(u):
@@ -136,3 +138,42 @@ def test_too_little_data_is_refused():
         crossed([np.ones((1, 3))], np.ones(3), for_these_seeds=False)
     with pytest.raises(UsageError, match="at least one group"):
         crossed([], np.ones(3))
+
+
+@pytest.mark.parametrize("skewed", [lambda x: np.exp(x), lambda x: -np.exp(x), lambda x: x])
+def test_a_sequential_look_counts_skewness_where_it_widens_and_never_where_it_narrows(rng, skewed):
+    d = skewed(rng.standard_normal((50, 1, 30))) + 0.1 * rng.standard_normal((50, 4, 30))
+    plain, got = (crossed([d], np.ones((50, 30)), seed_bound=bound) for bound in (0.75, SEQUENTIAL_BOUND))
+    assert not np.any(plain.skew)
+    bare = replace(got, skew=np.zeros_like(got.skew))
+    (low, high), (bare_low, bare_high) = got.interval(0.999), bare.interval(0.999)
+    wide = got.skew > 0
+    np.testing.assert_allclose(np.where(wide, low, high), np.where(wide, bare_low, bare_high), rtol=1e-12)
+    assert np.all((high > bare_high)[wide])
+    assert np.all((low < bare_low)[~wide])
+    assert np.all(got.p_below() >= bare.p_below())
+    assert np.all(got.p_above() >= bare.p_above())
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.999])
+def test_with_skewness_the_ends_of_the_interval_are_where_the_p_values_say(rng, level):
+    d = np.exp(rng.standard_normal((40, 1, 25))) + 0.3 * rng.standard_normal((40, 3, 25))
+    got = crossed([d], np.ones((40, 25)), seed_bound=SEQUENTIAL_BOUND)
+    low, high = got.interval(level)
+    np.testing.assert_allclose(replace(got, estimate=got.estimate - low).p_above(), (1 - level) / 2, rtol=1e-8)
+    np.testing.assert_allclose(replace(got, estimate=got.estimate - high).p_below(), (1 - level) / 2, rtol=1e-8)
+
+
+def test_skewness_is_that_of_a_mean(rng):
+    row = rng.gamma(0.3, size=40)
+    got = crossed([np.tile(row, (3, 1))], np.ones(40), seed_bound=SEQUENTIAL_BOUND)
+    assert got.skew == pytest.approx(stats.skew(row) / np.sqrt(40) * (39 / 40) ** 1.5, rel=1e-10)
+    noisy = crossed([row + 3 * rng.standard_normal((3, 1))], np.ones(40), seed_bound=SEQUENTIAL_BOUND)
+    assert 0 < noisy.skew < got.skew  # seeds are not skewed
+
+
+def test_no_spread_at_all_has_no_skewness():
+    for value, below in ((0.0, 1.0), (-1.0, 0.0), (1.0, 1.0)):
+        got = crossed([np.full((3, 5), value)], np.ones(5), seed_bound=SEQUENTIAL_BOUND)
+        assert got.p_below() == below
+        assert got.interval() == (value, value)

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rankwise.stats.crossed import crossed
+from rankwise.stats.crossed import SEQUENTIAL_BOUND, crossed
 from rankwise.stats.planning import Needs, needs
 
 
@@ -56,3 +58,16 @@ def test_words():
     assert str(Needs(6, 210)) == "about 6 more seeds or 210 more test examples"
     assert str(Needs(1, None)) == "about 1 more seed"
     assert "neither alone" in str(Needs(None, None))
+
+
+def test_a_plan_of_a_sequential_look_counts_the_skewness_that_more_examples_have(rng):
+    row = rng.gamma(0.5, size=80)
+    d = np.tile(row - row.mean() - 0.12, (3, 1))
+    now = crossed([d], np.ones(80), seed_bound=SEQUENTIAL_BOUND)
+    planned = needs(now, 0.01).more_examples
+    assert planned > needs(replace(now, skew=np.zeros(())), 0.01).more_examples
+    # A sample copied is what the plan supposes: its components stay, its skewness falls as 1 / sqrt(N).
+    for copies in (2, 4, 8, 16):
+        more = crossed([np.tile(d, copies)], np.ones(80 * copies), seed_bound=SEQUENTIAL_BOUND)
+        if abs(80 * (copies - 1) - planned) > 20:
+            assert (more.p_below() <= 0.01) == (80 * (copies - 1) > planned)

@@ -88,8 +88,8 @@ def test_the_limit_ends_it_and_a_higher_one_goes_on_from_there(monkeypatch):
 def test_seeds_asked_for_by_hand_are_run_and_no_word_is_taken_back():
     made = Made({"full": 0.30, "lora-r4": 0.60}, at_least=6)
     assert len(made.seeds("lora-r4")) == 6
-    assert [taken.seeds for taken in made.found.taken] == [3, 4, 5, 6]
-    assert {taken.words["lora-r4"] for taken in made.found.taken} == {"falls short"}
+    assert [taken.seeds for taken in made.found.taken] == [3], "a claim stays as it was made"
+    assert made.words() == {"lora-r4": "falls short"}
 
 
 def test_time_ends_it_and_the_same_command_ends_there_again():
@@ -112,7 +112,7 @@ def test_arms_added_later_are_a_family_of_their_own():
     assert made.found.families == [("lora-r1",), ("lora-r4",)]
     assert [(taken.family, taken.seeds) for taken in made.found.taken] == [(1, 3), (2, 3)]
     outcome = Outcome(BASE, BASE, made.outcomes, made.deciding.finalists, Search((), (), 0, 0), made.found)
-    assert "2 families of arms" in looks(made.config, outcome)["sentence"]
+    assert "judged apart, with as much again: 2 groups" in looks(made.config, outcome)["sentence"]
 
 
 def test_a_word_of_an_earlier_command_holds(monkeypatch):
@@ -144,3 +144,26 @@ def test_looks_that_cannot_be_taken_are_refused(changes, said):
     preset = "methods" if "methods" in changes else "without-regret"
     with pytest.raises(UsageError, match=said):
         resolve_study(preset, "smoke", {"until": "decided", "fresh_seeds": list(range(1, 13)), **changes})
+
+
+def test_runs_that_are_lost_decide_nothing_and_another_seed_is_tried(monkeypatch):
+    """Fewer than three runs speak for their own seeds only: at a look that is the first of many, no claim."""
+    wave = Made.wave
+
+    def losing(made, trials):
+        found = wave(made, trials)
+        return [
+            None if t.arm.name == "lora-r4" and t.seed in (2, 3) else run for t, run in zip(trials, found, strict=True)
+        ]
+
+    monkeypatch.setattr(Made, "wave", losing)
+    made = Made({"full": 0.30, "lora-r4": 0.60})
+    assert [taken.words["lora-r4"] for taken in made.found.taken[:2]] == ["undecided", "undecided"]
+    assert made.words() == {"lora-r4": "falls short"}
+    assert made.found.verdicts["lora-r4"].look.seeds > 4
+
+
+def test_a_rung_that_is_left_undecided_keeps_no_other_rank_waiting():
+    made = Made({"full": 0.30, "lora-r16": 0.34, "lora-r4": 0.30}, noise=0.01)
+    assert made.words()["lora-r4"] == "matches"
+    assert made.found.ended == "futile"

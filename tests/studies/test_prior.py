@@ -7,7 +7,7 @@ import pytest
 from rankwise.adapters import Full
 from rankwise.methods import lora, lora_plus, oft, olora, vera
 from rankwise.studies.presets.resolve import resolve_study
-from rankwise.studies.presets.scales import DEFAULT_RATES, grid
+from rankwise.studies.presets.scales import default_rate, grid
 from rankwise.studies.search.lr_prior import center, on_ladder, prior
 
 
@@ -17,7 +17,8 @@ def test_the_default_model_starts_at_measured_grids():
     assert grid("quick", olora(rank=8)) == (3e-5, 1e-4, 3e-4)
     assert grid("quick", lora_plus(rank=8)) == (1e-4, 3e-4, 1e-3)
     assert grid("quick", Full(), sweep=True) == (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
-    assert DEFAULT_RATES == {"full": 1e-4, "lora": 1e-3, "edited": 1e-4, "plus": 3e-4}
+    rates = [default_rate("quick", target) for target in (Full(), lora(), olora(), lora_plus(), vera())]
+    assert rates == [1e-4, 1e-3, 1e-4, 3e-4, 1e-2]
 
 
 @pytest.mark.parametrize(

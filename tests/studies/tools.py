@@ -11,6 +11,7 @@ class Book:
 
     def __init__(self, told=(), families=()):
         self.told, self.known, self.kept, self.ends = dict(told), list(families), [], set()
+        self.furthest = self.elsewhere = 0
 
     def families(self, finalists):
         new = tuple(name for name in finalists if all(name not in family for family in self.known))
@@ -19,8 +20,8 @@ class Book:
     def words(self, family, seeds):
         return self.told.get(len(seeds), {})
 
-    def keep(self, family, seeds, horizon, words):
-        self.kept.append((family, len(seeds), words))
+    def keep(self, family, seeds, horizon, taken):
+        self.kept.append((family, len(seeds), taken.words))
 
     def stopped(self, seeds, seconds):
         return (seeds, seconds) in self.ends

@@ -41,7 +41,7 @@ class Look(Watch):
 
 
 @dataclass(frozen=True)
-class Trial:
+class WatchedRun:
     """One finished run with what its watch kept.
 
     Attributes:
@@ -167,7 +167,7 @@ class Bench:
         watch: Watch | None = None,
         may_diverge: bool = False,
         curve: bool = False,
-    ) -> Trial:
+    ) -> WatchedRun:
         """Train once and return the run with the updates of the modules ``look`` after the steps ``at`` and the last.
 
         The selection split is scored after the last step, and with ``curve`` on the way there too. A given ``trainee``
@@ -204,7 +204,7 @@ class Bench:
         if result.status != "done":
             self.diverged.append(label)
         self.progress.done(label, result.status, result.selection_nll, time.monotonic() - started)
-        return Trial(result, self.base_nll(data), kept.seen)
+        return WatchedRun(result, self.base_nll(data), kept.seen)
 
     def setup(self, *data: str) -> dict[str, object]:
         """Return what every finding says about where its numbers come from."""

@@ -13,7 +13,7 @@ from rankwise.adapters import Adapter
 from rankwise.adapters.layers import AdaptedLayer
 from rankwise.adapters.scalings import AlphaOverRank, AlphaOverSqrtRank
 from rankwise.adapters.slot import Slot
-from rankwise.analysis.bench import Bench, Trial
+from rankwise.analysis.bench import Bench, WatchedRun
 from rankwise.analysis.finding import Axis, Finding, Panel, Table, Word, decide
 from rankwise.analysis.measures.kernels import log_slope
 from rankwise.analysis.measures.style_facts import ALPHA, scale_table
@@ -82,7 +82,7 @@ def fading(ranks: tuple[int, ...], gains: dict[int, float]) -> float | None:
     return (best - gains[ranks[-1]]) / best if best > 0 else None
 
 
-def average(trial: Trial) -> float:
+def average(trial: WatchedRun) -> float:
     """Return the mean gain over a run's evaluations, early ones included; minus infinity if it diverged."""
     return trial.base_nll - statistics.mean(nll for _, nll in trial.curve[1:]) if not trial.diverged else -math.inf
 
@@ -110,7 +110,7 @@ def run(request: Request, progress: Progress) -> Finding:
     bench = Bench(request, progress)
     batch = collate(bench.splits(data).selection[:8], bench.device)
     progress.plan(2 * len(ranks), 0)
-    found: dict[tuple[str, int], tuple[Trial, Norms]] = {}
+    found: dict[tuple[str, int], tuple[WatchedRun, Norms]] = {}
     for name, scaling in SCALINGS:
         for rank in ranks:
             norms = Norms(batch, int(request.setting("eval_every")), bench.steps)
@@ -203,7 +203,7 @@ def _slope(value: float | None) -> str:
     return f"{value:+.2f}" if value is not None else "not defined here"
 
 
-def _panels(found: dict[tuple[str, int], tuple[Trial, Norms]], ranks: tuple[int, ...]) -> tuple[Panel, ...]:
+def _panels(found: dict[tuple[str, int], tuple[WatchedRun, Norms]], ranks: tuple[int, ...]) -> tuple[Panel, ...]:
     curves, gradients, sizes, grown = [], [], [], []
     for (name, rank), (trial, norms) in found.items():
         label = f"{name}, r={rank}"

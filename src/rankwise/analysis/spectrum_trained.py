@@ -6,7 +6,7 @@ import math
 import statistics
 
 from rankwise.adapters.full import Full
-from rankwise.analysis.bench import Bench, Trial
+from rankwise.analysis.bench import Bench, WatchedRun
 from rankwise.analysis.facts import few_facts, guessing, told
 from rankwise.analysis.finding import Axis, Finding, Panel, Word, decide
 from rankwise.analysis.measures.spectra import summary
@@ -39,8 +39,8 @@ def trained(request: Request, progress: Progress) -> Finding:
     names = bench.modules()
     ranks = request.ranks_or((1, 8), (1, 16))
     progress.plan(len(tasks) * (1 + len(ranks)), 0)
-    full: dict[str, Trial] = {}
-    adapters: dict[tuple[str, int], Trial] = {}
+    full: dict[str, WatchedRun] = {}
+    adapters: dict[tuple[str, int], WatchedRun] = {}
     for kind, data in tasks.items():
         full[kind] = bench.trial(f"full on {data}", Full(), data, look=names, may_diverge=True)
         for rank in ranks:

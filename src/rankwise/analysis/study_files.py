@@ -16,7 +16,7 @@ COLUMNS = ("model", "task", "rank", "method")
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreRow:
     """One score from elsewhere; ``loss`` is lower-is-better (a score that is better when higher comes negated)."""
 
     cell: str
@@ -39,7 +39,7 @@ def read_study(folder: Path) -> dict[str, Results]:
     return {f"{found['cell']['model']} on {found['cell']['data']}": found}
 
 
-def read_scores(path: Path) -> list[Score]:
+def read_scores(path: Path) -> list[ScoreRow]:
     """Return scores from a .csv with columns model, task, rank, method, and ``score`` (higher is better) or ``nll``.
 
     Raises:
@@ -55,7 +55,7 @@ def read_scores(path: Path) -> list[Score]:
         try:
             sign = 1.0 if value == "nll" else -1.0
             own = (f"{row['model']} on {row['task']}", row["model"], int(row["rank"]), row["method"].strip().lower())
-            scores.append(Score(*own, sign * float(row[value])))
+            scores.append(ScoreRow(*own, sign * float(row[value])))
         except (TypeError, ValueError, AttributeError):
             raise UsageError(f"{where}: rank and {value} must be numbers.") from None
     return scores

@@ -8,16 +8,19 @@ from typing import Any
 from rankwise.errors import UsageError, unknown
 
 UNTIL = ("decided", "seeds")
+MOST = 200  # further looks would be at levels of one in a million
 HORIZON = 12  # fresh seeds, as stats/looks.py has it: not imported, so that --help stays fast
 
 
-def looking(until: str | None, limit: str | None, seeds: int | None, seed: int, given: bool) -> dict[str, Any]:
+def looking(
+    until: str | None, limit: str | None, seeds: int | None, seed: int, values: dict[str, Any]
+) -> dict[str, Any]:
     """Return the settings that these options ask for; none that was not typed.
 
     Args:
         until, limit, seeds: as typed.
         seed: of the search; fresh seeds follow it.
-        given: whether ``--set`` names the fresh seeds.
+        values: other settings that were typed.
 
     Raises:
         UsageError: options that do not go together, or no number or time.
@@ -31,23 +34,29 @@ def looking(until: str | None, limit: str | None, seeds: int | None, seed: int, 
         )
     if until == "seeds" and limit is not None:
         raise UsageError("--limit says where --until decided stops; with --until seeds give --seeds instead.")
-    if given and seeds is not None:
-        raise UsageError("--seeds and --set fresh_seeds=... say the same; leave one of them out.")
+    given = "fresh_seeds" in values
     count, seconds = _limit(limit) if limit is not None else (None, None)
-    values: dict[str, Any] = {}
+    if given and (seeds is not None or count is not None):
+        option = "--limit" if seeds is None else "--seeds"
+        raise UsageError(f"{option} and --set fresh_seeds=... both say which seeds there are; leave one of them out.")
+    if "until" in values and (until or limit is not None or seeds is not None):
+        raise UsageError("--set until=... stands against --until, --limit or --seeds; leave it out.")
+    if seconds is not None and "budget" in values:
+        raise UsageError(f"--limit {limit} and --budget are both times, the budget that of the whole study: give one.")
+    found: dict[str, Any] = {}
     if until == "decided" or limit is not None:
-        values["until"] = "decided"
+        found["until"] = "decided"
         if count is None and not given:
             count = HORIZON
     elif until == "seeds" or seeds is not None:
-        values["until"] = "seeds"
+        found["until"] = "seeds"
         if not given:
-            values["fresh_seeds"] = _after(seed, seeds or 3)
+            found["fresh_seeds"] = _after(seed, seeds or 3)
     if count is not None:
-        values["fresh_seeds"] = _after(seed, count)
+        found["fresh_seeds"] = _after(seed, count)
     if seconds is not None:
-        values["limit_seconds"] = seconds
-    return values
+        found["limit_seconds"] = seconds
+    return found
 
 
 def _after(seed: int, count: int) -> list[int]:
@@ -57,8 +66,8 @@ def _after(seed: int, count: int) -> list[int]:
 def _limit(text: str) -> tuple[int | None, float | None]:
     """Return fresh seeds, or seconds."""
     if found := re.fullmatch(r"\s*(\d{1,4})(?:\s*seeds?)?\s*", text):
-        if (count := int(found[1])) < 3:
-            raise UsageError(f"--limit {count} is below the first look, which takes 3 fresh seeds; give 3 or more.")
+        if not 3 <= (count := int(found[1])) <= MOST:
+            raise UsageError(f"--limit takes 3 fresh seeds, those of the first look, to {MOST}; found {count}.")
         return count, None
     from rankwise.studies.budget.plan import parse_budget
 

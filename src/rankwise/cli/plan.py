@@ -85,8 +85,9 @@ def _fresh(config: StudyConfig, studies: list[StudyConfig]) -> str:
     first, limit = Look(FEWEST_SEEDS, config.horizon), len(config.fresh_seeds)
     time = f" or {words(config.limit_seconds)} of training" if config.limit_seconds else ""
     return (
-        f"{each} on each of {FEWEST_SEEDS} to {limit} fresh seeds{time}, with a look after each from the third on (its "
-        f"level there {100 * first.level(ERROR):.2g} % of {100 * ERROR:g} %), until all is decided"
+        f"{each} on each of {FEWEST_SEEDS} to {limit} fresh seeds{time}, with a look after each from the "
+        f"third on, until all is decided (the first tests at {100 * first.level(ERROR):.2g} %, all together err in "
+        f"{100 * ERROR:g} %)"
     )
 
 

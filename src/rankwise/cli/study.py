@@ -99,13 +99,16 @@ def study(
     from rankwise.cli.options import changes, listed, say_loading, typed
 
     say_loading()
-    if preset == "orthogonalization":
-        from rankwise.cli.event_study import study_events
+    from rankwise.studies.presets.other_kinds import OTHER_KINDS
+
+    if preset in OTHER_KINDS:
+        from rankwise.cli.other_study import study_another_kind
 
         unfit = {"--methods": methods, "--reference": reference, "--budget": budget, "--cheapest-by": cheapest_by}
         own = {"model": model, "data": data, "columns": columns, "max_length": max_length}
         own |= {"steps": steps, "batch": batch, "seeds": seeds, "seed": seed}
-        return study_events(own, unfit | {"--report-to": report_to}, scale, setting, out, json_=json_, dry_run=dry_run)
+        unfit |= {"--until": until, "--limit": limit, "--report-to": report_to}
+        return study_another_kind(preset, own, unfit, scale, setting, out, json_=json_, dry_run=dry_run)
     from rankwise.studies.cells import study_cells
 
     first = 0 if seed is None else seed
@@ -129,7 +132,7 @@ def study(
         values["budget"] = {"seconds": parse_budget(budget)}
     from rankwise.cli.looking import looking
 
-    looks = looking(until, limit, seeds, first, "fresh_seeds" in values)
+    looks = looking(until, limit, seeds, first, values)
     if looks or seed is not None:
         plain = _resolve(preset, scale, {name: value for name, value in values.items() if name != "reference"})
         if seed is not None and "fresh_seeds" not in values | looks:  # as many as usual, after the search's

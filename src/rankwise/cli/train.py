@@ -69,12 +69,12 @@ def train(
     from rankwise.cli.after_training import evaluation, slower
     from rankwise.engine.events.summary import line, summarize
     from rankwise.methods import build
-    from rankwise.studies.presets.scales import DEFAULT_RATES
+    from rankwise.studies.config import MadeBy
+    from rankwise.studies.presets.scales import default_rate
     from rankwise.studies.recipes.from_study import full_length, read_recipe
     from rankwise.studies.results.event_history import update_words
     from rankwise.studies.running.single import run_single
     from rankwise.studies.running.single_config import single_config
-    from rankwise.studies.search.lr_prior import family, on_ladder, times
 
     where = {"model": model, "data": data, "columns": columns, "max_length": max_length}
     values = changes(setting, **where, steps=steps, batch=batch, seed=seed)
@@ -83,7 +83,8 @@ def train(
         if name in values:
             raise UsageError(f"{name} is no setting of the study; give --{name} instead of --set {name}=...")
     given: dict[str, Any] = {name: value for name, value in common.items() if value is not None}
-    own = method_options(values.pop("method", {}), given)
+    named = values.pop("method", {})
+    own = method_options(named, given)
     if from_ is not None and own:
         raise UsageError("--set method.NAME cannot be given with --from, whose study decides the method.")
     if from_ is not None:
@@ -94,11 +95,12 @@ def train(
     else:
         try:
             target = build(method or "lora", **given, **own)
+            made_by = MadeBy(method=method or "lora", options={**given, **named})
         except (TypeError, ValueError, AttributeError) as error:  # a value of another type than the option's
             options = ", ".join(f"{name}={value!r}" for name, value in own.items())
             raise UsageError(f"method {method or 'lora'!r} cannot be built with {options}: {error}.") from None
-        rate = lr if lr is not None else on_ladder(times(target) * DEFAULT_RATES[family(target)])
-        config, arm = single_config(target, scale or "quick", values, rate)
+        rate = lr if lr is not None else default_rate(scale or "quick", target, method or "lora")
+        config, arm = single_config(target, scale or "quick", values, rate, made_by)
     folder = out or Path("runs") / (f"train-{from_.name}" if from_ is not None else f"train-{method or 'lora'}")
     screen = console.out()
     if dry_run:

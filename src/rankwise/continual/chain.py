@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rankwise.continual.metrics import Matrix
 from rankwise.continual.router import Region
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 from rankwise.continual.strategies import Strategy
 from rankwise.engine import RunResult, State
 
@@ -36,8 +36,8 @@ class Chain:
     keys: list[str] = field(default_factory=list)
     bytes: int = 0
     regions: dict[str, Region] = field(default_factory=dict)
-    rows: list[dict[str, Scored]] = field(default_factory=list)
-    oracle: list[dict[str, Scored]] = field(default_factory=list)
+    rows: list[dict[str, TaskScore]] = field(default_factory=list)
+    oracle: list[dict[str, TaskScore]] = field(default_factory=list)
     routes: list[dict[str, list[str | None]]] = field(default_factory=list)
     errors: list[float | None] = field(default_factory=list)
     fault: str | None = None

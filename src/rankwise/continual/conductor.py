@@ -20,10 +20,10 @@ from rankwise.continual.folder import open_stream
 from rankwise.continual.fusing import within_budget
 from rankwise.continual.job_bytes import job_bytes
 from rankwise.continual.joint import train_joint
-from rankwise.continual.outcome import Outcome, document, write_matrices
+from rankwise.continual.outcome import StreamOutcome, document, write_matrices
 from rankwise.continual.router import Region, features, region, route
 from rankwise.continual.saving import save_adapters
-from rankwise.continual.scoring import Scored, Scorer
+from rankwise.continual.scoring import Scorer, TaskScore
 from rankwise.continual.strategies.base import check_frozen
 from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, load_tasks, to_train
@@ -104,7 +104,7 @@ class Conductor:
         self._fresh: dict[int, dict[str, Tensor]] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
 
-    def conduct(self) -> Outcome:
+    def conduct(self) -> StreamOutcome:
         """Learn and score everything."""
         base = self.scorer.scores(None, self.names, "the untouched base")
         for chain in self.chains:
@@ -119,7 +119,7 @@ class Conductor:
             for chain in [chain for chain in self.chains if chain.fault is None]:
                 self._score(chain, chain.order[place])
         sizes = {name: len(loaded.train) for name, loaded in self.tasks.items()}
-        return Outcome(self.chains, base, joint, sizes)
+        return StreamOutcome(self.chains, base, joint, sizes)
 
     def seed(self, seed: int, task: str) -> int:
         """Return the seed of a task's run: the same wherever in an order the task comes, so equal starts are shared."""
@@ -208,7 +208,7 @@ class Conductor:
         chain.routes.append(routes)
         chain.rows.append(
             {
-                j: Scored(
+                j: TaskScore(
                     tuple((experts[k] if k else base)[j].nll[i] for i, k in enumerate(routes[j])),
                     tuple((experts[k] if k else base)[j].right[i] for i, k in enumerate(routes[j])),
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rankwise.adapters import Adapter
 from rankwise.continual.job_bytes import job_bytes
-from rankwise.continual.scoring import Scored, Scorer
+from rankwise.continual.scoring import Scorer, TaskScore
 from rankwise.continual.stream import JOINT, Stream
 from rankwise.continual.tasks import Loaded, to_train
 from rankwise.engine import RunResult, TrainSpec
@@ -29,7 +29,7 @@ class Joint:
     seed: int
     key: str
     result: RunResult | None
-    scores: Mapping[str, Scored] | None
+    scores: Mapping[str, TaskScore] | None
     fault: str | None
     bytes: int
 

@@ -23,7 +23,7 @@ from typing import cast
 import numpy as np
 
 from rankwise.continual.proportions import change_interval, share_interval
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 from rankwise.stats.crossed import crossed
 from rankwise.stats.scores import FloatArray
 from rankwise.studies.results.schema import AllMeasures, ByMetric, Measure, Measures, Metric
@@ -31,7 +31,7 @@ from rankwise.studies.results.schema import AllMeasures, ByMetric, Measure, Meas
 MEASURES = ("AP", "learned", "BWT", "forgetting", "FWT")
 SHARES = ("AP", "learned")  # of exact match; the others are changes
 METRICS: tuple[Metric, ...] = ("exact_match", "nll")
-Row = Mapping[str, Scored]
+Row = Mapping[str, TaskScore]
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def interval(rows: Sequence[FloatArray | None], level: float) -> Measure | None:
     }
 
 
-def _scores(scored: Scored, metric: str, tokens: Sequence[int]) -> FloatArray:
+def _scores(scored: TaskScore, metric: str, tokens: Sequence[int]) -> FloatArray:
     """Scores per example, higher is better, whose mean is the task's score."""
     if metric == "exact_match":
         return np.asarray(scored.right, dtype=np.float64)

@@ -14,7 +14,7 @@ from rankwise.continual.chain import Chain
 from rankwise.continual.growth import growth
 from rankwise.continual.joint import Joint
 from rankwise.continual.metrics import METRICS, Matrix, beside_reference, change, difference, measures, values
-from rankwise.continual.scoring import Scored
+from rankwise.continual.scoring import TaskScore
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
 from rankwise.data.answers import gold_ids
@@ -29,11 +29,11 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StreamOutcome:
     """Every chain at its end, the base's scores, the joint reference, one per seed, and the tasks' training sizes."""
 
     chains: Sequence[Chain]
-    base: Mapping[str, Scored]
+    base: Mapping[str, TaskScore]
     joint: Sequence[Joint]
     sizes: Mapping[str, int]
 
@@ -65,7 +65,7 @@ class Outcome:
         return by_strategy, joint
 
 
-def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: Outcome) -> schema.StreamResults:
+def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: StreamOutcome) -> schema.StreamResults:
     """Return the results, no adapter saved yet: plain JSON values without clocks, as :mod:`.schema` describes them.
 
     Raises:
@@ -96,7 +96,7 @@ def document(config: Stream, base: Base, tasks: Mapping[str, Loaded], outcome: O
     }
 
 
-def _task(loaded: Loaded, base: Scored, tokens: Tokens) -> schema.TaskOf:
+def _task(loaded: Loaded, base: TaskScore, tokens: Tokens) -> schema.TaskOf:
     name = loaded.task.id
     rows = Matrix((name,), ({name: base},))
     return {
@@ -120,7 +120,7 @@ def _commonest(loaded: Loaded) -> float:
 
 
 def _strategy(
-    label: str, chains: Sequence[Chain], tokens: Tokens, versus: schema.ByMetric | None, outcome: Outcome
+    label: str, chains: Sequence[Chain], tokens: Tokens, versus: schema.ByMetric | None, outcome: StreamOutcome
 ) -> schema.StrategyOf:
     strategy = chains[0].strategy
     return {
@@ -172,7 +172,7 @@ def _router(chains: Sequence[Chain], tokens: Tokens) -> schema.Router:
     }
 
 
-def _joint(outcome: Outcome, tokens: Tokens) -> schema.JointOf | None:
+def _joint(outcome: StreamOutcome, tokens: Tokens) -> schema.JointOf | None:
     rows = list(outcome.reference.values())
     if not rows:
         return None
@@ -190,12 +190,12 @@ def _joint(outcome: Outcome, tokens: Tokens) -> schema.JointOf | None:
     }
 
 
-def _last(names: tuple[str, ...], row: Mapping[str, Scored]) -> Matrix:
+def _last(names: tuple[str, ...], row: Mapping[str, TaskScore]) -> Matrix:
     """A matrix of which only the last row is read."""
     return Matrix(names, (row,) * (len(names) + 1))
 
 
-def write_matrices(outcome: Outcome, path: Path) -> None:
+def write_matrices(outcome: StreamOutcome, path: Path) -> None:
     """Write R whole, per example: by strategy, order and seed."""
     chains = [
         {

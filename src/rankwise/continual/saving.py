@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.continual.chain import Chain
 from rankwise.continual.fusing import save
-from rankwise.continual.outcome import Outcome
+from rankwise.continual.outcome import StreamOutcome
 from rankwise.continual.router import FEATURE
 from rankwise.continual.stream import Stream
 from rankwise.continual.tasks import Loaded
@@ -23,7 +23,7 @@ ROUTER = "router.json"
 
 
 def save_adapters(
-    config: Stream, executor: Executor, tasks: Mapping[str, Loaded], outcome: Outcome, folder: Path
+    config: Stream, executor: Executor, tasks: Mapping[str, Loaded], outcome: StreamOutcome, folder: Path
 ) -> list[Saved]:
     """Write what each strategy ended with (first order, first seed) as adapters that ``rankwise export`` reads.
 

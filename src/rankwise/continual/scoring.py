@@ -27,7 +27,7 @@ NAME = "scored"
 
 
 @dataclass(frozen=True)
-class Scored:
+class TaskScore:
     """One state on one task: summed NLL and right or wrong, per test example."""
 
     nll: tuple[float, ...]
@@ -38,7 +38,7 @@ class Scored:
         return {"nll": list(self.nll), "right": list(self.right)}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Scored:
+    def from_dict(cls, value: Mapping[str, Any]) -> TaskScore:
         """Build from :meth:`to_dict`'s form."""
         return cls(tuple(value["nll"]), tuple(value["right"]))
 
@@ -55,7 +55,7 @@ class Scorer:
         self.executor, self.dtype, self.tasks = executor, dtype, tasks
         self.adapter = replace(adapter, events=(), penalties=())
 
-    def scores(self, state: State | None, names: Iterable[str], label: str) -> dict[str, Scored]:
+    def scores(self, state: State | None, names: Iterable[str], label: str) -> dict[str, TaskScore]:
         """Return the scores of ``state`` (None: the untouched base) on the named tasks."""
         identity = {"scores": "base" if state is None else state.sha256, "adapter": self.adapter.to_dict()}
         identity["dtype"] = self.dtype
@@ -63,7 +63,7 @@ class Scorer:
         for name in names:
             run = self.executor.ledger.get(self.executor.key_of(identity, self.tasks[name].tested))
             if run is not None and run.result is not None:
-                found[name] = Scored.from_dict(run.result)
+                found[name] = TaskScore.from_dict(run.result)
             else:
                 missing.append(name)
         if missing:
@@ -73,7 +73,7 @@ class Scorer:
                 found[name] = made[name]
         return found
 
-    def _score(self, state: State | None, names: Sequence[str]) -> dict[str, Scored]:
+    def _score(self, state: State | None, names: Sequence[str]) -> dict[str, TaskScore]:
         forward = self.executor.forward
         if state is None:
             return {name: measure(forward, None, self.tasks[name].test) for name in names}
@@ -86,7 +86,7 @@ class Scorer:
             trainee.close()
 
 
-def measure(forward: Forward, name: str | None, examples: Sequence[Encoded]) -> Scored:
+def measure(forward: Forward, name: str | None, examples: Sequence[Encoded]) -> TaskScore:
     """Score ``examples`` with the adapter of that name acting alone (None: the base)."""
     device = next(forward.model.parameters()).device
     nll, right = [0.0] * len(examples), [False] * len(examples)
@@ -98,4 +98,4 @@ def measure(forward: Forward, name: str | None, examples: Sequence[Encoded]) -> 
             hits = (logits.argmax(-1) == batch.next_ids).split(batch.counts)
             for i, part, hit in zip(indices, losses, hits, strict=True):
                 nll[i], right[i] = float(part.sum()), bool(hit.all())
-    return Scored(tuple(nll), tuple(right))
+    return TaskScore(tuple(nll), tuple(right))

@@ -16,7 +16,7 @@ from pydantic import (
 
 from rankwise.adapters import Adapter
 from rankwise.adapters.axis import resolve
-from rankwise.adapters.events import EVENTS, Boosting, Event, MergeAndRestart, OnlineLoRA, Orthogonalize
+from rankwise.adapters.events import EVENTS, Event, MergeAndRestart, Orthogonalize
 from rankwise.continual.strategies import STRATEGIES, Strategy
 from rankwise.engine import TrainSpec
 from rankwise.errors import UsageError, unknown
@@ -141,7 +141,8 @@ class Stream(Strict):
         return self
 
     def _within(self, label: str, strategy: Strategy, budget: int) -> None:
-        stores = strategy.stores or isinstance(self.own_event(), MergeAndRestart | Boosting | OnlineLoRA)
+        event = self.own_event()
+        stores = strategy.stores or (event is not None and event.stores)
         needed = self.rank * (1 if strategy.answers == "one" else len(self.tasks)) * (2 if stores else 1)
         if needed > budget:
             raise ValueError(
@@ -274,6 +275,11 @@ def resolve_stream(values: dict[str, Any], *, where: str = "the stream") -> Stre
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "tasks"
+        if place == "method":
+            raise UsageError(
+                f"{where}: a stream has strategies and no method, so method cannot act in it; an event in every task "
+                "is a setting of the file's own, such as event: {name: hidden-key}."
+            ) from None
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted((Task if "tasks" in place else Stream).model_fields))
             raise UsageError(f"{where}: unknown setting {place!r}; it takes {known}.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rankwise.adapters.events import Orthogonalize
 from rankwise.continual.stream import Stream, Task
 from rankwise.data import Encoded, InputForm, Limits, Splits, load_data
 from rankwise.data.load import fingerprint
@@ -91,10 +90,9 @@ def _quiet(config: Stream, steps: int) -> list[str]:
         return []
     unit = "micro-batches" if event.passes else "steps"
     length = steps if event.interval else steps * -(-config.batch // min(config.micro_batch, config.batch))
-    ends = isinstance(event, Orthogonalize) and event.at_the_end
-    if every < length or (every == length and isinstance(event, Orthogonalize) and not ends):
+    if every < length or (every == length and not (event.spares_last or event.acts_after_last)):
         return []
-    instead = "it comes at its end only" if ends else "it never comes"
+    instead = "it comes at its end only" if event.acts_after_last else "it never comes"
     return [f"an event every {every} {unit} does not fall inside this task of {length}: {instead}"]
 
 

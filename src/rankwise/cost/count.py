@@ -14,7 +14,7 @@ from rankwise.adapters.parametrizations import Shapes
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModuleKind:
     """Modules of one name and shape, over all layers.
 
     Attributes:
@@ -108,7 +108,7 @@ def _trained(adapter: Adapter, name: str, module: nn.Module, rank: int) -> Shape
     return {factor: shape for factor, shape in shapes.items() if factor in trains}
 
 
-def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:
+def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[ModuleKind, ...]:
     """Return the model's parameters grouped by kind of module, in the model's order.
 
     Args:
@@ -127,7 +127,7 @@ def kinds(model: nn.Module, adapted: dict[str, int]) -> tuple[Kind, ...]:
         row = found.setdefault((_in_layer(name), shape), [0, 0, 0])
         for column, amount in enumerate((1, sum(p.numel() for p in new), adapted.get(name, 0))):
             row[column] += amount
-    return tuple(Kind(name, row[0], shape, row[1], row[2]) for (name, shape), row in found.items())
+    return tuple(ModuleKind(name, row[0], shape, row[1], row[2]) for (name, shape), row in found.items())
 
 
 def _in_layer(path: str) -> str:

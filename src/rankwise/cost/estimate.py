@@ -10,7 +10,7 @@ import torch
 from rankwise.adapters import Adapter, Full
 from rankwise.cost.blueprint import Blueprint
 from rankwise.cost.calibrate import gemm_rate
-from rankwise.cost.count import Kind, adapter_parameters, adapter_products, kinds
+from rankwise.cost.count import ModuleKind, adapter_parameters, adapter_products, kinds
 from rankwise.cost.flops import Workload, adapter_flops, full_flops
 from rankwise.cost.memory import PARTS, caps_logits, pass_bytes, state_bytes
 from rankwise.cost.shape import ModelShape, model_shape
@@ -96,7 +96,7 @@ class Estimate:
     parameters: int
     dtype: str
     plan: Plan
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ModuleKind, ...]
     adapter: Side | None
     full: Side
     gemm_flops_per_second: float | None

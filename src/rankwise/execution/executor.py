@@ -30,6 +30,11 @@ from rankwise.models import Base
 NUMERICS_VERSION = 2
 
 
+def row_key(identity: Mapping[str, Any], base: Base, data: str) -> str:
+    """Return the ledger key of anything worth keeping, on a base and on data of this fingerprint."""
+    return run_key(json.loads(json.dumps(identity)), base.fingerprint, data, NUMERICS_VERSION)  # tuples to lists
+
+
 class Executor:
     """Executes jobs over one base in one folder.
 
@@ -56,8 +61,7 @@ class Executor:
 
     def key_of(self, identity: Mapping[str, Any], data: str) -> str:
         """Return the ledger key of anything worth keeping, on data of this fingerprint."""
-        plain = json.loads(json.dumps(identity))  # tuples to lists
-        return run_key(plain, self.base.fingerprint, data, NUMERICS_VERSION)
+        return row_key(identity, self.base, data)
 
     def known(self, job: Job) -> RunResult | None:
         """Return the result the ledger holds if it goes as far as ``job`` asks (or further), else None."""

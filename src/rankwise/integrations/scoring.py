@@ -16,7 +16,7 @@ from rankwise.stats.single import Mean, Share, per_token, share
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModelScores:
     """One model on the test split; ``right`` is None when no example has a short answer, or none were asked for."""
 
     nll: Mean
@@ -27,8 +27,8 @@ class Scores:
 class Evaluated:
     """The bare base, the adapter on it, and the paired difference in NLL (adapter less base) on the same examples."""
 
-    base: Scores
-    adapter: Scores | None
+    base: ModelScores
+    adapter: ModelScores | None
     difference: Mean | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def score(base: Base, handle: Handle | None, examples: Sequence[Encoded], answer
     forward = Forward(base.model)
     quiz = make_quiz(examples, base.tokenizer, answers, base.room) if answers else None
 
-    def one() -> tuple[Scores, list[float], tuple[int, ...]]:
+    def one() -> tuple[ModelScores, list[float], tuple[int, ...]]:
         found = evaluate(forward, examples)
         right = share(quiz.take(base)) if quiz else None
-        return Scores(per_token(found.nll, found.targets), right), list(found.nll), found.targets
+        return ModelScores(per_token(found.nll, found.targets), right), list(found.nll), found.targets
 
     with handle.disable() if handle else contextlib.nullcontext():
         bare, before, targets = one()

@@ -28,13 +28,25 @@ class Difference:
     grown: bool
 
 
-def first_difference(old: dict[str, Any], new: dict[str, Any], growable: Set[str]) -> Difference | None:
+def first_difference(
+    old: dict[str, Any], new: dict[str, Any], growable: Set[str], aside: Set[str] = frozenset()
+) -> Difference | None:
     """Compare two configurations; None when they are the same.
 
     A change that is not growth is reported before any growth, because it decides what to do.
+
+    Args:
+        aside: keys that make no difference, wherever in a configuration they are.
     """
-    found = list(_walk(old, new, "", growable))
+    found = list(_walk(_without(old, aside), _without(new, aside), "", growable))
     return next((d for d in found if not d.grown), found[0] if found else None)
+
+
+def _without(value: Any, aside: Set[str]) -> Any:
+    """Leave out the keys of ``aside``, at any depth."""
+    if isinstance(value, dict):
+        return {name: _without(inner, aside) for name, inner in value.items() if name not in aside}
+    return [_without(inner, aside) for inner in value] if isinstance(value, list) else value
 
 
 def _walk(old: Any, new: Any, name: str, growable: Set[str]) -> list[Difference]:

@@ -63,6 +63,7 @@ class StudyFolder:
         config: dict[str, Any],
         growable: Set[str] = frozenset(),
         defaults: Mapping[str, Any] | None = None,
+        aside: Set[str] = frozenset(),
     ) -> Literal["created", "resumed", "extended"]:
         """Start the study here, continue it, or extend it. Hold the :class:`StudyLock` meanwhile.
 
@@ -72,6 +73,7 @@ class StudyFolder:
                 long as the old items stay in their order; of mappings that may gain entries; and, as
                 ``"grids.*"``, every list in a mapping; and of single values that may change.
             defaults: what a setting was in a folder written before it existed.
+            aside: keys that decide nothing, wherever they are: no difference in them is one.
 
         Raises:
             UsageError: the folder is something else than a study, or the study there differs in another way;
@@ -83,7 +85,7 @@ class StudyFolder:
             self._write_config(config)
             return "created"
         known = json.loads(canonical(dict(defaults or {})))
-        difference = first_difference({**known, **self.read_config()}, config, growable)
+        difference = first_difference({**known, **self.read_config()}, config, growable, aside)
         if difference is None:
             return "resumed"
         if difference.grown:

@@ -103,6 +103,7 @@ PUBLIC = (
     "dora",
     "event_names",
     "lora",
+    "rate_rule",
     "taxonomy",
 )
 """Modules that other rooms import."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import checked
 from rankwise.methods.event_names import named_events
+from rankwise.methods.rate_rule import RateRule
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Card:
         owns_base: trains a private copy of the base.
         build: makes the spec from keyword options, and refuses one it does not take; it is ``rankwise.methods.NAME``.
             Beside the method's own it takes ``events``: what happens while training, after the method's own events.
+        rates: where its search of learning rates starts, in studies and in ``rankwise train``, whatever its options;
+            None: by its init and optimizer, times its parametrization's ``rate``.
     """
 
     name: str
@@ -38,13 +41,15 @@ class Card:
     citation: str
     build: Callable[..., Adapter | Full]
     owns_base: bool = False
+    rates: RateRule | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "build", checked(_with_events(self.build), f"method {self.name!r}"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values (everything but the builder)."""
-        return {k: v for k, v in self.__dict__.items() if k != "build"}
+        stated = {} if self.rates is None else {"rates": asdict(self.rates)}
+        return {k: v for k, v in self.__dict__.items() if k not in ("build", "rates")} | stated
 
 
 def _with_events(build: Callable[..., Adapter | Full]) -> Callable[..., Adapter | Full]:

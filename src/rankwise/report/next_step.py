@@ -12,7 +12,7 @@ from rankwise.report.ended import Ended
 from rankwise.report.typed import Typed
 from rankwise.report.view import Document
 from rankwise.stats.verdict_words import FALLS_SHORT, NO_VERDICT, SCREENED, UNDECIDED
-from rankwise.studies.results.schema import Results
+from rankwise.studies.results.schema import BY_HAND, Results
 
 ENOUGH_SEEDS = 3
 USUAL_LIMIT = 12  # fresh seeds that --until decided allows by itself
@@ -103,7 +103,7 @@ def _train(ended: Ended) -> NextStep | None:
     typed, others = ended.typed, {name for name, _ in ended.typed.options} - SPELLED
     named = {name: chosen[name] for name in ("rank", "alpha", "placement")}
     options = chosen.get("options", named)
-    plain = chosen["method"] != "custom" and set(options) <= set(named) and options.get("placement") not in NOT_TYPED
+    plain = chosen["method"] != BY_HAND and set(options) <= set(named) and options.get("placement") not in NOT_TYPED
     if not plain or others or typed.file or ended.study["scale"] != "quick":
         command = ["rankwise", "train", "--from", ended.folder, "--steps", str(ended.steps)]
         return NextStep(why, shlex.join(command))
@@ -136,21 +136,26 @@ def _decide(ended: Ended) -> NextStep | None:
     undecided.sort(key=lambda arm: arm["verdict"]["sentence"] != headline)
     if not undecided:
         return None
-    needs = next((arm["verdict"]["needs"] for arm in undecided if arm["verdict"]["needs"]), None)
-    seeds, examples = needed(needs or f"{ENOUGH_SEEDS} more seeds")
-    have, test = len(ended.seeds), int(ended.results["cell"]["test"])
+    arm = next((arm for arm in undecided if arm["verdict"]["needs"]), undecided[0])
+    seeds, examples = needed(arm["verdict"]["needs"] or f"{ENOUGH_SEEDS} more seeds")
+    have, test = arm["verdict"].get("seeds") or len(ended.seeds), int(ended.results["cell"]["test"])
     if seeds is not None and ended.looks_often:
         why = f"Go on to the fresh seeds it would take{_minutes(ended, seeds)}; the runs already done are kept:"
         return NextStep(why, str(ended.here(_allowed(ended, have + seeds))))
     if seeds is not None:
-        why = f"Its look is taken. Ask again with looks that share the error{_minutes(ended, have + seeds)}:"
+        why = f"Its one look is taken. A new study, with an error of its own, can go on{_minutes(ended, have + seeds)}:"
         return NextStep(why, str(ended.elsewhere(_deciding(ended, have + seeds), "decided")))
     more = test + examples if examples is not None else 2 * test
     if examples is not None and int(ended.asked.get("test", test)) <= test:
         command = ended.typed.set("sizes.test", more)
-        return NextStep("Ask again with more test examples:", str(ended.elsewhere(command, "more")))
+        return NextStep(
+            "Ask again with more test examples, a new study with an error of its own:",
+            str(ended.elsewhere(command, "more")),
+        )
     both = _deciding(ended, 2 * max(have, ENOUGH_SEEDS)).set("sizes.test", more)
-    return NextStep("Ask again with more seeds and more test examples:", str(ended.elsewhere(both, "more")))
+    return NextStep(
+        "Ask again with more of both, a new study with an error of its own:", str(ended.elsewhere(both, "more"))
+    )
 
 
 def _allowed(ended: Ended, count: int) -> Typed:
@@ -165,7 +170,7 @@ def _allowed(ended: Ended, count: int) -> Typed:
 
 def _deciding(ended: Ended, seeds: int) -> Typed:
     """The command with looks after every seed, and ``seeds`` allowed where the usual limit is lower."""
-    command = ended.typed.without("--seeds", "--set fresh_seeds").to(until="decided")
+    command = ended.typed.without("--seeds", "--limit", "--set fresh_seeds", "--set at_least").to(until="decided")
     return command.to(limit=seeds) if seeds > USUAL_LIMIT else command
 
 

@@ -94,7 +94,10 @@ def setup(document: Document) -> list[tuple[str, str]]:
         ("Seeds", f"{study['seed']} for the search; {fresh} for the verdict"),
         ("Training", f"{schedule}, {training['optimizer']}, clip {training['clip']}, {training['dtype']}"),
         ("Measured at steps", measured),
-        ("Score", "negative log-likelihood per target token; best checkpoint on the selection set, test set read once"),
+        (
+            "Score",
+            "negative log-likelihood per target token; best checkpoint on selection, test for fresh seeds only",
+        ),
         ("Runs", f"{document['cost']['runs']} in {wording.duration(document['cost']['study_seconds'])}"),
         ("Command", provenance["command"]),
     ]

@@ -111,6 +111,17 @@ def stands_in(document: Document) -> bool:
     return all(arm["method"] != "full" for arm in document["results"]["arms"])
 
 
+def margin_share(document: Document) -> float:
+    """The share of the gain at which an arm's loss stands at the margin: where two bounds are set, the tighter one."""
+    of_gain = 1.0 - document["results"]["study"]["margin"]
+    allowed, arm = document["results"].get("allowed"), reference(document)
+    loss = arm["test_nll"] if arm is not None else None
+    if allowed is None or loss is None:
+        return of_gain
+    gain = document["results"]["base"]["test_nll"] - loss
+    return 1.0 - allowed["nats"] / gain if gain > 0 else of_gain
+
+
 def labels(arms: list[Arm]) -> dict[str, str]:
     """Arm name -> label, made unique: two arms with one label would share a line in a figure.
 

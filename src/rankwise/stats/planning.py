@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from rankwise.stats.crossed import FEWEST_SEEDS, Estimate
+from rankwise.stats.crossed import FEWEST_SEEDS, Estimate, reach
 
 _MOST_SEEDS = 1_000  # beyond these nobody will run it: the same as never
 _MOST_EXAMPLES = 1_000_000
-_MOST_LOOKS = 60  # the level of a look takes a step of integration for each look before it
+MOST_LOOKS = 60  # the level of a look takes a step of integration for each look before it
 Level = Callable[[int], float]  # one-sided level of a look at so many seeds
 
 
@@ -48,14 +48,20 @@ def needs(now: Estimate, tail: float | Level = 0.025) -> Needs:
     def decides(more_seeds: int, more_examples: int) -> bool:
         fixed = now.for_these_seeds and more_seeds == 0
         se, df = _planned(now, more_seeds, more_examples, fixed)
-        return bool(stdtrit(df, 1 - level(min(now.seeds) + more_seeds)) * se < abs(float(now.estimate)))
+        t = stdtrit(df, 1 - level(min(now.seeds) + more_seeds))
+        skew = np.sign(now.estimate) * _planned_skew(now, se, more_examples)
+        return bool(reach(t, skew) * se < abs(float(now.estimate)))
 
     first = max(1, FEWEST_SEEDS - min(now.seeds)) if now.for_these_seeds else 1
-    most = _MOST_SEEDS if not callable(tail) else first + _MOST_LOOKS
-    return Needs(
-        _smallest(lambda k: decides(k, 0), first, most) if _knows_seeds(now) else None,
-        _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES),
-    )
+    most = _MOST_SEEDS if not callable(tail) else first + MOST_LOOKS
+    seeds: int | None = None
+    if _knows_seeds(now):
+        seeds = (
+            next((k for k in range(first, most + 1) if decides(k, 0)), None)  # levels fall behind the horizon
+            if callable(tail)
+            else _smallest(lambda k: decides(k, 0), first, most)
+        )
+    return Needs(seeds, _smallest(lambda k: decides(0, k), 1, _MOST_EXAMPLES))
 
 
 def together(several: Sequence[Needs]) -> Needs:
@@ -72,12 +78,13 @@ def predictive_power(now: Estimate, more_seeds: int, tail: float) -> tuple[float
     """
     se_now, _ = _planned(now, 0, 0, now.for_these_seeds)
     se, df = _planned(now, more_seeds, 0, fixed=False)
-    bound = float(stdtrit(df, 1 - tail))
+    t = stdtrit(df, 1 - tail)
     if se == 0:
         return float(now.estimate < 0), float(now.estimate > 0)
     left = np.sqrt(max(se_now**2 - se**2, 1e-9 * se**2))
-    here, far = float(now.estimate), bound * se
-    return float(ndtr((-far - here) / left)), float(ndtr((here - far) / left))
+    skew = _planned_skew(now, se, 0)
+    here = float(now.estimate)
+    return float(ndtr((-reach(t, -skew) * se - here) / left)), float(ndtr((here - reach(t, skew) * se) / left))
 
 
 def _constant(level: float) -> Level:
@@ -110,6 +117,12 @@ def _planned(now: Estimate, more_seeds: int, more_examples: int, fixed: bool) ->
         return 0.0, n - 1.0
     spread = example_part**2 / (n - 1) + sum(part**2 / df for part, df in seed_parts)
     return float(np.sqrt(total)), total**2 / spread
+
+
+def _planned_skew(now: Estimate, se: float, more_examples: int) -> float:
+    """Skewness of the estimate with more examples and this standard error: its third cumulant falls as 1 / N^2."""
+    cumulant = float(now.skew) * float(now.se) ** 3
+    return cumulant * (now.examples / (now.examples + more_examples)) ** 2 / se**3 if se else 0.0
 
 
 def _smallest(holds: Callable[[int], bool], first: int, most: int) -> int | None:

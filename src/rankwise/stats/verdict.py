@@ -10,7 +10,7 @@ from rankwise.stats.crossed import Estimate
 from rankwise.stats.looks import ONCE, Look
 from rankwise.stats.margin import Margin
 from rankwise.stats.multiplicity import Claims, claims
-from rankwise.stats.planning import Needs, needs, predictive_power, together
+from rankwise.stats.planning import MOST_LOOKS, Needs, needs, predictive_power, together
 from rankwise.stats.scores import Scores
 from rankwise.stats.verdict_words import BEATS, CLAIMS, FALLS_SHORT, KEEPS, MATCHES, NO_VERDICT, UNDECIDED, Word
 
@@ -48,6 +48,8 @@ class Verdict:
     def sentence(self, arm: str, reference: str) -> str:
         """One sentence for a person, with the names of the arm and of the reference as given."""
         scope = ", for these seeds" if self.for_these_seeds and self.word != NO_VERDICT else ""
+        if self.look.horizon is not None:
+            scope = f" after {self.look.seeds} fresh seeds"
         if self.word == NO_VERDICT:
             return f"No verdict on {arm}: {self.reason}."
         if self.word == UNDECIDED:
@@ -120,7 +122,10 @@ def judge_all(
     contrasts = {name: margin.contrasts(arm, reference, base, seed_bound=guard) for name, arm in arms.items()}
     regrets = {name: regret(arm, reference, base, seed_bound=guard) for name, arm in arms.items()}
     parts = 1 if margin.loss is None else 2
-    downward = [tuple(n for n in ladder if n in arms or n in earlier) for ladder in ladders]
+    # Of several looks none claims "for these seeds"; and who has no bracketed rate is no hypothesis of theirs.
+    few = {n for n, found in contrasts.items() if look.horizon is not None and found[0].for_these_seeds}
+    counted = {n: found for n, found in contrasts.items() if look.horizon is None or n not in at_edge}
+    downward = [tuple(n for n in ladder if n in counted or n in earlier) for ladder in ladders]
     upward = [tuple(reversed(ladder)) for ladder in downward]
 
     def held(*words: Word) -> dict[str, float]:
@@ -128,18 +133,25 @@ def judge_all(
         return {name: 0.0 if word in words else 1.0 for name, word in settled.items()}
 
     match = claims(
-        {n: max(float(c.p_below()) for c in found) for n, found in contrasts.items()} | held(MATCHES, BEATS, KEEPS),
+        {n: 1.0 if n in few else max(float(c.p_below()) for c in found) for n, found in counted.items()}
+        | held(MATCHES, BEATS, KEEPS),
         ERROR,
         downward,
         level=look.level,
     )
     short = claims(
-        {n: min(float(c.p_above()) for c in found) for n, found in contrasts.items()} | held(FALLS_SHORT),
+        {n: 1.0 if n in few else min(float(c.p_above()) for c in found) for n, found in counted.items()}
+        | held(FALLS_SHORT),
         ERROR,
         upward,
         level=lambda error: look.level(error / parts),
     )
-    beat = claims({n: float(r.p_below()) for n, r in regrets.items()} | held(BEATS), ERROR, downward, level=look.level)
+    beat = claims(
+        {n: 1.0 if n in few else float(regrets[n].p_below()) for n in counted} | held(BEATS),
+        ERROR,
+        downward,
+        level=look.level,
+    )
     bought = gain(reference, base, seed_bound=guard)
     trained = clearly_positive(bought)
     out: dict[str, Verdict] = {}
@@ -159,6 +171,8 @@ def judge_all(
             reason = "the upper bound is below the margin"
         elif name in short.allowed:
             word, reason = FALLS_SHORT, "the lower bound is above the margin"
+        elif name in few:
+            word, reason = UNDECIDED, "fewer than three of its runs, or of the reference's, ended well"
         else:
             word, reason = UNDECIDED, _why_undecided(found, name, look, match, short)
             missing = _needs(found, look, match.levels[name], short.levels[name] / parts)
@@ -186,15 +200,18 @@ def judge_all(
 def chance_to_decide(
     arm: Scores, reference: Scores, base: Scores, margin: Margin, *, look: Look, last: Look, error: float = ERROR
 ) -> float:
-    """Chance that the look ``last`` decides an arm alone, either way, if all stays as it is estimated at ``look``.
+    """Chance that one look after ``look``, up to ``last``, decides an arm alone, either way: the best of them.
 
     Futility may rest on it: stopping for it claims nothing, so it costs no error and need not be obeyed.
     """
     found = margin.contrasts(arm, reference, base, seed_bound=look.seed_bound)
-    more = last.seeds - look.seeds
-    below = min(predictive_power(c, more, last.level(error))[0] for c in found)
-    above = max(predictive_power(c, more, last.level(error / len(found)))[1] for c in found)
-    return max(below, above)
+    best = 0.0
+    for seeds in range(look.seeds + 1, min(last.seeds, look.seeds + MOST_LOOKS) + 1):
+        then, more = Look(seeds, last.horizon), seeds - look.seeds
+        below = min(predictive_power(c, more, then.level(error))[0] for c in found)
+        above = max(predictive_power(c, more, then.level(error / len(found)))[1] for c in found)
+        best = max(best, below + above)
+    return min(best, 1.0)
 
 
 def _needs(found: Sequence[Estimate], look: Look, match: float, short: float) -> Needs | None:
@@ -211,11 +228,12 @@ def _needs(found: Sequence[Estimate], look: Look, match: float, short: float) ->
 
 
 def _why_undecided(found: Sequence[Estimate], name: str, look: Look, match: Claims, short: Claims) -> str:
-    alone = max(float(c.p_below()) for c in found) <= look.level(ERROR)
-    if not alone and min(float(c.p_above()) for c in found) > look.level(ERROR / len(found)):
-        of = "the 95 % interval reaches" if len(found) == 1 and look.horizon is None else "the intervals reach"
-        return f"{of} both sides of the margin"
-    side = match if float(found[0].estimate) < 0 else short
-    if side.levels[name] == 0:
+    below = max(float(c.p_below()) for c in found) <= look.level(ERROR)
+    above = min(float(c.p_above()) for c in found) <= look.level(ERROR / len(found))
+    if not below and not above:
+        if len(found) == 1 and look.horizon is None:
+            return "the 95 % interval reaches both sides of the margin"
+        return "what was measured does not put it clearly on one side of the margin"
+    if (match if below else short).levels[name] == 0:
         return "a rank before it on the ladder is undecided, and claims stop there"
     return "it would be decided alone, but not after correcting for the other arms"

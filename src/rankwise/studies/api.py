@@ -9,6 +9,7 @@ from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError
 from rankwise.execution.progress import Progress
 from rankwise.methods import build
+from rankwise.studies.config import MadeBy
 from rankwise.studies.running.single import Trained, run_single
 from rankwise.studies.running.single_config import single_config
 
@@ -34,9 +35,11 @@ def train(
         out: folder for the ledger, the checkpoint and the adapter.
         changes: settings that differ from the scale's (``steps``, ``batch``, ``seed``, ...).
     """
+    made_by = None
     if isinstance(target, str):
+        made_by = MadeBy(method=target)
         target = build(target)
     if not isinstance(target, Adapter | Full):
         raise UsageError(f"target must be an adapter, Full() or a method's name, found a {type(target).__name__}.")
-    config, arm = single_config(target, scale, {"model": model, "data": data, **changes}, lr)
+    config, arm = single_config(target, scale, {"model": model, "data": data, **changes}, lr, made_by)
     return run_single(config, arm, Path(out), progress)

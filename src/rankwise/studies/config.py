@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
-from rankwise.adapters import Adapter, Full
 from rankwise.data.columns import parse_columns
 from rankwise.engine import TrainSpec
 from rankwise.errors import unknown
-from rankwise.methods import build
 from rankwise.stats.crossed import FEWEST_SEEDS
 from rankwise.stats.looks import HORIZON
 from rankwise.stats.margin import Margin
+from rankwise.studies.arm import MOST as MOST
+from rankwise.studies.arm import Arm as Arm
+from rankwise.studies.arm import Count as Count
+from rankwise.studies.arm import MadeBy as MadeBy
+from rankwise.studies.arm import Strict as Strict
 from rankwise.studies.settings import refusal
 
 # As the option spells it, or as a mapping; kept as a mapping.
@@ -37,11 +37,11 @@ GROWABLE = frozenset(
     # These change no run, only how many are judged, and what is recommended and known about the runs there are.
     | {"finalists", "cheapest_by", "measure", "at_least", "limit_seconds"}
 )
+# Where in a configuration it says what a thing came from: of no run's numbers, so a folder with another one goes on.
+ORIGINS = frozenset({"made_by"})
 MEASURED = ("memory", "time")  # choices of `cheapest_by` that nothing but a measurement gives
 
 
-# Far beyond what anyone trains, and small enough that counting that far takes no memory worth speaking of.
-MOST = 10_000_000
 SCORES = 10_000  # of one run's selection split
 # A page of so many arms can hardly be read, and planning a run takes a twentieth of a second (all methods: 70 arms).
 ARMS = 200
@@ -49,65 +49,8 @@ RATES = 100  # of one arm's grid
 SEEDS = 1_000
 RUNS = 10_000  # of what is crossed with what
 EXPECTED_SEEDS = 5  # fresh seeds that a study with looks is reckoned to take
-Count = Annotated[int, Field(ge=1, le=MOST)]
 Amount = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
-
-
-class Strict(BaseModel):
-    """Frozen, strict about names, and without infinities."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _option(value: Any) -> Any:
-    """A text or a number; of ``events`` also an object, or a list of names and objects."""
-    if isinstance(value, bool):
-        return int(value)
-    inner = value if isinstance(value, list | tuple) else [value] if isinstance(value, dict) else None
-    if not isinstance(value, str | int | float) and not (inner and all(isinstance(one, str | dict) for one in inner)):
-        raise ValueError(f"must be a text or a number, or what events takes, found {value!r:.60}")
-    return value
-
-
-class Arm(Strict):
-    """One thing to compare: a method with its options.
-
-    Attributes:
-        name: short and unique, used in files; ``full`` is the reference.
-        label: its name in tables and figures.
-        method, options: catalogue name and what its builder takes (rank, alpha, placement, events, ...).
-        adapter: an adapter composed by hand, as :meth:`rankwise.Adapter.to_dict` writes it, instead of a method.
-        batch: examples per step, when it differs from the study's.
-    """
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    label: str
-    method: str = "custom"
-    options: dict[str, Annotated[Any, BeforeValidator(_option)]] = {}
-    adapter: dict[str, Any] | None = None
-    batch: Count | None = None
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _names_as_text(cls, options: Any) -> Any:
-        """A placement may be a list of module names; it is kept as the text that means the same."""
-        named = isinstance(options, dict) and isinstance(options.get("placement"), list | tuple)
-        return {**options, "placement": "".join(f"{name}," for name in options["placement"])} if named else options
-
-    @property
-    def is_rung(self) -> bool:
-        """Whether it is LoRA on all linear layers: one of a ladder of ranks."""
-        return self.method == "lora" and self.options.get("placement", "all-linear") == "all-linear"
-
-    def target(self) -> Adapter | Full:
-        """Return the spec of what trains."""
-        return self.parsed
-
-    @functools.cached_property
-    def parsed(self) -> Adapter | Full:
-        """The spec of what trains, made of the names once; the names stay beside it."""
-        return Adapter.from_dict(self.adapter) if self.adapter is not None else build(self.method, **self.options)
 
 
 class Sizes(Strict):
@@ -142,7 +85,7 @@ class Budget(Strict):
     """
 
     seconds: float = Field(gt=0)
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = Field(default_factory=dict)
 
 
 class StudyConfig(Strict):

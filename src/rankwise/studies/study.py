@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rankwise.data.columns import spelled
 from rankwise.errors import RunError
+from rankwise.execution.executor import row_key
 from rankwise.execution.progress import Progress
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
 from rankwise.reading import Options, read_object
 from rankwise.studies.budget.budgeted import conduct_within, stored_plan, unstarted
-from rankwise.studies.config import GROWABLE, StudyConfig, default_settings
+from rankwise.studies.config import GROWABLE, ORIGINS, StudyConfig, default_settings
 from rankwise.studies.recipes.write import write_recipes
 from rankwise.studies.results.costs import costs
 from rankwise.studies.results.document import results
@@ -53,8 +54,8 @@ def run_study(
     with StudyLock(out):
         if unstarted(folder):
             folder.replace_config(config.to_dict())
-        config = continued(config, folder, progress)
-        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings()) == "extended":
+        config = continued(config, folder, progress, lambda row: row_key(row, base, splits.fingerprint))
+        if folder.open_or_create(config.to_dict(), GROWABLE, default_settings(), ORIGINS) == "extended":
             progress.note("extended: finished runs are kept, new ones are added")
         folder.clean_temporaries()
         with Ledger(out) as ledger:
@@ -64,6 +65,7 @@ def run_study(
             else:
                 outcome = conduct_within(runner, loading)
                 config = runner.config
+            runner.note_looks()
             judgement = judge_study(config, outcome)
             answers = exact_match(config, outcome, runner.quiz, runner.base_right())
             cost, unmeasured = costs(config, folder, ledger, runner, outcome, time.monotonic() - started)
@@ -109,7 +111,7 @@ def _keep_best(folder: StudyFolder, runner: Runner, outcome: Outcome, document: 
     staging = folder.path / ".best.tmp"
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(source, staging)
-    write_card(staging, name, document)
+    write_card(staging, name, document, arm.arm.known_method)
     staging.rename(folder.best)
     config = folder.best / "adapter_config.json"
     targets = Options(read_object(config, cure=AGAIN), str(config)).names("target_modules", or_pattern=True)

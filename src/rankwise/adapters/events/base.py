@@ -53,6 +53,12 @@ class Event(Choice, abc.ABC):
     owns_base: ClassVar[bool] = False
     """Writes the weights under the adapter: the run then trains on a private copy of the adapted ones, alone."""
 
+    stores: ClassVar[bool] = False
+    """Freezes updates beside the pair that trains, so an adapter's rank grows by as much again."""
+
+    spares_last: ClassVar[bool] = False
+    """Leaves out a run's last step, should its cadence fall on it: nothing would follow."""
+
     reads_examples: ClassVar[bool] = False
     """Asks for inputs, losses, gradients or curvature of training examples, which a Trainer cannot give."""
 
@@ -73,6 +79,11 @@ class Event(Choice, abc.ABC):
     def in_windows(self) -> bool:
         """Whether :meth:`at_passes` may come inside an accumulation window, where gradients are under way."""
         return False
+
+    @property
+    def acts_after_last(self) -> bool:
+        """Whether it acts once the last step was taken, apart from its cadence."""
+        return self.acts_at("at_end")
 
     @property
     def forwards(self) -> int:

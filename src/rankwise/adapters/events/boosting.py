@@ -33,6 +33,8 @@ class Boosting(Event):
     needs: ClassVar[str] = "pair"
     doing: ClassVar[str] = "merges B A and restarts"
     draws_starts: ClassVar[bool] = True
+    stores: ClassVar[bool] = True
+    spares_last: ClassVar[bool] = True
     every: int = 8
     layers: float = 1 / 3
 

@@ -42,6 +42,8 @@ class MergeAndRestart(Event):
     needs: ClassVar[str] = "pair"
     doing: ClassVar[str] = "merges B A and restarts"
     draws_starts: ClassVar[bool] = True
+    stores: ClassVar[bool] = True
+    spares_last: ClassVar[bool] = True
     every: int = 1000
     times: int = 0
     warmup: float = 0.0

@@ -45,6 +45,7 @@ class OnlineLoRA(Event):
     needs: ClassVar[str] = "pair"
     doing: ClassVar[str] = "merges B A and restarts"
     draws_starts: ClassVar[bool] = True
+    stores: ClassVar[bool] = True
     reads_losses: ClassVar[bool] = True
     reads_examples: ClassVar[bool] = True
     weight: float = 2000.0

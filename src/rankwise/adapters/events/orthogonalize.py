@@ -106,6 +106,11 @@ class Orthogonalize(Event):
         """As ``inside_window`` says."""
         return self.inside_window
 
+    @property
+    def acts_after_last(self) -> bool:
+        """As ``at_the_end`` says."""
+        return self.at_the_end
+
     def describe(self) -> str:
         """Return for instance ``polar_fold every 20 steps``."""
         unit = "micro-batches" if self.micro_batches else "steps"

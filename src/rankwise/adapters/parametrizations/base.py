@@ -147,6 +147,11 @@ class Parametrization(Choice, abc.ABC):
     """What events can act on: a ``pair``, the A and B that train, with update s B A; a ``switch``, a factor e that is
     zero where a component is off; hard ``gates`` of single entries, a factor a."""
 
+    @property
+    def soft_gates(self) -> bool:
+        """Whether its factor e holds, for every component, the logit of a gate between 0 and 1."""
+        return False
+
     rate: ClassVar[float] = 1.0
     """Its best learning rate as a multiple of LoRA's, roughly: where a search starts."""
 

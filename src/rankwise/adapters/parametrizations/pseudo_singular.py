@@ -43,6 +43,11 @@ class PseudoSingular(Delta):
         """Return e = 1 for real values, else 0."""
         return {"e": factors["A"].new_full((rank,), float(self.values == "real"))}
 
+    @property
+    def soft_gates(self) -> bool:
+        """As ``values`` says."""
+        return self.values == "sigmoid"
+
     def gates(self, e: Tensor) -> Tensor:
         """Return g(e)."""
         return {"real": e, "softmax": e.softmax(0), "sigmoid": e.sigmoid()}[self.values]

@@ -31,10 +31,8 @@ class GateEntropy(Penalty):
 
     def check(self, adapter: Composition) -> None:
         """The gates must be sigmoids, and train."""
-        from rankwise.adapters.parametrizations import PseudoSingular
-
         form = adapter.parametrization
-        if not isinstance(form, PseudoSingular) or form.values != "sigmoid":
+        if not form.soft_gates:
             raise UsageError(
                 f"penalty {self.name!r} needs gates between 0 and 1, parametrization 'pseudo-singular' with values "
                 f"'sigmoid'; found {form.name!r}" + (f" with {form.values!r}." if hasattr(form, "values") else ".")

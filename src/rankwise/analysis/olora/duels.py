@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rankwise.analysis.measures.wins import Count, count_beyond, count_wins, margin_of_gain
 from rankwise.analysis.olora.rules import REACH, favored
 from rankwise.analysis.study_files import best, steps_to
-from rankwise.studies.results.schema import Arm, Results
+from rankwise.studies.results.schema import BY_HAND, Arm, Results
 
 Kind = Literal["own", "shared", "steps"]
 KINDS: dict[Kind, str] = {
@@ -119,7 +119,7 @@ def _duel(cell: str, results: Results, arm: Arm, lora: Arm) -> Duel:
         cell=cell,
         model=results["cell"]["model"],
         rank=arm["rank"] or 0,
-        method=arm["method"] if arm["method"] != "custom" else arm["name"].rsplit("-r", 1)[0],
+        method=arm["method"] if arm["method"] != BY_HAND else arm["name"].rsplit("-r", 1)[0],
         base=base,
         own=(ours, theirs),
         rates=(one["lr"], two["lr"]),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rankwise.report.figures.base import Figure, Styles, data, edge_label, padded, styles
 from rankwise.report.figures.theme import MUTED, PAPER, Layout
-from rankwise.report.view import Arm, Document, reference, reference_label, selection_nll
+from rankwise.report.view import Arm, Document, margin_share, reference, reference_label, selection_nll
 from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, percent
 
@@ -42,7 +42,7 @@ def pareto_figure(document: Document) -> Figure | None:
     if len(rows) < 2:
         return None
     drawn = [arm for arm in arms if any(row["name"] == arm["name"] for row in rows)]
-    margin = 1.0 - document["results"]["study"]["margin"]
+    margin = margin_share(document)
     heights = [
         margin,
         *(row["recovery"] for row in rows),

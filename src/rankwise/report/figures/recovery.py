@@ -6,7 +6,7 @@ from typing import Any
 
 from rankwise.report.figures.base import Figure, data, edge_label, padded, styles
 from rankwise.report.figures.theme import INK, MUTED, PAPER, Layout
-from rankwise.report.view import Arm, Document, badge, reference_label
+from rankwise.report.view import Arm, Document, badge, margin_share, reference_label
 from rankwise.report.view import arms as arms_of
 from rankwise.report.wording import finite, recovery, recovery_interval
 from rankwise.stats.verdict_words import NO_VERDICT
@@ -23,7 +23,7 @@ def recovery_figure(document: Document) -> Figure | None:
     if not arms:
         return None
     style = styles(every)
-    margin = 1.0 - document["results"]["study"]["margin"]
+    margin = margin_share(document)
     name = reference_label(document)
     rows = [_row(arm, style.label[arm["name"]]) for arm in arms]
     low, high = padded(min([margin, *(row["low"] for row in rows)]), max([1.0, *(row["high"] for row in rows)]), 0.10)
@@ -69,7 +69,7 @@ def recovery_figure(document: Document) -> Figure | None:
 
     caption = (
         f"0% is the untouched model, 100% is {name}. Bars are 95% intervals over fresh seeds and test examples. Look at"
-        " where the bar lies: wholly right of the dashed margin matches or beats, wholly left falls short, across it is"
+        " where the bar lies: wholly right of the dashed margin matches, wholly left falls short, across it is"
         " undecided."
     )
     if any(arm["verdict"]["word"] == NO_VERDICT for arm in arms):

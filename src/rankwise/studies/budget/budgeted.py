@@ -15,7 +15,7 @@ from rankwise.ledger.differences import first_difference
 from rankwise.ledger.folder import StudyFolder
 from rankwise.studies.budget.clock import Pace, ReplannedError, calibrate
 from rankwise.studies.budget.plan import as_asked, budget_changes, plan, words
-from rankwise.studies.config import StudyConfig, parse_config
+from rankwise.studies.config import ORIGINS, StudyConfig, parse_config
 from rankwise.studies.running.conduct import Outcome, conduct
 from rankwise.studies.running.runner import Runner
 
@@ -34,7 +34,7 @@ def stored_plan(config: StudyConfig, folder: StudyFolder) -> StudyConfig:
     stored = parse_config(found)
     if config.budget is None:
         raise UsageError(f"the study in {folder.path} has a budget; repeat its --budget, or choose another --out")
-    difference = first_difference(as_asked(stored), config.to_dict(), frozenset())
+    difference = first_difference(as_asked(stored), config.to_dict(), frozenset(), ORIGINS)
     if difference is None:
         return stored
     raise UsageError(

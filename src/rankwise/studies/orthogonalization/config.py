@@ -111,6 +111,11 @@ class EventStudy(Strict):
         return self.model_dump(mode="json")
 
 
+def arm_labels(config: EventStudy) -> list[str]:
+    """Return its arms as people read them."""
+    return [ARMS[name][0] for name in config.arms]
+
+
 SIZES: dict[str, dict[str, Any]] = {
     # Seconds, on a random model: everything works, no more.
     "smoke": {
@@ -172,6 +177,11 @@ def resolve_events(scale: str, changes: dict[str, Any]) -> EventStudy:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "study"
+        if where == "method":
+            raise UsageError(
+                f"the arms of study {PRESET} are events themselves, so method cannot act in them; choose among them, "
+                "such as --set 'arms=[none, qr]'."
+            ) from None
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted(EventStudy.model_fields))
             raise UsageError(f"study {PRESET} has no setting {where!r}; it has {known}.") from None

@@ -35,8 +35,8 @@ GROWABLE = frozenset({"arms", "duplications", "ranks", "learning_rates", "every"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run's place in the design."""
+class DesignPoint:
+    """One run of the crossed design: a level of every factor, and a seed."""
 
     arm: str
     duplication: int
@@ -73,11 +73,11 @@ def run_events(
         folder.clean_temporaries()
         with Ledger(out) as ledger:
             executor = Executor(folder, ledger, base, progress, checkpoint_seconds=config.checkpoint_seconds)
-            cells = design(config)
-            jobs = [job(config, cell, splits[cell.duplication]) for cell in cells]
+            points = design(config)
+            jobs = [job(config, point, splits[point.duplication]) for point in points]
             progress.plan(len(jobs), sum(executor.known(one) is not None for one in jobs))
             found = executor.run(jobs)
-            rows = [_record(cell, result) for cell, result in zip(cells, found, strict=True) if result is not None]
+            rows = [_record(point, result) for point, result in zip(points, found, strict=True) if result is not None]
             document: EventsDocument = {
                 "results": _results(config, base.name, base.notes, whole, rows, failed(executor)),
                 "cost": {"seconds": time.monotonic() - started, "runs": len(rows)},
@@ -108,34 +108,39 @@ def duplicated(whole: Splits, times: int, config: EventStudy) -> Splits:
     )
 
 
-def design(config: EventStudy) -> list[Cell]:
+def design(config: EventStudy) -> list[DesignPoint]:
     """Return every run of the study."""
     axes = (config.duplications, config.ranks, config.learning_rates, config.every, config.seeds, config.arms)
-    return [Cell(arm, times, rank, lr, every, seed) for times, rank, lr, every, seed, arm in product(*axes)]
+    return [DesignPoint(arm, times, rank, lr, every, seed) for times, rank, lr, every, seed, arm in product(*axes)]
 
 
-def job(config: EventStudy, cell: Cell, splits: Splits) -> Job:
+def run_labels(config: EventStudy) -> list[str]:
+    """Return the runs as people read them."""
+    return [point.label for point in design(config)]
+
+
+def job(config: EventStudy, point: DesignPoint, splits: Splits) -> Job:
     """Return one run: the order of examples depends on the seed alone, so it is the same for every arm."""
     spec = TrainSpec(
-        config.adapter(cell.arm, cell.rank, cell.every),
-        lr=cell.lr,
+        config.adapter(point.arm, point.rank, point.every),
+        lr=point.lr,
         steps=config.steps,
         batch=config.batch,
         micro_batch=min(config.micro_batch, config.batch),
         clip=config.clip,
-        seed=cell.seed,
+        seed=point.seed,
     )
-    return last_step_job(cell.label, spec, splits, config.dtype, test=True)
+    return last_step_job(point.label, spec, splits, config.dtype, test=True)
 
 
-def _record(cell: Cell, result: RunResult) -> EventRun:
+def _record(point: DesignPoint, result: RunResult) -> EventRun:
     return {
-        "arm": cell.arm,
-        "duplication": cell.duplication,
-        "rank": cell.rank,
-        "lr": cell.lr,
-        "every": cell.every,
-        "seed": cell.seed,
+        "arm": point.arm,
+        "duplication": point.duplication,
+        "rank": point.rank,
+        "lr": point.lr,
+        "every": point.every,
+        "seed": point.seed,
         "status": result.status,
         "reason": result.reason,
         "losses": result.losses,

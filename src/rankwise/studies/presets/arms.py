@@ -60,13 +60,21 @@ def _with_events(arm: Arm, events: tuple[Event, ...]) -> Arm:
     if not (events and isinstance(target, Adapter)):
         return arm
     label = f"{arm.label}, {', '.join(event.name for event in events)}"
-    if arm.adapter is not None:
-        changed = {"adapter": {**arm.adapter, "events": [*arm.adapter.get("events", ()), *more]}}
+    changed: dict[str, Any]
+    if arm.adapter is None:
+        changed = {"options": _and_events(arm.options, more)}
     else:
-        own = [event.to_dict() for event in named_events(arm.options.get("events", ()))]
-        changed = {"options": {**arm.options, "events": [*own, *more]}}
+        changed = {"adapter": {**arm.adapter, "events": [*arm.adapter.get("events", ()), *more]}}
+        if made := arm.made_by:
+            changed["made_by"] = made.model_copy(update={"options": _and_events(made.options, more)})
     try:
         replace(target, events=(*target.events, *events))
     except UsageError as error:
         raise UsageError(f"arm {arm.name}: {error}") from None
     return arm.model_copy(update={"label": label, **changed})
+
+
+def _and_events(options: dict[str, Any], more: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the options of a method with ``more`` events after its own."""
+    own = [event.to_dict() for event in named_events(options.get("events", ()))]
+    return {**options, "events": [*own, *more]}

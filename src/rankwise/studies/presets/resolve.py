@@ -16,6 +16,7 @@ from rankwise.studies.config import MEASURED, Arm, StudyConfig, parse_config
 from rankwise.studies.presets import olora, which_matrices
 from rankwise.studies.presets.arms import acting, full_arm, lora_arm, method_arm
 from rankwise.studies.presets.given_arms import Arms, best_rank_first, kept, parse_arms
+from rankwise.studies.presets.other_kinds import OTHER_KINDS
 from rankwise.studies.presets.scales import GRIDS, SCALES, grid
 from rankwise.studies.presets.survey import RATES, arm_of, is_group, settings, survey_arms
 from rankwise.studies.search.lr_prior import WIDTH
@@ -163,7 +164,7 @@ def resolve_study(preset: str, scale: str, changes: dict[str, Any] | None = None
             "preset",
             str(preset),
             [*PRESETS, "smoke"],
-            hint="Or orthogonalization (by its name only), or a study in a .yaml file",
+            hint=f"Or {', '.join(OTHER_KINDS)} (by its name only), or a study in a .yaml file",
         )
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
@@ -221,7 +222,8 @@ def _grids(arms: Arms, preset: str, scale: str, values: dict[str, Any]) -> dict[
     size: dict[str, int] = {"width": _width(model)} if rule not in GRIDS else {}
     if isinstance(steps, int) and steps > 0 and not PRESETS[preset].steady:
         size["steps"] = steps
-    grids = {arm.name: grid(rule, arm.target(), sweep=PRESETS[preset].sweep, **size) for arm in arms}
+    sweep = PRESETS[preset].sweep
+    grids = {arm.name: grid(rule, arm.target(), method=arm.known_method, sweep=sweep, **size) for arm in arms}
     if scale == "quick":
         grids |= {name: (grids[name][len(grids[name]) // 2],) for name in PRESETS[preset].middle if name in grids}
     return {name: rates[:RATES] for name, rates in grids.items()} if values.get("survey") else grids

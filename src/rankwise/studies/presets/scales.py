@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rankwise.adapters import Adapter, Full
-from rankwise.studies.search.lr_prior import SHORT, TIMES, WIDTH, center, family, prior, times
+from rankwise.methods.rate_rule import Family
+from rankwise.studies.search.lr_prior import SHORT, WIDTH, center, on_ladder, prior, rule_of
 
 _COMMON: dict[str, Any] = {"schedule": "constant", "clip": 1.0, "seed": 0}
 # The margin (stats/margin.py) was fixed before any study was judged by it.
@@ -77,8 +78,8 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 
 # Grids of the scales that have their own: a random tiny model wants high rates, the tutorial's are as printed there.
-# Everywhere else the rule in search/lr_prior.py is the start.
-GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+# Everywhere else the rule in search/lr_prior.py is the start; a method's card may state another (``rates``).
+GRIDS: dict[str, dict[Family, tuple[float, ...]]] = {
     "smoke": {
         "full": (3e-3, 1e-2, 3e-2),
         "lora": (3e-3, 1e-2, 3e-2),
@@ -89,27 +90,46 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 # The tutorial's second finding sweeps wider than the others.
-SWEEPS: dict[str, dict[str, tuple[float, ...]]] = {
+SWEEPS: dict[str, dict[Family, tuple[float, ...]]] = {
     "smoke": {"full": (1e-3, 3e-3, 1e-2, 3e-2), "lora": (1e-3, 3e-3, 1e-2, 3e-2)},
     "tutorial": {"full": (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), "lora": (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)},
 }
 
 
 def grid(
-    scale: str, target: Adapter | Full, *, width: int = WIDTH, steps: int = SHORT + 1, sweep: bool = False
+    scale: str,
+    target: Adapter | Full,
+    *,
+    method: str | None = None,
+    width: int = WIDTH,
+    steps: int = SHORT + 1,
+    sweep: bool = False,
 ) -> tuple[float, ...]:
     """Return the starting grid of learning rates.
 
     Args:
+        method: catalogue name of what made ``target``, whose card may have a rule of its own.
         width, steps: hidden width of the model and steps of a run, for scales without a grid of their own.
         sweep: take the wider grid where there is one.
     """
-    kind = family(target)
+    rule = rule_of(target, method)
+    if scale in rule.grids:
+        return rule.grids[scale]
     if scale not in GRIDS:
-        return prior(kind, width, steps, each_side=2 if sweep and kind in ("full", "lora") else 1, times=times(target))
+        wide = sweep and rule.like in ("full", "lora")
+        return prior(rule.like, width, steps, each_side=2 if wide else 1, times=rule.times)
     rows = {**GRIDS[scale], **(SWEEPS[scale] if sweep else {})}
-    return rows[kind]
+    return rows[rule.like]
 
 
-# Learning rates of a single `rankwise train` without --lr: the middle of the default model's grids.
-DEFAULT_RATES = {kind: center(kind) for kind in TIMES}
+def default_rate(scale: str, target: Adapter | Full, method: str | None = None) -> float:
+    """Return the rate of a single run that names none: the middle of the default model's grid.
+
+    Args:
+        scale: for methods that have a grid of their own there.
+        method: as in :func:`grid`.
+    """
+    rule = rule_of(target, method)
+    if own := rule.grids.get(scale):
+        return own[len(own) // 2]
+    return on_ladder(rule.times * center(rule.like))

@@ -34,20 +34,23 @@ def looks(config: StudyConfig, outcome: Outcome) -> schema.LooksTaken | None:
 def _sentence(config: StudyConfig, outcome: Outcome) -> str:
     found = outcome.decisions
     last = max(found.taken, key=lambda taken: taken.seeds)
-    error = f"{100 * ERROR:g} %"
+    wrong = f"{100 * ERROR:g} in 100 studies"
     if found.ended is None:
-        return f"One look, at {_seeds(last.seeds)}: each kind of claim is wrong at most {error} of the time."
-    counts = sorted({taken.seeds for taken in found.taken})
-    where = f"Looked after {counts[0]} fresh seeds" + (f" and each further one up to {counts[-1]}" * (len(counts) > 1))
-    spent = (
-        f"each kind of claim may be wrong in {error} of studies over all looks; {100 * last.spent:.2g} % is spent, and "
-        f"this look tested at {100 * last.level:.2g} %"
-    )
-    families = len(found.families)
-    apart = (
-        f" {families} families of arms, the later ones added after a look, have {error} each." if families > 1 else ""
-    )
-    return f"{where}: {_ended(config, found.ended)}; {spent}.{apart}"
+        said = f"One look, at {_seeds(last.seeds)}: a claim of any one kind is wrong in at most {wrong}."
+    else:
+        counts = sorted({taken.seeds for taken in found.taken})
+        further = f" and each further one up to {counts[-1]}" * (len(counts) > 1)
+        said = (
+            f"Looked after {counts[0]} fresh seeds{further}, and {_ended(config, found.ended)}. Over all looks a claim "
+            f"of any one kind is wrong in at most {wrong}; {100 * last.spent:.2g} of these are used up so far."
+        )
+    if len(found.families) > 1:
+        said += (
+            f" Arms that were added after a look are judged apart, with as much again: {len(found.families)} groups."
+        )
+    if found.elsewhere:
+        said += f" {found.elsewhere} earlier looks, at other learning rates, had as much again."
+    return said
 
 
 def _ended(config: StudyConfig, ended: End) -> str:
@@ -59,7 +62,7 @@ def _ended(config: StudyConfig, ended: End) -> str:
         return f"stopped because {words(seconds or 0.0)} are used up"
     if ended == "futile":
         return f"stopped because going on to {limit} would hardly decide what is left"
-    return "stopped because no further seed is needed"
+    return "stopped because no further seed would change a word"
 
 
 def allowed(config: StudyConfig, outcome: Outcome, targets: int) -> schema.Allowed | None:
@@ -71,7 +74,7 @@ def allowed(config: StudyConfig, outcome: Outcome, targets: int) -> schema.Allow
     reference = outcome.arms[config.reference_arm.name]
     runs = finished(reference)
     tests = [run.test.mean for run in runs.values() if run.test]
-    if not tests:
+    if not tests or sum(tests) / len(tests) >= outcome.base_test.mean:
         return None
     loss, base = sum(tests) / len(tests), outcome.base_test.mean
     nats = config.judged_by.nats(loss, base)
@@ -81,7 +84,7 @@ def allowed(config: StudyConfig, outcome: Outcome, targets: int) -> schema.Allow
         f"To match, an arm's loss may be at most {nats:.3f} nats per token above {loss:.3f}: {answer:.2g} nats per "
         f"answer, a factor of {math.exp(nats):.3f} in perplexity."
     )
-    if share is not None and step is not None and step < config.steps:
+    if share is not None and 0 <= share <= 1 and step is not None and step < config.steps:
         sentence += f" {100 * share:.0f} % of the reference's gain was there after {step} of {config.steps} steps."
     return {
         "nats": nats,

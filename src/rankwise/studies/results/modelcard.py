@@ -10,7 +10,7 @@ from rankwise.adapters import Adapter
 from rankwise.data import Splits
 from rankwise.engine import RunResult, Score, TrainSpec
 from rankwise.files import write_text
-from rankwise.methods import catalogue
+from rankwise.methods import card, catalogue
 from rankwise.methods.card import Card
 from rankwise.models import Base
 from rankwise.stats.single import per_token
@@ -27,8 +27,12 @@ def card_header(base: str, *, merged: bool = False) -> list[str]:
     return ["---", *yaml.safe_dump(values, sort_keys=False, allow_unicode=True).splitlines(), "---"]
 
 
-def write_card(folder: Path, name: str, document: StudyDocument) -> None:
-    """Write ``README.md`` for the adapter of arm ``name``. It says so when no arm matched."""
+def write_card(folder: Path, name: str, document: StudyDocument, method: str | None) -> None:
+    """Write ``README.md`` for the adapter of arm ``name``. It says so when no arm matched.
+
+    Args:
+        method: the one that made the adapter; None: it was composed by hand, and rests on no paper.
+    """
     results = document["results"]
     arm = next(a for a in results["arms"] if a["name"] == name)
     cell, training = results["cell"], results["training"]
@@ -58,17 +62,26 @@ def write_card(folder: Path, name: str, document: StudyDocument) -> None:
         "```",
         "",
     ]
-    for citation in results["citations"]:
-        if citation["method"] == arm["method"]:
-            lines += ["```bibtex", citation["bibtex"], "```", ""]
+    lines += _bibtex([card(method)] if method else [])
     write_text(folder / "README.md", "\n".join(lines))
 
 
 def write_run_card(
-    folder: Path, target: Adapter, spec: TrainSpec, base: Base, splits: Splits, result: RunResult, base_test: Score
+    folder: Path,
+    method: str | None,
+    spec: TrainSpec,
+    base: Base,
+    splits: Splits,
+    result: RunResult,
+    base_test: Score,
 ) -> None:
-    """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, notes, citation."""
-    data = splits.name
+    """Write ``README.md`` beside the adapter of one run: set-up, scores with intervals, notes, citation.
+
+    Args:
+        method: the one that made the adapter; None: it was composed by hand, and its axes tell.
+    """
+    data, target = splits.name, spec.target
+    assert isinstance(target, Adapter)
     lines = [
         *card_header(base.name),
         f"# Adapter of {base.name} for {data}",
@@ -85,8 +98,7 @@ def write_run_card(
         own, untouched = per_token(result.test.nll, result.test.targets), per_token(base_test.nll, base_test.targets)
         lines.append(f"- test NLL per completion token: {own} (base {untouched}); one seed, interval over examples")
     lines += [*(f"- {note}" for note in (*base.notes, *splits.notes)), ""]
-    for card in _cards(target):
-        lines += ["```bibtex", card.citation, "```", ""]
+    lines += _bibtex(_cards(target, method))
     write_text(folder / "README.md", "\n".join(lines))
 
 
@@ -100,18 +112,38 @@ def carried(folder: Path) -> list[str]:
     return [found + rest] if found else []
 
 
-def _cards(target: Adapter) -> list[Card]:
-    """Return the methods whose own axes ``target`` has: those that differ from LoRA's defaults, else LoRA."""
+def _cards(target: Adapter, method: str | None) -> list[Card]:
+    """Return the methods whose papers ``target`` rests on.
+
+    The one that made it, and those that its options brought in (an init, an event). Where no method is known, those
+    whose own axes it has, else LoRA.
+    """
+    found = _with_axes_of(target)
+    if method is None:
+        return found or [card("lora")]
+    made = card(method)
+    usual = made.build()
+    own = _with_axes_of(usual) if isinstance(usual, Adapter) else []
+    return [made, *(one for one in found if one not in own and one is not made)]
+
+
+def _with_axes_of(target: Adapter) -> list[Card]:
+    """Return the methods all of whose own axes, those that differ from LoRA's defaults, ``target`` has."""
     plain = Adapter()
     found = []
-    for card in catalogue():
-        made = card.build()
+    for one in catalogue():
+        made = one.build()
         if not isinstance(made, Adapter):
             continue
         own = [axis for axis in _AXES if _kind(made, axis) != _kind(plain, axis)]
         if own and all(_kind(target, axis) == _kind(made, axis) for axis in own):
-            found.append(card)
-    return found or [card for card in catalogue() if card.name == "lora"]
+            found.append(one)
+    return found
+
+
+def _bibtex(cards: list[Card]) -> list[str]:
+    """Return the lines that cite the papers of ``cards``, those that have one."""
+    return [line for one in cards if one.citation for line in ("```bibtex", one.citation, "```", "")]
 
 
 _AXES = (

@@ -86,11 +86,11 @@ def _decide(config: StudyConfig, plan: _Plan, deciding: Deciding, allows: Allows
         return
     while True:
         going = deciding.finalists if done < config.at_least else deciding.open()
-        if not going:
-            ended: End = "futile" if deciding.futile else "decided"
+        if done == len(seeds) and deciding.unsettled():
+            ended: End = "limit"
             break
-        if done == len(seeds):
-            ended = "limit"
+        if not going or done == len(seeds):
+            ended = "futile" if deciding.unsettled() else "decided"
             break
         if not deciding.may_go_on(done, allows(trials(seeds[done : done + 1]))):
             ended = "time"

@@ -136,12 +136,14 @@ class Decisions:
         taken: in order.
         ended: why no further seed was run; None where one look was planned.
         families: the arms that share one error.
+        elsewhere: looks that were taken at other learning rates, each with an error of its own.
     """
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     taken: list[Taken] = field(default_factory=list)
     ended: End | None = None
     families: list[tuple[str, ...]] = field(default_factory=list)
+    elsewhere: int = 0
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Runner:
         asked = config.exact_match
         self.quiz = make_quiz(splits.test, base.tokenizer, asked, base.room) if asked else None
         # Only where they act: a study without them keeps the keys it always had.
+        self.looks: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self.asked: dict[str, Any] = {"exact_match": len(self.quiz.golds)} if self.quiz else {}
         if self.quiz and (ends := taught_ends(base)):
             self.asked["ends"] = ends
@@ -122,9 +123,21 @@ class Runner:
 
         return tuple(self.remember({"base": True, **self.asked}, answered)["right"])
 
-    def note_look(self, identity: dict[str, Any], said: dict[str, Any]) -> None:
-        """Record a look at the results; one that is recorded stays as it is."""
-        self.executor.remember("look", identity, self.splits.fingerprint, lambda: said)
+    def look_key(self, identity: Mapping[str, Any]) -> str:
+        """Return the ledger key of a look at runs on this base and data."""
+        return self.executor.key_of(identity, self.splits.fingerprint)
+
+    def note_look(self, identity: dict[str, Any], said: dict[str, Any], *, now: bool) -> None:
+        """Record a look at the results, now or with :meth:`note_looks`; one that is recorded stays as it is."""
+        self.looks[self.look_key(identity)] = (identity, said)
+        if now:
+            self.note_looks()
+
+    def note_looks(self) -> None:
+        """Record the looks that were kept back; of one planned look the last one only."""
+        for identity, said in list(self.looks.values()):
+            self.executor.remember("look", identity, self.splits.fingerprint, lambda said=said: said)  # type: ignore[misc]
+        self.looks.clear()
 
     def remember(self, identity: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what ``make()`` says of the untouched model, from the ledger when it was made before."""

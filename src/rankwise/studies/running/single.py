@@ -15,7 +15,7 @@ from rankwise.files import put_into, write_json
 from rankwise.ledger.folder import StudyFolder
 from rankwise.ledger.lock import StudyLock
 from rankwise.ledger.store import Ledger
-from rankwise.studies.config import Arm, StudyConfig, default_settings
+from rankwise.studies.config import ORIGINS, Arm, StudyConfig, default_settings
 from rankwise.studies.results.event_history import update_ranks
 from rankwise.studies.results.modelcard import write_run_card
 from rankwise.studies.running.runner import Runner, Trial
@@ -78,7 +78,7 @@ def run_single(config: StudyConfig, arm: Arm, out: Path, progress: Progress | No
     folder = StudyFolder(out)
     base, splits = load_cell(config, progress)
     with StudyLock(out):
-        state = folder.open_or_create(config.to_dict(), defaults=default_settings())
+        state = folder.open_or_create(config.to_dict(), defaults=default_settings(), aside=ORIGINS)
         folder.clean_temporaries()
         write_json(out / DATA, {"data": config.data, "columns": config.columns, "notes": list(splits.notes)})
         with Ledger(out) as ledger:
@@ -97,7 +97,7 @@ def run_single(config: StudyConfig, arm: Arm, out: Path, progress: Progress | No
             saved = runner.adapter(trial)
             spec = runner.job(trial).spec
             if (saved / "adapter_config.json").exists() and isinstance(spec.target, Adapter):
-                write_run_card(saved, spec.target, spec, base, splits, result, base_test)
+                write_run_card(saved, arm.known_method, spec, base, splits, result, base_test)
             if saved.exists():
                 put_into(out, saved, last=("adapter_config.json", "config.json"))
     return Trained(result, base_test, out if saved.exists() else None, before, splits.notes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rankwise.adapters import Adapter, Full
 from rankwise.errors import UsageError, unknown
-from rankwise.studies.config import Arm, StudyConfig, parse_config
+from rankwise.studies.config import Arm, MadeBy, StudyConfig, parse_config
 from rankwise.studies.presets.arms import full_arm
 from rankwise.studies.presets.scales import SCALES
 from rankwise.studies.settings import as_named, merged
@@ -16,13 +16,19 @@ OF_A_STUDY = {
     **dict.fromkeys(("preset", "reference", "fresh_seeds", "finalists", "margin", "search", "halving", "widen"), ""),
     **dict.fromkeys(("refine", "budget", "cheapest_by", "measure", "survey"), ""),
     **dict.fromkeys(("methods", "arms"), "its method is given by itself"),
+    "method": "options and events are given to its method itself",
     "learning_rates": "its rate is lr",
     "scale": "it is given by itself",
 }
 
 
-def single_config(target: Adapter | Full, scale: str, changes: dict[str, Any], lr: float) -> tuple[StudyConfig, Arm]:
+def single_config(
+    target: Adapter | Full, scale: str, changes: dict[str, Any], lr: float, made_by: MadeBy | None = None
+) -> tuple[StudyConfig, Arm]:
     """Return the configuration and its arm.
+
+    Args:
+        made_by: the method that made ``target``, where its name is known.
 
     Raises:
         UsageError: an unknown scale or setting, or a value out of range.
@@ -31,7 +37,7 @@ def single_config(target: Adapter | Full, scale: str, changes: dict[str, Any], l
         raise unknown("scale", scale, SCALES)
     arm = reference = full_arm()
     if isinstance(target, Adapter):
-        arm = Arm(name="adapter", label=repr(target), adapter=target.to_dict())
+        arm = Arm(name="adapter", label=repr(target), adapter=target.to_dict(), made_by=made_by)
     arms = [reference] if arm is reference else [reference, arm]
     asked = of_one_run(changes)
     values = {**merged(SCALES[scale], asked), "preset": "train", "scale": scale, "fresh_seeds": (), "finalists": 0}

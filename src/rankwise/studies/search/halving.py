@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from rankwise.engine import RunResult
 from rankwise.stats.margin import Margin
 from rankwise.studies.search.finalists import Screened, choose_finalists
-from rankwise.studies.search.rates import Scores
+from rankwise.studies.search.rates import NllByRate
 
 NEIGHBOR = 1.5  # a lower rate nearer than this factor would tell nothing new
 GROWTH = 2  # each rung is at twice the steps of the one before it, or later
@@ -59,7 +59,7 @@ def score_at(run: RunResult | None, step: int) -> float | None:
     return min(nll for _, nll in points) if points and points[-1][0] == step else None
 
 
-def keep_rates(scores: Scores, eta: float, *, first: bool, reference: bool = False) -> list[float]:
+def keep_rates(scores: NllByRate, eta: float, *, first: bool, reference: bool = False) -> list[float]:
     """Return the rates of one arm that go on, ascending: 1 in ``eta``, rounded up; two at least at first.
 
     The reference, whose rate every verdict rests on, keeps two at every rung. Early scores favor high rates, and the

@@ -8,7 +8,8 @@
   up to 15 and we saw more (docs/design/statistics.md#where-a-search-starts). Inits that edit the base start with large
   factors and want 1; LoRA+ names A's rate, and B's is 16 times higher, so 3.
 
-The rule only picks three rates of the ladder 1, 3, 10, ...; bracketing, widening and the fit do the rest.
+The rule only picks three rates of the ladder 1, 3, 10, ...; bracketing, widening and the fit do the rest. A method
+whose best rate is elsewhere states its own rule in its card (``rates``).
 """
 
 from __future__ import annotations
@@ -17,14 +18,26 @@ import math
 
 from rankwise.adapters import Adapter, Full
 from rankwise.adapters.optimizers import LoRAPlus
+from rankwise.methods import card
+from rankwise.methods.rate_rule import Family, RateRule
 
 WIDTH, RATE, EXPONENT = 576, 1e-4, 0.781  # the default model's hidden width and full fine-tuning's rate there
 SHORT = 16  # steps
-TIMES = {"full": 1, "lora": 10, "edited": 1, "plus": 3}
+TIMES: dict[Family, int] = {"full": 1, "lora": 10, "edited": 1, "plus": 3}
 
 
-def family(target: Adapter | Full) -> str:
-    """Return the kind of target that shares a starting rate: full, lora, edited or plus."""
+def rule_of(target: Adapter | Full, method: str | None = None) -> RateRule:
+    """Return the rule of ``method``'s card where it states one, else that of the target's family.
+
+    A parametrization moves its family's rate: vectors want far more than factors, rotations less.
+    """
+    if method is not None and (stated := card(method).rates) is not None:
+        return stated
+    return RateRule(family(target), target.parametrization.rate if isinstance(target, Adapter) else 1.0)
+
+
+def family(target: Adapter | Full) -> Family:
+    """Return the family of target that shares a starting rate."""
     if isinstance(target, Full):
         return "full"
     if target.init.edits_base:
@@ -32,19 +45,14 @@ def family(target: Adapter | Full) -> str:
     return "plus" if isinstance(target.optimizer, LoRAPlus) else "lora"
 
 
-def times(target: Adapter | Full) -> float:
-    """Return what a parametrization wants beside its family: vectors far more than factors, rotations less."""
-    return target.parametrization.rate if isinstance(target, Adapter) else 1.0
-
-
-def center(kind: str, width: int = WIDTH, steps: int = SHORT + 1) -> float:
+def center(kind: Family, width: int = WIDTH, steps: int = SHORT + 1) -> float:
     """Return the expected best rate of a family at a hidden width, on the ladder 1, 3, 10, ..."""
     times = TIMES[kind] * (3 if kind in ("lora", "plus") and steps <= SHORT else 1)
     return on_ladder(times * RATE * (WIDTH / width) ** EXPONENT)
 
 
 def prior(
-    kind: str, width: int = WIDTH, steps: int = SHORT + 1, *, each_side: int = 1, times: float = 1.0
+    kind: Family, width: int = WIDTH, steps: int = SHORT + 1, *, each_side: int = 1, times: float = 1.0
 ) -> tuple[float, ...]:
     """Return the center times ``times`` and ``each_side`` rates of the ladder on both sides, ascending."""
     middle = _rung(times * center(kind, width, steps))

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Scores = Mapping[float, float | None]
+NllByRate = Mapping[float, float | None]
 Edge = Literal["inside", "low", "high"]
 FACTOR = 3.0
 
 
-def best_rate(scores: Scores) -> float | None:
+def best_rate(scores: NllByRate) -> float | None:
     """Return the learning rate with the lowest selection NLL; None when every run diverged or failed."""
     finite = {lr: nll for lr, nll in scores.items() if nll is not None}
     return min(finite, key=lambda lr: (finite[lr], lr)) if finite else None
 
 
-def edge(scores: Scores) -> Edge:
+def edge(scores: NllByRate) -> Edge:
     """Return where the best rate lies. A neighbor that diverged brackets it as well as a worse one does."""
     rates = sorted(scores)
     best = best_rate(scores)
@@ -33,7 +33,7 @@ def edge(scores: Scores) -> Edge:
     return "high" if best == rates[-1] else "inside"
 
 
-def next_rate(scores: Scores) -> float | None:
+def next_rate(scores: NllByRate) -> float | None:
     """Return one new rate beyond the edge the best one is at, by a factor of 3; None when it is bracketed."""
     where = edge(scores)
     if where == "inside":
@@ -58,7 +58,7 @@ class Fit:
     coefficients: tuple[float, float, float]
 
 
-def fit_rate(scores: Scores) -> Fit | None:
+def fit_rate(scores: NllByRate) -> Fit | None:
     """Fit the best rate and its two neighbors; None unless all three have scores and the parabola opens upward.
 
     The lowest point then lies between the middles of the two intervals, so nothing is extrapolated.
@@ -85,7 +85,7 @@ def fit_rate(scores: Scores) -> Fit | None:
     return Fit(float(f"{10 ** (low + shift):.1e}"), y[1] + c1 * low + c2 * low**2, coefficients)
 
 
-def refined_rate(scores: Scores, start: float, share: float) -> float | None:
+def refined_rate(scores: NllByRate, start: float, share: float) -> float | None:
     """Return the fitted optimum when it promises more than ``share`` of the gain; None when it does not.
 
     Args:
@@ -99,7 +99,7 @@ def refined_rate(scores: Scores, start: float, share: float) -> float | None:
     return fit.lr if nll - fit.nll > share * (start - nll) > 0 else None
 
 
-def another_rate(scores: Scores) -> float | None:
+def another_rate(scores: NllByRate) -> float | None:
     """Return the most useful untested rate: beyond an edge, at the fitted optimum, or beside the best; None if none."""
     beyond = next_rate(scores)
     if beyond is not None:

@@ -5,6 +5,7 @@ against it, and docs/results.md is built from it. At run time they are the plain
 """
 
 from rankwise.studies.results.schema.arms import (
+    BY_HAND,
     Arm,
     ArmVerdict,
     Contrast,
@@ -37,6 +38,7 @@ from rankwise.studies.results.schema.parts import (
 )
 from rankwise.studies.results.schema.stream import (
     AllMeasures,
+    BothMetrics,
     ByMetric,
     ChainOf,
     Growth,
@@ -48,7 +50,6 @@ from rankwise.studies.results.schema.stream import (
     Metric,
     Router,
     Saved,
-    Scores,
     StrategyOf,
     StreamCell,
     StreamCost,
@@ -63,7 +64,6 @@ from rankwise.studies.results.schema.study import (
     AnswersOf,
     ArmCost,
     Budget,
-    Cell,
     Citation,
     Conclusion,
     ExactMatch,
@@ -76,6 +76,7 @@ from rankwise.studies.results.schema.study import (
     Rung,
     Search,
     Stopped,
+    StudyCell,
     StudyCost,
     StudyDocument,
     Survey,
@@ -87,6 +88,7 @@ from rankwise.studies.results.schema.study import (
 AnyDocument = StudyDocument | EventsDocument | StreamDocument
 
 __all__ = [
+    "BY_HAND",
     "AllMeasures",
     "Allowed",
     "Answers",
@@ -96,9 +98,9 @@ __all__ = [
     "ArmCost",
     "ArmVerdict",
     "Asked",
+    "BothMetrics",
     "Budget",
     "ByMetric",
-    "Cell",
     "ChainOf",
     "Citation",
     "Conclusion",
@@ -137,7 +139,6 @@ __all__ = [
     "Run",
     "Rung",
     "Saved",
-    "Scores",
     "Search",
     "Spread",
     "Stopped",
@@ -148,6 +149,7 @@ __all__ = [
     "StreamQuestion",
     "StreamResults",
     "StreamTask",
+    "StudyCell",
     "StudyCost",
     "StudyDocument",
     "Survey",

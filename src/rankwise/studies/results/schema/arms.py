@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from rankwise.stats.verdict_words import ArmWord
 from rankwise.studies.results.schema.parts import Interval, Point
 
+BY_HAND = "custom"  # in place of a method's name: the arm's adapter was composed by hand
 Coefficients = Annotated[list[float], Len(3, 3)]
 
 

@@ -45,7 +45,7 @@ class StreamCell(TypedDict):
     notes: list[str]  # what to know about model and tasks
 
 
-class Scores(TypedDict):
+class BothMetrics(TypedDict):
     """One score in both metrics."""
 
     exact_match: float  # share of right answers
@@ -61,7 +61,7 @@ class TaskOf(TypedDict):
     test: int  # test examples
     fingerprint: NotRequired[str]  # digest of its examples
     commonest: NotRequired[float]  # share of the commonest reply
-    base: Scores  # of the untouched model
+    base: BothMetrics  # of the untouched model
 
 
 class Measure(Interval):

@@ -43,7 +43,7 @@ class Allowed(TypedDict):
     sentence: str  # for a person
 
 
-class Cell(TypedDict):
+class StudyCell(TypedDict):
     """On which model and data."""
 
     model: str  # name
@@ -206,7 +206,7 @@ class Results(TypedDict):
 
     schema: NotRequired[int]  # version of this format
     study: Question  # what was asked
-    cell: Cell  # on what
+    cell: StudyCell  # on what
     training: Training  # how
     base: Untouched  # where training began
     arms: Filled[Arm]  # in the study's order
