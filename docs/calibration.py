@@ -97,15 +97,16 @@ test facts that no run has read. {recipe["steps"]} steps of {recipe["batch"]} ex
 three other seeds. Untouched model: {pool["base_nll"]:.3f} nats per token. 5 % of the gain is {margin["keeps"]:.3f}
 nats, 10 % of full fine-tuning's loss and 0.01 are {margin["close"]:.3f}; the tighter one counts as the margin below.
 
-| condition | rate, steps | loss | seed sd | regret | in margins | of the gain alone | paired seed sd | example sd |
+| condition | rate, steps | loss | seed sd | regret | in margins | gain alone | paired seed sd, skewness | example sd |
 |---|---|---|---|---|---|---|---|---|"""
     ]
-    for name, own in pool["conditions"].items():
+    for name in (name for name in NAMES if name in pool["conditions"]):
+        own = pool["conditions"][name]
         rate = recipe["lr"]["full" if name == "full-early" else name]
         steps = recipe["early_step"] if name == "full-early" else recipe["steps"]
         cells = [NAMES[name], f"{rate:g}, {steps}", *(f"{own[key]:.3f}" for key in ("nll", "seed_sd", "regret"))]
         cells += [f"{own['margins']:.2f}", f"{own['margins_gain_only']:.2f}"]
-        cells += [f"{own[key]:.3f}" for key in ("paired_seed_sd", "example_sd")]
+        cells += [f"{own['paired_seed_sd']:.3f}, {own['paired_skewness']:.1f}", f"{own['example_sd']:.3f}"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

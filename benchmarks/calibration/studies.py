@@ -51,6 +51,7 @@ def facts(pool: Pool) -> dict[str, Any]:
             "skewness": _skewness(per_run),
             "regret": regret,
             "paired_seed_sd": float(difference.std(ddof=1)),
+            "paired_skewness": _skewness(difference) if name != FULL else 0.0,
             "example_sd": float(by_example.std(ddof=1) / pool.tokens.mean()),
             "margins": regret / min(margin[c] for c in BOTH),
             "margins_gain_only": regret / margin["keeps"],
