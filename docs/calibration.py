@@ -26,14 +26,17 @@ NAMES = {
 ONCE = tuple(f"once at {n}" for n in (3, 5, 8, 12))
 AGAIN = ("again at 3, 5, 8, 12",)
 AA, AB = ("full-again",), ("lora-r4", "lora-r16", "full-early")
-KINDS = ("matches", "falls_short")
+KINDS = {"matches": '"matches"', "falls_short": '"falls short"'}
 SEQUENTIAL = ("sequential, gain only", "sequential, tighter bound", "sequential, both bounds")
 Found = dict[str, Any]
 
 
 def page(found: Found) -> str:
     """The page; every number in it is computed from ``found``."""
-    return "\n\n".join([_head(found), _pool(found), _boundary(found), _as_it_is(found), _power(found)]) + "\n"
+    return (
+        "\n\n".join([_head(found), _above(found), _pool(found), _boundary(found), _as_it_is(found), _power(found)])
+        + "\n"
+    )
 
 
 def write() -> None:
@@ -82,6 +85,30 @@ def _summary(found: Found, rules: tuple[str, ...], arms: tuple[str, ...]) -> str
         cells.append(f"{_percent(sum(rates) / len(rates))}, {_percent(max(rates))}")
     cells.append(str(sum(row[kind][1] > NOMINAL for row in rows for kind in KINDS)))
     return " | ".join(cells)
+
+
+def _above(found: Found) -> str:
+    """Every sequential rate whose interval lies above what was promised, by name, and how many chance would give."""
+    rows = [row for row in found["boundary"] if row["rule"] in SEQUENTIAL]
+    above = [
+        f"- {NAMES[row['arm']]}, {_seeds(row)} seeds, {row['examples']} examples, {_short(row['rule'])}: "
+        f"{_interval(row[kind])} % false {KINDS[kind]}"
+        for row in rows
+        for kind in KINDS
+        if row[kind][1] > NOMINAL
+    ]
+    of = f"of {2 * len(rows)} intervals, of which {2 * len(rows) * NOMINAL:.0f} would by chance if all rates were 2.5 %"
+    if not above:
+        return f"With a look after every seed no interval lies above 2.5 % ({of})."
+    return "\n".join([f"With a look after every seed these intervals lie above 2.5 % ({len(above)} {of}):", "", *above])
+
+
+def _short(rule: str) -> str:
+    return rule.removeprefix("sequential, ")
+
+
+def _seeds(row: Found) -> str:
+    return "same" if row["paired"] else "other"
 
 
 def _pool(found: Found) -> str:
@@ -133,7 +160,7 @@ too, and the arm stands at the tighter of the two bounds. *Both*: each contrast 
 def _table(found: Found, rules: tuple[str, ...]) -> str:
     rates = {(r["arm"], r["paired"], r["examples"], r["rule"]): r for r in found["boundary"]}
     keys = dict.fromkeys(key[:3] for key in rates if key[3] in rules)
-    short = [rule.removeprefix("sequential, ") for rule in rules]
+    short = [_short(rule) for rule in rules]
     lines = ["| arm | seeds | examples | " + " | ".join(f'{r}: "matches" | "falls short"' for r in short) + " |"]
     lines.append("|---" * (3 + 2 * len(rules)) + "|")
     for arm, paired, examples in sorted(keys, key=lambda k: (list(NAMES).index(k[0]), not k[1], k[2])):
@@ -182,6 +209,10 @@ def _power(found: Found) -> str:
             lines.append(f"| {design} | " + " | ".join(own) + f" | {show(mean)} |")
         return lines
 
+    share = {(row["design"], row["regret"]): row["decided"] for row in found["power"]}
+    old, gain, both, new = (
+        _percent(sum(share[designs[place], regret] for regret in near) / len(near)) for place in (0, 2, 3, 5)
+    )
     seconds, margin, studies = found["seconds_per_run"], found["pool"]["margin"], 3 * found["plan"]["studies"]
     fastest, slowest = min(seconds.values()), max(seconds.values())
     parts = [
@@ -192,6 +223,9 @@ column is {studies:,} studies. A margin is {margin["keeps"]:.3f} nats, 5 % of th
 {min(margin.values()):.3f} nats, the tighter bound, where both are asked for. The last column is the mean over those
 within one margin of the boundary, the boundary itself left out. A study runs on until it has said something or has 12
 seeds; giving up earlier would save seeds and lose words.
+
+Within one margin of the boundary one look at 3 seeds and 96 examples decides {old} when the gain alone is asked for and
+{both} when both bounds are; looks after every seed, with 256 examples, decide {gain} and {new}.
 
 Share decided:
 """,
