@@ -6,7 +6,7 @@ WORKERS ?= 2
 # One thread a worker: tiny matrices gain nothing from two, and two workers run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup study analyses test test-slow test-page test-llamacpp chaos fuzz check bench bench-halving simulation-figure sequential-figure controls docs clean
+.PHONY: help setup study analyses test test-slow test-page test-llamacpp chaos fuzz check bench bench-halving simulation-figure sequential-figure calibration controls docs clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -65,6 +65,12 @@ simulation-figure: setup ## docs/studies/coverage.*: do the intervals cover? (ab
 
 sequential-figure: setup ## docs/studies/sequential.*: may one look after every seed? (half an hour; goes on after a kill)
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.sequential
+
+FOLDER ?= runs/calibration
+RUNS ?= 400
+EXAMPLES ?= 5000
+calibration: setup ## the verdict on 1,600 real runs (MODEL=, FOLDER=, RUNS=, EXAMPLES=); two hours on one core; resumes
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration $(if $(MODEL),--model $(MODEL)) --folder $(FOLDER) --runs $(RUNS) --examples $(EXAMPLES)
 
 controls: setup ## full against full, and a crippled arm, on the real model: the verdicts must come out right (six minutes)
 	$(BIN)/python benchmarks/controls.py

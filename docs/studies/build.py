@@ -62,8 +62,8 @@ def pages() -> None:
         "[every method of the catalogue for a few steps](methods.md) and [those that act during training](dynamics.md);"
     ]
     lines += ["[three tasks one after another](stream.md).", ""]
-    lines += ["Not claims but checks of our own statistics: [coverage of the intervals](coverage.md) and"]
-    lines += ["[looks after every seed](sequential.md).", ""]
+    lines += ["Not claims but checks of our own statistics: [coverage of the intervals](coverage.md),"]
+    lines += ["[looks after every seed](sequential.md), and [the verdict on real runs](calibration.md).", ""]
     lines += ["| claim | result | command | time |", "|---|---|---|---|"]
     for page, arguments in PAGES.items():
         path = HERE / f"{page}.json"
