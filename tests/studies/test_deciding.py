@@ -131,6 +131,12 @@ def test_no_seed_puts_a_learning_rate_inside_its_grid(monkeypatch):
     assert len(made.seeds("full")) == 3
 
 
+def test_a_reference_that_does_not_improve_is_given_up():
+    made = Made({"full": 3.1, "lora-r4": 3.0})
+    assert made.words() == {"lora-r4": "no verdict"}
+    assert len(made.seeds("full")) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -26,6 +26,8 @@ def traps(config: StudyConfig, outcome: Outcome) -> list[str]:
             found.append(f"{arm.arm.label}: the best learning rate {arm.best_lr:g} is at the edge of its grid, {what}.")
     if len(config.fresh_seeds) < 3 and not config.survey:
         found.append(f"Only {len(config.fresh_seeds)} fresh seeds: the verdict holds for these seeds only.")
+    if len({taken.seeds for taken in outcome.decisions.taken}) > 1:
+        found.append("Rules of thumb, right answers and trends are not corrected for the looks; the verdicts are.")
     for arm in outcome.arms.values():
         lost = len(arm.fresh) - len(finished(arm))
         if lost:

@@ -125,7 +125,8 @@ class Deciding:
         verdict = self.found.verdicts.get(name)
         if verdict is None:  # all runs so far failed: of the arm for good, of the reference maybe not
             return not self.found.verdicts and bool(finished(self.arms[name]))
-        hopeful = self.reference.bracketed and self.arms[name].bracketed  # no seed puts a rate inside its grid
+        # No seed puts a rate inside its grid, nor makes a reference that does not improve a yardstick.
+        hopeful = self.reference.bracketed and self.arms[name].bracketed and verdict.gain.estimate > 0
         return verdict.word == UNDECIDED or (verdict.word == NO_VERDICT and hopeful)
 
     def may_go_on(self, count: int, allowed: bool) -> bool:
