@@ -100,7 +100,11 @@ def _above(found: Found) -> str:
     of = f"of {2 * len(rows)} intervals, of which {2 * len(rows) * NOMINAL:.0f} would by chance if all rates were 2.5 %"
     if not above:
         return f"With a look after every seed no interval lies above 2.5 % ({of})."
-    return "\n".join([f"With a look after every seed these intervals lie above 2.5 % ({len(above)} {of}):", "", *above])
+    cases = {(row["arm"], row["paired"]) for row in rows if any(row[kind][1] > NOMINAL for kind in KINDS)}
+    alike = "They are one arm and one pairing, so not independent: only more runs can call that case clean."
+    said = ["", alike] if len(cases) == 1 and len(above) > 1 else []
+    head = f"With a look after every seed these intervals lie above 2.5 % ({len(above)} {of}):"
+    return "\n".join([head, "", *above, *said])
 
 
 def _short(rule: str) -> str:
