@@ -7,6 +7,7 @@ import pytest
 from rankwise.cli.main import main
 from rankwise.errors import UsageError
 from rankwise.ledger.folder import StudyFolder
+from rankwise.ledger.store import Ledger
 from rankwise.studies.presets.resolve import resolve_study
 from rankwise.studies.study import run_study
 
@@ -36,6 +37,9 @@ def test_time_left_becomes_seeds_and_the_same_command_changes_nothing(tmp_path):
     stored = StudyFolder(tmp_path / "s").read_config()
     assert stored["budget"]["asked"] == {"fresh_seeds": [1, 2]}
     assert len([label for label in progress.runs if label.endswith("seed=5")]) == 2
+    with Ledger(tmp_path / "s", read_only=True) as ledger:
+        looks = [run.spec["look"]["seeds"] for run in ledger.runs() if run.label == "look"]
+    assert looks == [list(range(1, 13))], "one look, at the plan that was carried out"
     again = Recorder()
     repeated = run_study(asked, tmp_path / "s", progress=again)
     assert again.runs == []

@@ -52,6 +52,7 @@ class LookBook:
 
     def __init__(self, runner: Runner, reference: Rates, rates: Rates) -> None:
         self.runner, self.reference, self.rates = runner, dict(reference), rates
+        runner.looks.clear()  # kept back for a plan that this one replaces
         looks = noted(runner.ledger, runner.look_key)
         self.earlier = [replace(one, arms=self._same(one)) for one in looks if self._same(one)]
         self.elsewhere = len(looks) - len(self.earlier)
