@@ -48,7 +48,7 @@ ARMS = 200
 RATES = 100  # of one arm's grid
 SEEDS = 1_000
 RUNS = 10_000  # of what is crossed with what
-EXPECTED_SEEDS = 5  # fresh seeds that a study with looks is reckoned to take
+EXPECTED_SEEDS = 4  # fresh seeds that a study with looks is reckoned to take
 Amount = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
 

@@ -10,7 +10,7 @@ The order, each step only while the estimate is too long:
    decided: then the clock says when the last round of seeds begins, and points 1 and 6 do not apply);
 7. adapter arms down to two: those that are not LoRA on all linear layers, the last one first, then the lowest rank;
 8. steps, by halves, down to half of those asked for;
-9. the second adapter arm; then steps again, down to a quarter.
+9. the second adapter arm (before 8 where seeds are added until all is decided); then steps again, down to a quarter.
 The reference keeps all its rates, since without a bracketed reference there is no verdict. The clock decides which
 runs are made; it never changes a run's numbers.
 """
@@ -79,7 +79,8 @@ class Timing:
     def run(self, config: StudyConfig, arm: Arm, start: int, end: int, *, fresh: bool = False) -> float:
         """Return seconds of a run from one step to another, evaluations included."""
         evaluations = sum(start < step <= end for step in config.eval_steps)
-        tests = 2 if fresh and end == config.steps else 0  # at the best step and at the last
+        # At the best step and at the last, which are one where the rate falls.
+        tests = (2 if config.schedule == "constant" else 1) if fresh and end == config.steps else 0
         return (end - start) * self.step(config, arm) + evaluations * self.selection + tests * self.test
 
     def search(self, config: StudyConfig) -> float:
@@ -260,6 +261,11 @@ def _fewer_arms(least: int) -> Cut:
     return cut
 
 
+def _one_arm_with_looks(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
+    """Short runs end by chance, so one adapter at full length is decided sooner than two at half of it."""
+    return _fewer_arms(1)(asked, now) if now.until == "decided" else None
+
+
 def _fewer_steps(share: float) -> Cut:
     def cut(asked: StudyConfig, now: StudyConfig) -> StudyConfig | None:
         steps, every = now.steps // 2, max(now.eval_every // 2, 1)
@@ -269,4 +275,10 @@ def _fewer_steps(share: float) -> Cut:
 
 
 RUNNING_CUTS: tuple[Cut, ...] = (_three_seeds, _stop_arms, _one_finalist, _two_seeds)
-_LAST_CUTS: tuple[Cut, ...] = (_fewer_arms(2), _fewer_steps(0.5), _fewer_arms(1), _fewer_steps(0.25))
+_LAST_CUTS: tuple[Cut, ...] = (
+    _fewer_arms(2),
+    _one_arm_with_looks,
+    _fewer_steps(0.5),
+    _fewer_arms(1),
+    _fewer_steps(0.25),
+)
